@@ -1,0 +1,58 @@
+/**
+ * What makes a bet valid, as plain predicates over strings. The Schema in Bet.ts and the parser's paths are
+ * built from these, so that they can't drift apart. No Effect here: the parser child imports this file.
+ * Source: docs/PROTOCOL.md, "A bet".
+ */
+
+export const nameCharactersMax = 100
+export const documentCharactersMax = 20
+export const numberMax = 9999
+
+/** Control characters are Unicode's category Cc. Tab and line feed, the ledger's separators, are among them. */
+// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/
+
+/** 1 to 100 characters (code points), no control characters, no unpaired surrogates. */
+export const isName = (text: string): boolean => {
+  if (text.length === 0 || text.length > 2 * nameCharactersMax) return false
+  if (controlCharacter.test(text) || !text.isWellFormed()) return false
+  if (text.length <= nameCharactersMax) return true
+  let characters = 0
+  for (const _ of text) characters++
+  return characters <= nameCharactersMax
+}
+
+/** 1 to 20 letters and digits of ASCII; 8 digits in practice. */
+export const isDocument = (text: string): boolean => /^[A-Za-z0-9]{1,20}$/.test(text)
+
+const daysOfMonth = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+
+/** Whether the Gregorian calendar has that day; years 0001 to 9999. */
+export const isCalendarDate = (year: number, month: number, day: number): boolean => {
+  if (year < 1 || month < 1 || month > 12 || day < 1) return false
+  const leap = month === 2 && year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
+  return day <= (daysOfMonth[month - 1] ?? 0) + (leap ? 1 : 0)
+}
+
+/** A real calendar date, `YYYY-MM-DD`. */
+export const isBirthdate = (text: string): boolean =>
+  /^\d{4}-\d{2}-\d{2}$/.test(text)
+  && isCalendarDate(Number(text.slice(0, 4)), Number(text.slice(5, 7)), Number(text.slice(8, 10)))
+
+/** One to four digits: an integer 0 to 9999. Kept as written, compared as an integer. */
+export const isNumber = (text: string): boolean => /^\d{1,4}$/.test(text)
+
+/** The five fields of a bet in the order of the wire and of the bet file. */
+export const betFields = ["first name", "last name", "document", "birthdate", "number"] as const
+
+/** The first field that breaks its rule, or undefined for a valid bet. Never the value: it is personal. */
+export const invalidField = (
+  fields: ReadonlyArray<string>
+): (typeof betFields)[number] | undefined => {
+  if (!isName(fields[0] ?? "")) return "first name"
+  if (!isName(fields[1] ?? "")) return "last name"
+  if (!isDocument(fields[2] ?? "")) return "document"
+  if (!isBirthdate(fields[3] ?? "")) return "birthdate"
+  if (!isNumber(fields[4] ?? "")) return "number"
+  return undefined
+}

@@ -1,0 +1,12 @@
+/** Ceilings that configuration can't lift, and what the protocol fixes. Units are in the names. */
+
+/** A frame's header: its body's length, unsigned, big-endian. */
+export const frameHeaderBytes = 4
+/** The default of the longest body; a chunk of 8,064 bytes is usual in the field. */
+export const frameBytesDefault = 1024 * 1024
+/** The highest that configuration may allow: one agency must not be able to claim the memory of all. */
+export const frameBytesCeiling = 16 * 1024 * 1024
+/** A roster is held in memory and walked at the draw. */
+export const agenciesCeiling = 100_000
+/** Old deployments set a backlog of the number of agencies; a burst of reconnections needs more. */
+export const listenBacklogMin = 511

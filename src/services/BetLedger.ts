@@ -1,0 +1,85 @@
+/**
+ * The ledger: the truth about what was accepted. It owns chunks by (agency, seq), who is finished, the draw and its
+ * winners. What it has acknowledged survives a crash of the process and of the machine; a group is stored whole or
+ * not at all. It doesn't decide: Intake does, and the ledger only refuses what would break the count (a defect).
+ */
+import { Context, type Effect, type Option, Schema } from "effect"
+import type { AgencyId } from "../domain/Agency.ts"
+import type { Draw } from "../domain/Draw.ts"
+
+/** What is stored of one agency. */
+export interface AgencyRecord {
+  /** The last chunk's `seq`; 0 when there is none. Chunks are numbered 1, 2, 3 … without gaps. */
+  readonly seq: number
+  readonly bets: number
+  readonly finished: boolean
+}
+
+/** A chunk to store. `numbers` and `body` as in domain/Chunk.ts. */
+export interface LedgerChunk {
+  readonly agency: AgencyId
+  readonly seq: number
+  /** The agency is finished with this chunk: its mark is part of the same transaction. */
+  readonly last: boolean
+  readonly bets: number
+  readonly numbers: Uint8Array
+  readonly body: Uint8Array
+}
+
+/** A place in an agency's bets: `offset` bytes into the body of chunk `seq`. The first bet is at `{ seq: 1, offset: 0 }`. */
+export interface BetCursor {
+  readonly seq: number
+  readonly offset: number
+}
+
+/** The ledger can't be used at the moment; nothing of the operation is stored. Trying again can help. */
+export class LedgerUnavailable extends Schema.TaggedError<LedgerUnavailable>()("LedgerUnavailable", {
+  operation: Schema.String,
+  cause: Schema.Defect()
+}) {}
+
+/** Another process holds the ledger. */
+export class LedgerInUse extends Schema.TaggedError<LedgerInUse>()("LedgerInUse", {
+  path: Schema.String
+}) {}
+
+/** The ledger began with another roster or winning number; both values are named. */
+export class LedgerMismatch extends Schema.TaggedError<LedgerMismatch>()("LedgerMismatch", {
+  path: Schema.String,
+  what: Schema.Literals(["agencies", "winning number"]),
+  ledger: Schema.String,
+  configured: Schema.String
+}) {}
+
+/** The file is not a ledger, is of a newer version, or is damaged. It is not touched. */
+export class LedgerUnreadable extends Schema.TaggedError<LedgerUnreadable>()("LedgerUnreadable", {
+  path: Schema.String,
+  problem: Schema.String
+}) {}
+
+export class BetLedger extends Context.Service<BetLedger, {
+  /** What the ledger held when it was opened. */
+  readonly opened: {
+    readonly agencies: ReadonlyMap<AgencyId, AgencyRecord>
+    readonly draw: Option.Option<Draw>
+  }
+  /** Stores a group, whole or not at all. Succeeds only when it is on disk. One caller at a time. */
+  readonly commit: (group: ReadonlyArray<LedgerChunk>) => Effect.Effect<void, LedgerUnavailable>
+  /** A stored chunk, to compare a repeated `seq` with. */
+  readonly chunkAt: (
+    agency: AgencyId,
+    seq: number
+  ) => Effect.Effect<Option.Option<LedgerChunk>, LedgerUnavailable>
+  /** The agency's stored bytes from `from` on, across chunks: as many as asked for, fewer only where they end. */
+  readonly readBets: (
+    agency: AgencyId,
+    from: BetCursor,
+    bytes: number
+  ) => Effect.Effect<{ readonly bytes: Uint8Array; readonly next: BetCursor }, LedgerUnavailable>
+  /** SHA-256 (hex) of the agency's CSV lines in order, as exported. */
+  readonly digest: (
+    agency: AgencyId
+  ) => Effect.Effect<{ readonly seq: number; readonly bets: number; readonly digest: string }, LedgerUnavailable>
+  /** Holds the draw and stores it with its winners in one transaction, or gives the one already held. */
+  readonly holdDraw: Effect.Effect<Draw, LedgerUnavailable>
+}>()("loteria-nacional/services/BetLedger") {}
