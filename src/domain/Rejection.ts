@@ -22,7 +22,8 @@ export const codes = {
   INVALID_BET: {
     answer: "rejection",
     retryable: false,
-    meaning: "The bet at `index` (from 0) of the payload breaks a rule; nothing of the chunk is stored.",
+    meaning:
+      "The bet at `index` (from 0) of the payload breaks a rule; nothing of the chunk is stored.",
     action: "Correct the bet and send the chunk again."
   },
   UNKNOWN_AGENCY: {

@@ -33,10 +33,12 @@ export interface BetCursor {
 }
 
 /** The ledger can't be used at the moment; nothing of the operation is stored. Trying again can help. */
-export class LedgerUnavailable extends Schema.TaggedError<LedgerUnavailable>()("LedgerUnavailable", {
-  operation: Schema.String,
-  cause: Schema.Defect()
-}) {}
+export class LedgerUnavailable
+  extends Schema.TaggedError<LedgerUnavailable>()("LedgerUnavailable", {
+    operation: Schema.String,
+    cause: Schema.Defect()
+  })
+{}
 
 /** Another process holds the ledger. */
 export class LedgerInUse extends Schema.TaggedError<LedgerInUse>()("LedgerInUse", {
@@ -79,7 +81,10 @@ export class BetLedger extends Context.Service<BetLedger, {
   /** SHA-256 (hex) of the agency's CSV lines in order, as exported. */
   readonly digest: (
     agency: AgencyId
-  ) => Effect.Effect<{ readonly seq: number; readonly bets: number; readonly digest: string }, LedgerUnavailable>
+  ) => Effect.Effect<
+    { readonly seq: number; readonly bets: number; readonly digest: string },
+    LedgerUnavailable
+  >
   /** Holds the draw and stores it with its winners in one transaction, or gives the one already held. */
   readonly holdDraw: Effect.Effect<Draw, LedgerUnavailable>
 }>()("loteria-nacional/services/BetLedger") {}

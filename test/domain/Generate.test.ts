@@ -26,8 +26,10 @@ describe("agencySizes", () => {
   })
 
   it("orders the agencies differently with another seed", () => {
-    const orders = Array.from({ length: 10 }, (_, seed) =>
-      agencySizes({ agencies: 5, bets: 80_000, seed }).join())
+    const orders = Array.from(
+      { length: 10 },
+      (_, seed) => agencySizes({ agencies: 5, bets: 80_000, seed }).join()
+    )
     assert.isAbove(new Set(orders).size, 1)
   })
 })
