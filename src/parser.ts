@@ -1,6 +1,6 @@
 /**
  * Entry of a parser child: requests come in and responses go out, in order, over one duplex pipe on fd 3
- * (domain/ParserPipe.ts). It holds nothing between two requests, so that the server can kill it at any time.
+ * (domain/ParserPipe.ts). Nothing is kept from one request to the next, so the server can kill it at any time.
  *
  * It ends by itself when its parent is gone, however that went: the pipe ends, or the IPC channel does. Signals that a
  * terminal sends to the whole group are the parent's to decide upon. No Effect here: it would cost each child
@@ -9,37 +9,57 @@
 import { Socket } from "node:net"
 import { parseMessage } from "./domain/ChunkScanner.ts"
 import { FrameDecoder } from "./domain/Frame.ts"
-import { decodeRequest, encodeResponse, requestBytesMax } from "./domain/ParserPipe.ts"
+import { decodeRequest, requestBytesMax, ResponseBatch } from "./domain/ParserPipe.ts"
 
-const pipe = new Socket({ fd: 3, readable: true, writable: true })
+/** What one read takes at most: some dozens of usual chunks, answered in one write. */
+const readBytes = 256 * 1024
+
 const decoder = new FrameDecoder()
+const responses = new ResponseBatch(readBytes)
+let paused = false
 
 /** The parent doesn't keep to the pipe's format: nothing that follows can be trusted. */
 const outOfStep = (): never => process.exit(1)
 
-/** Every whole request among the bytes, answered in one write. */
-const answer = (bytes: Uint8Array): void => {
+/** Parses every whole request among the bytes. The decoder is left without a view of them: their memory is reused. */
+const parse = (bytes: Uint8Array): void => {
   decoder.push(bytes)
-  pipe.cork()
   for (let step = decoder.next(); step._tag !== "Starved"; step = decoder.next()) {
     if (step._tag === "Announced") {
       if (step.bytes > requestBytesMax) outOfStep()
       decoder.accept()
     } else {
-      const request = decodeRequest(step.body)
-      if (request === undefined) return outOfStep()
-      pipe.write(encodeResponse(request.id, parseMessage(request.body)))
+      const request = decodeRequest(step.body) ?? outOfStep()
+      responses.add(request.id, parseMessage(request.body))
     }
   }
-  pipe.uncork()
-  // A parent that doesn't read its answers gets no more work done for it.
-  if (pipe.writableNeedDrain) pipe.pause()
+}
+
+/** The written bytes' memory is free again. */
+const written = (): void => {
+  if (!paused) return
+  paused = false
+  pipe.resume()
+}
+
+/** Says whether to read on: not before the parent has taken the last answers, which also bounds what is held. */
+const read = (bytesRead: number, buffer: Uint8Array): boolean => {
+  parse(buffer.subarray(0, bytesRead))
+  if (responses.length === 0) return true
+  pipe.write(responses.take(), written)
+  paused = pipe.writableLength > 0
+  return !paused
 }
 
 process.on("SIGINT", () => {})
 process.on("SIGTERM", () => {})
 process.on("disconnect", () => process.exit(0))
-pipe.on("data", answer)
-pipe.on("drain", () => pipe.resume())
+const pipe = new Socket({
+  fd: 3,
+  readable: true,
+  writable: true,
+  onread: { buffer: new Uint8Array(readBytes), callback: read }
+})
 pipe.on("error", () => process.exit(0))
 pipe.on("close", () => process.exit(0))
+pipe.resume()

@@ -73,26 +73,11 @@ interface Fixed {
   readonly count: number
 }
 
-const encodeRecord = (
-  id: number,
-  fixed: Fixed,
-  head: Uint8Array = noBytes,
-  tail: Uint8Array = noBytes
-): Uint8Array => {
-  const length = fixedBytes + head.length + tail.length
-  const record = new Uint8Array(frameHeaderBytes + length)
-  const view = viewOf(record)
-  view.setUint32(0, length)
-  view.setUint32(4, id)
-  view.setUint8(8, fixed.kind)
-  view.setUint8(9, fixed.flags)
-  view.setUint16(10, fixed.code)
-  view.setFloat64(12, fixed.agency)
-  view.setFloat64(20, fixed.seq)
-  view.setUint32(28, fixed.count)
-  record.set(head, frameHeaderBytes + fixedBytes)
-  record.set(tail, frameHeaderBytes + fixedBytes + head.length)
-  return record
+/** A response but for its id and length. `head` and `tail` follow the fixed part. */
+interface Response {
+  readonly fixed: Fixed
+  readonly head: Uint8Array
+  readonly tail: Uint8Array
 }
 
 const empty: Fixed = { kind: 0, flags: 0, code: 0, agency: 0, seq: 0, count: 0 }
@@ -105,32 +90,88 @@ const agencyAndSeq = (
   seq: seq ?? 0
 })
 
-/** A whole response, length included, in one piece. Copies the chunk's bytes. */
-export const encodeResponse = (id: number, parsed: Parsed): Uint8Array => {
+const responseOf = (parsed: Parsed): Response => {
   switch (parsed._tag) {
     case "Chunk": {
       const origin = agencyAndSeq(parsed)
       const flags = origin.flags | (parsed.last ? flag.last : 0)
       const fixed = { ...empty, ...origin, kind: kinds.chunk, flags, count: parsed.bets }
-      return encodeRecord(id, fixed, parsed.numbers, parsed.body)
+      return { fixed, head: parsed.numbers, tail: parsed.body }
     }
-    case "Resume":
-      return encodeRecord(id, {
-        ...empty,
-        kind: kinds.resume,
-        flags: flag.agency,
-        agency: parsed.agency
-      })
+    case "Resume": {
+      const fixed = { ...empty, kind: kinds.resume, flags: flag.agency, agency: parsed.agency }
+      return { fixed, head: noBytes, tail: noBytes }
+    }
     case "WrongPort":
-      return encodeRecord(id, { ...empty, kind: kinds.wrongPort })
+      return { fixed: { ...empty, kind: kinds.wrongPort }, head: noBytes, tail: noBytes }
     case "Refused": {
       const origin = agencyAndSeq(parsed)
       const flags = origin.flags | (parsed.index === undefined ? 0 : flag.index)
       const code = refusalCodes.indexOf(parsed.code)
       const fixed = { ...origin, kind: kinds.refused, flags, code, count: parsed.index ?? 0 }
-      return encodeRecord(id, fixed, utf8.encode(parsed.message))
+      return { fixed, head: noBytes, tail: utf8.encode(parsed.message) }
     }
   }
+}
+
+/**
+ * Collects responses in one piece of memory that is used again and again. A whole response, length included, is
+ * appended by {@link ResponseBatch.add}, which copies the chunk's bytes.
+ */
+export class ResponseBatch {
+  #bytes: Uint8Array
+  #view: DataView
+  #length = 0
+
+  constructor(capacity: number) {
+    this.#bytes = new Uint8Array(capacity)
+    this.#view = viewOf(this.#bytes)
+  }
+
+  get length(): number {
+    return this.#length
+  }
+
+  add(id: number, parsed: Parsed): void {
+    const { fixed, head, tail } = responseOf(parsed)
+    const length = fixedBytes + head.length + tail.length
+    const at = this.#length
+    this.#reserve(at + frameHeaderBytes + length)
+    const view = this.#view
+    view.setUint32(at, length)
+    view.setUint32(at + 4, id)
+    view.setUint8(at + 8, fixed.kind)
+    view.setUint8(at + 9, fixed.flags)
+    view.setUint16(at + 10, fixed.code)
+    view.setFloat64(at + 12, fixed.agency)
+    view.setFloat64(at + 20, fixed.seq)
+    view.setUint32(at + 28, fixed.count)
+    this.#bytes.set(head, at + frameHeaderBytes + fixedBytes)
+    this.#bytes.set(tail, at + frameHeaderBytes + fixedBytes + head.length)
+    this.#length = at + frameHeaderBytes + length
+  }
+
+  /** Everything added since the last call, as a view that the next {@link add} overwrites. */
+  take(): Uint8Array {
+    const taken = this.#bytes.subarray(0, this.#length)
+    this.#length = 0
+    return taken
+  }
+
+  #reserve(bytes: number): void {
+    if (bytes <= this.#bytes.length) return
+    const grown = new Uint8Array(Math.max(bytes, 2 * this.#bytes.length))
+    grown.set(this.#bytes.subarray(0, this.#length))
+    this.#bytes = grown
+    this.#view = viewOf(grown)
+  }
+}
+
+/** A whole response, length included, in one piece of its own. */
+export const encodeResponse = (id: number, parsed: Parsed): Uint8Array => {
+  const batch = new ResponseBatch(frameHeaderBytes + fixedBytes)
+  batch.add(id, parsed)
+  return batch.take()
 }
 
 const isCounter = (value: number): boolean => Number.isSafeInteger(value) && value >= 1
