@@ -11,7 +11,7 @@ const quote = 0x22
 const comma = 0x2c
 const carriageReturn = 0x0d
 
-const csvField = (text: string): string =>
+export const csvField = (text: string): string =>
   /[",\r\n]/.test(text) ? `"${text.replaceAll("\"", "\"\"")}"` : text
 
 /** One line of the bet file, CRLF included. */

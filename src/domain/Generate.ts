@@ -3,10 +3,8 @@
  * Argentina's, with accents, two-word first names, and now and then an apostrophe, a quote or a comma; numbers are
  * uniform, so that any winning number occurs about once in 10,000 bets; agencies differ in size as real ones do.
  */
+import type { FiveFields } from "./Bet.ts"
 import { isCalendarDate, numberMax } from "./BetRules.ts"
-
-/** First name, last name, document, birthdate, number. */
-export type GeneratedBet = readonly [string, string, string, string, string]
 
 export interface Generation {
   readonly agencies: number
@@ -22,17 +20,19 @@ const birthYearMax = 2006
 const documentMin = 10_000_000
 const documentMax = 49_999_999
 
-const firstNames = ("Agustín,Ailén,Alejandro,Ámbar,Ana,Axel,Bautista,Belén,Benicio,Bruno,Camila,Carla,Catalina,"
-  + "Ciro,Clara,Delfina,Diego,Elena,Emanuel,Emilia,Ezequiel,Facundo,Felipe,Franco,Gabriel,Gael,Guadalupe,Ignacio,"
-  + "Inés,Isabella,Jazmín,Joaquín,Juan,Julieta,Lautaro,Leonel,Lionel,Lola,Lucía,Luján,Magalí,Malena,Martina,"
-  + "Mateo,Maximiliano,Micaela,Milagros,Morena,Nahuel,Nicolás,Olivia,Pilar,Ramiro,Renata,Santiago,Sofía,Soledad,"
-  + "Thiago,Tomás,Uma,Valentina,Valentín,Victoria,Zoe").split(",")
+const firstNames =
+  ("Agustín,Ailén,Alejandro,Ámbar,Ana,Axel,Bautista,Belén,Benicio,Bruno,Camila,Carla,Catalina,"
+    + "Ciro,Clara,Delfina,Diego,Elena,Emanuel,Emilia,Ezequiel,Facundo,Felipe,Franco,Gabriel,Gael,Guadalupe,Ignacio,"
+    + "Inés,Isabella,Jazmín,Joaquín,Juan,Julieta,Lautaro,Leonel,Lionel,Lola,Lucía,Luján,Magalí,Malena,Martina,"
+    + "Mateo,Maximiliano,Micaela,Milagros,Morena,Nahuel,Nicolás,Olivia,Pilar,Ramiro,Renata,Santiago,Sofía,Soledad,"
+    + "Thiago,Tomás,Uma,Valentina,Valentín,Victoria,Zoe").split(",")
 
-const lastNames = ("Abadía,Acosta,Aguirre,Álvarez,Andrade,Arellano,Arredondo,Benítez,Borges,Cabrera,Cáceres,"
-  + "Córdoba,Demichelis,Domínguez,Duarte,Echeverría,Fernández,Ferreyra,Giménez,Giordano,Gómez,González,Güiraldes,"
-  + "Huarte,Ibáñez,Juárez,Ledesma,León,Lorca,Luna,Mamani,Marín,Martínez,Mejía,Morales,Muñoz,Núñez,Ojeda,Ortiz,"
-  + "Páez,Peralta,Pereyra,Quiroga,Quispe,Raimundo,Ríos,Rodríguez,Rotundo,Saldaña,Sánchez,Soto,Suárez,Toledo,"
-  + "Valenzuela,Vázquez,Vera,Villalba,Yáñez,Zárate,Zúñiga").split(",")
+const lastNames =
+  ("Abadía,Acosta,Aguirre,Álvarez,Andrade,Arellano,Arredondo,Benítez,Borges,Cabrera,Cáceres,"
+    + "Córdoba,Demichelis,Domínguez,Duarte,Echeverría,Fernández,Ferreyra,Giménez,Giordano,Gómez,González,Güiraldes,"
+    + "Huarte,Ibáñez,Juárez,Ledesma,León,Lorca,Luna,Mamani,Marín,Martínez,Mejía,Morales,Muñoz,Núñez,Ojeda,Ortiz,"
+    + "Páez,Peralta,Pereyra,Quiroga,Quispe,Raimundo,Ríos,Rodríguez,Rotundo,Saldaña,Sánchez,Soto,Suárez,Toledo,"
+    + "Valenzuela,Vázquez,Vera,Villalba,Yáñez,Zárate,Zúñiga").split(",")
 
 /** What a bet file must quote, and what a careless reader trips over. One bet in a hundred has one of them. */
 const awkwardLastNames = [
@@ -130,7 +130,7 @@ const generateBirthdate = (random: Random): string => {
     : generateBirthdate(random)
 }
 
-const generateBet = (random: Random): GeneratedBet => {
+const generateBet = (random: Random): FiveFields => {
   const name = random.pick(firstNames, "")
   const secondName = random.pick(firstNames, "")
   // About as many people with two first names as with one.
@@ -148,7 +148,7 @@ const generateBet = (random: Random): GeneratedBet => {
 }
 
 /** The bets of one agency (from 1), one by one. An agency's bets don't depend on the other agencies. */
-export function* generateBets(seed: number, agency: number, count: number): Generator<GeneratedBet> {
+export function* generateBets(seed: number, agency: number, count: number): Generator<FiveFields> {
   const random = new Random(seed, agency)
   for (let made = 0; made < count; made++) yield generateBet(random)
 }

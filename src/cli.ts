@@ -1,0 +1,22 @@
+/** The command line as a tree. What a command needs beyond its flags it loads when it is run. */
+import { Effect } from "effect"
+import { CliConfig, Command, GlobalFlag } from "effect/cli"
+import packageJson from "../package.json" with { type: "json" }
+import { agency } from "./commands/Agency.ts"
+import { generate } from "./commands/Generate.ts"
+import { serve } from "./commands/Serve.ts"
+
+const loteria = Command.make("loteria").pipe(
+  Command.withDescription(
+    "The central of a national lottery and its agencies. "
+      + "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration."
+  ),
+  Command.withSubcommands([serve, agency, generate])
+)
+
+/** Logging has settings of its own here, so the flag that sets Effect's level is left out. */
+export const cli = Command.run(loteria, { version: packageJson.version }).pipe(
+  Effect.provide(
+    CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })
+  )
+)

@@ -1,0 +1,39 @@
+/** `generate`: writes agency files for trials, the same ones for the same seed. */
+import { Console, Effect, Schema } from "effect"
+import { Command, Flag } from "effect/cli"
+
+const count = (name: string, minimum: number, maximum: number) =>
+  Flag.Int(name).pipe(
+    Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum, maximum })))
+  )
+
+export const generate = Command.make(
+  "generate",
+  {
+    agencies: count("agencies", 1, 100_000).pipe(
+      Flag.withDefault(5),
+      Flag.withDescription("How many agencies")
+    ),
+    bets: count("bets", 0, 1_000_000_000).pipe(
+      Flag.withDefault(80_000),
+      Flag.withDescription("How many bets, over all agencies")
+    ),
+    seed: count("seed", 0, Number.MAX_SAFE_INTEGER).pipe(
+      Flag.withDefault(42),
+      Flag.withDescription("The same seed gives the same files")
+    ),
+    out: Flag.String("out").pipe(
+      Flag.withDefault("data"),
+      Flag.withDescription("The folder for agency-1.csv, agency-2.csv and so on")
+    )
+  },
+  Effect.fnUntraced(function*(generation) {
+    const { generateFiles } = yield* Effect.promise(() => import("../services/BetFile.ts"))
+    for (const file of yield* generateFiles(generation.out, generation)) {
+      yield* Console.log(`${file.path}: ${file.bets} bets`)
+    }
+  })
+).pipe(
+  Command.withDescription("Write plausible agency files, of sizes as uneven as real ones"),
+  Command.withShortDescription("Write agency files for trials")
+)

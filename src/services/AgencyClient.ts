@@ -1,0 +1,169 @@
+/**
+ * The agency's side of the wire: delivers a stream of bets, each stored exactly once and in order however often either
+ * side or the network fails, and consults the winners without holding a connection. It reconnects with backoff, asks
+ * the central where to go on (RESUME), and checks that the central holds the beginning of the same bets. It ends with
+ * an error only when trying again can't help, or when there was no progress for `giveUpAfterMs`.
+ */
+import { Context, Effect, Layer, Option, Schema, type Stream } from "effect"
+import {
+  type Address,
+  AnswerUnreadable,
+  ConnectionLost,
+  type ConnectionTimeouts,
+  formatAddress,
+  openConnection
+} from "./AgencyClient/CentralConnection.ts"
+import {
+  AgencyRefused,
+  BetRefused,
+  deliverOver,
+  type DeliveryOptions,
+  failureOfError,
+  ResumeMismatch
+} from "./AgencyClient/Delivery.ts"
+import { CentralUnreachable, makePatience, type PatienceOptions } from "./AgencyClient/Patience.ts"
+import type { BetFileError, BetLine } from "./BetFile.ts"
+import { OperatorLog } from "./OperatorLog.ts"
+
+export interface AgencyOptions extends DeliveryOptions, ConnectionTimeouts, PatienceOptions {
+  /** Where bets go. */
+  readonly server: Address
+  /** Where winners are asked for. */
+  readonly consult: Address
+}
+
+/** Every bound's default; an agency on a poor line must get through with them. */
+export const agencyDefaults = {
+  chunkBets: 100,
+  windowChunks: 8,
+  connectTimeoutMs: 10_000,
+  answerTimeoutMs: 60_000,
+  backoffFirstMs: 100,
+  backoffMaxMs: 5000,
+  giveUpAfterMs: 24 * 60 * 60 * 1000
+} as const
+
+/** What an agency can't cure by itself. Each message says what to do. */
+export const AgencyError = Schema.Union([
+  AgencyRefused,
+  AnswerUnreadable,
+  BetRefused,
+  CentralUnreachable,
+  ResumeMismatch
+])
+export type AgencyError = typeof AgencyError.Type
+
+export interface DeliveryProgress {
+  /** What the central holds after the latest answer. */
+  readonly bets: number
+}
+
+export class AgencyClient extends Context.Service<AgencyClient, {
+  /**
+   * Delivers the bets and the mark that they are all; succeeds with their number when all are on the central's disk.
+   * The stream is run again after every lost connection and must give the same bets each time.
+   */
+  readonly deliver: (
+    bets: Stream.Stream<BetLine, BetFileError>,
+    onProgress?: (progress: DeliveryProgress) => Effect.Effect<void>
+  ) => Effect.Effect<number, AgencyError | BetFileError>
+  /** Waits for the draw; succeeds with the documents of the agency's winning bets, one per bet. */
+  readonly winners: Effect.Effect<ReadonlyArray<string>, AgencyError>
+}>()("loteria-nacional/services/AgencyClient") {
+  static readonly layer = (options: AgencyOptions) =>
+    Layer.effect(AgencyClient, makeAgencyClient(options))
+}
+
+const untilSome = <A, E>(attempt: Effect.Effect<Option.Option<A>, E>): Effect.Effect<A, E> =>
+  Effect.flatMap(
+    attempt,
+    (outcome) => Option.isSome(outcome) ? Effect.succeed(outcome.value) : untilSome(attempt)
+  )
+
+const makeAgencyClient = Effect.fnUntraced(function*(
+  options: AgencyOptions
+): Effect.fn.Return<AgencyClient["Service"], never, OperatorLog> {
+  const log = yield* OperatorLog
+  const { agency } = options
+
+  const logWait = (action: string) => (lost: ConnectionLost, waitMs: number) => {
+    // Being told when to come back is how it goes; being cut off is not.
+    const level = lost.retryAfterMs === undefined ? "WARNING" : "DEBUG"
+    log.write(level, action, "fail", { agencia: agency, error: lost.problem, retry_in_ms: waitMs })
+  }
+
+  const deliver: AgencyClient["Service"]["deliver"] = Effect.fnUntraced(
+    function*(bets, onProgress) {
+      const central = formatAddress(options.server)
+      const patience = yield* makePatience(central, options, logWait("apuestas_enviadas"))
+      let held = 0
+      let outOfStep = false
+
+      const observer = {
+        resumed: Effect.fnUntraced(function*(seq: number, count: number) {
+          held = count
+          if (seq > 0) {
+            log.write("INFO", "resume", "success", { agencia: agency, seq, cantidad: count })
+          }
+          if (onProgress !== undefined) yield* onProgress({ bets: held })
+        }),
+        stored: Effect.fnUntraced(function*(count: number) {
+          held += count
+          outOfStep = false
+          log.write("INFO", "apuestas_enviadas", "success", { agencia: agency, cantidad: count })
+          yield* patience.progressed
+          if (onProgress !== undefined) yield* onProgress({ bets: held })
+        })
+      }
+
+      yield* openConnection(options.server, options).pipe(
+        Effect.flatMap((connection) => deliverOver(central, connection, options, bets, observer)),
+        Effect.scoped,
+        Effect.asSome,
+        Effect.catchTag("OutOfStep", ({ refusal }) => {
+          const again = outOfStep
+          outOfStep = true
+          return Effect.fail(again ? refusal : new ConnectionLost({ problem: refusal.code }))
+        }),
+        Effect.catchTag("ConnectionLost", (lost) => Effect.as(patience.wait(lost), Option.none())),
+        untilSome
+      )
+      return held
+    }
+  )
+
+  const central = formatAddress(options.consult)
+
+  /** One question on a connection of its own. */
+  const ask = Effect.gen(function*() {
+    const connection = yield* openConnection(options.consult, options)
+    yield* connection.send({ _tag: "ConsultWinners", agency, wait: false })
+    const answer = yield* connection.receive
+    switch (answer._tag) {
+      case "InformAgencyWinners":
+        return answer.documents
+      case "WinnersNotReady":
+        return yield* new ConnectionLost({
+          problem: "the draw has not been held",
+          retryAfterMs: answer.retryAfterMs
+        })
+      case "ErrorAnswer":
+        return yield* failureOfError(agency, answer.code, answer.message)
+      default:
+        return yield* new AnswerUnreadable({ central, problem: `${answer._tag} out of place` })
+    }
+  }).pipe(Effect.scoped)
+
+  const winners = Effect.gen(function*() {
+    const patience = yield* makePatience(central, options, logWait("consulta_ganadores"))
+    const documents = yield* ask.pipe(
+      Effect.asSome,
+      Effect.catchTag("ConnectionLost", (lost) => Effect.as(patience.wait(lost), Option.none())),
+      untilSome
+    )
+    log.write("INFO", "consulta_ganadores", "success", { cant_ganadores: documents.length })
+    return documents
+  })
+
+  return { deliver, winners }
+})

@@ -1,0 +1,70 @@
+/**
+ * How an agency tries again: exponential backoff with full jitter, so that agencies cut off together don't come back
+ * together, and never before the central's `retry_after_ms`. Any progress starts the backoff anew. Every single wait is
+ * bounded, and so is the time without progress, after which the agency says so and ends.
+ */
+import { Clock, Effect, Random, Schema } from "effect"
+import type { ConnectionLost } from "./CentralConnection.ts"
+
+export interface PatienceOptions {
+  readonly backoffFirstMs: number
+  readonly backoffMaxMs: number
+  /** Without progress for as long as this, trying ends. */
+  readonly giveUpAfterMs: number
+}
+
+/** The central could not be reached, or not be made to take anything, for as long as the agency would try. */
+export class CentralUnreachable
+  extends Schema.TaggedError<CentralUnreachable>()("CentralUnreachable", {
+    central: Schema.String,
+    forMs: Schema.Int,
+    problem: Schema.String
+  })
+{
+  override get message(): string {
+    return `${this.central}: no progress for ${Math.round(this.forMs / 1000)} s (${this.problem}); `
+      + "check the address and the network and start again: what was answered is stored"
+  }
+}
+
+/** A central that asks for more is asked again after this long anyway. */
+const retryAfterMsMax = 600_000
+
+export interface Patience {
+  /** Something was achieved: the backoff and the time to give up start anew. */
+  readonly progressed: Effect.Effect<void>
+  /** Waits until it is time to try again. */
+  readonly wait: (lost: ConnectionLost) => Effect.Effect<void, CentralUnreachable>
+}
+
+/** `onWait` is told of every wait before it begins. */
+export const makePatience = Effect.fnUntraced(function*(
+  central: string,
+  { backoffFirstMs, backoffMaxMs, giveUpAfterMs }: PatienceOptions,
+  onWait: (lost: ConnectionLost, waitMs: number) => void
+): Effect.fn.Return<Patience> {
+  let failures = 0
+  let progressAt = yield* Clock.currentTimeMillis
+  return {
+    progressed: Effect.map(Clock.currentTimeMillis, (now) => {
+      failures = 0
+      progressAt = now
+    }),
+    wait: Effect.fnUntraced(function*(lost) {
+      const now = yield* Clock.currentTimeMillis
+      // A central that says when to come back is there: waiting for it isn't in vain.
+      if (lost.retryAfterMs !== undefined) progressAt = now
+      const forMs = now - progressAt
+      if (forMs >= giveUpAfterMs) {
+        return yield* new CentralUnreachable({ central, forMs, problem: lost.problem })
+      }
+      // 2^30 times the first wait is above any maximum: the power needn't grow further.
+      const ceiling = Math.min(backoffMaxMs, backoffFirstMs * 2 ** Math.min(failures, 30))
+      failures++
+      const jitter = (yield* Random.next) * ceiling
+      const waitMs = Math.round(Math.min(lost.retryAfterMs ?? 0, retryAfterMsMax) + jitter)
+      onWait(lost, waitMs)
+      yield* Effect.sleep(waitMs)
+    })
+  }
+})
