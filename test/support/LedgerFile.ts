@@ -1,0 +1,35 @@
+/** A ledger as an operator sees it: plain SQL over the file, read-only, also while the server runs. */
+import { DatabaseSync } from "node:sqlite"
+
+export class LedgerFile implements Disposable {
+  readonly #database: DatabaseSync
+
+  constructor(path: string) {
+    this.#database = new DatabaseSync(path, { readOnly: true, timeout: 5000 })
+  }
+
+  /** The agency's bets in the order stored, as payload items. */
+  betsOf(agency: number): ReadonlyArray<string> {
+    return this.#database.prepare(
+      `SELECT concat_ws(',', first_name, last_name, document, birthdate, number) AS bet
+       FROM bet WHERE agency = ? ORDER BY chunk, position`
+    ).all(agency).map((row) => String(row["bet"]))
+  }
+
+  /** How many bets each agency has; agencies without any are absent. */
+  counts(): ReadonlyMap<number, number> {
+    const rows = this.#database
+      .prepare("SELECT agency, count(*) AS bets FROM bet GROUP BY agency ORDER BY agency").all()
+    return new Map(rows.map((row) => [Number(row["agency"]), Number(row["bets"])]))
+  }
+
+  /** The agency's stored chunk numbers, in order. */
+  seqs(agency: number): ReadonlyArray<number> {
+    return this.#database.prepare("SELECT seq FROM chunk WHERE agency = ? ORDER BY id").all(agency)
+      .map((row) => Number(row["seq"]))
+  }
+
+  [Symbol.dispose](): void {
+    this.#database.close()
+  }
+}

@@ -1,0 +1,42 @@
+/** Waiting for something to become so, with a deadline that says what didn't. Tests never just sleep. */
+import { setTimeout } from "node:timers/promises"
+
+const pollMs = 5
+
+/** Polls until `probe` gives something other than false or undefined, and gives that. */
+export const waitUntil = async <A>(
+  what: string,
+  probe: () => A | false | undefined | Promise<A | false | undefined>,
+  deadlineMs = 10_000
+): Promise<A> => {
+  const start = performance.now()
+  for (;;) {
+    const result = await probe()
+    if (result !== false && result !== undefined) return result
+    if (performance.now() - start > deadlineMs) {
+      throw new Error(`not within ${deadlineMs} ms: ${what}`)
+    }
+    await setTimeout(pollMs)
+  }
+}
+
+/** Fails when the promise takes longer. */
+export const within = async <A>(
+  what: string,
+  promise: Promise<A>,
+  deadlineMs = 10_000
+): Promise<A> => {
+  const done = new AbortController()
+  const late = setTimeout(deadlineMs, undefined, { signal: done.signal }).then(
+    () => {
+      throw new Error(`not within ${deadlineMs} ms: ${what}`)
+    },
+    // The wait was called off: the promise has been settled.
+    () => promise
+  )
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    done.abort()
+  }
+}
