@@ -1,0 +1,146 @@
+/**
+ * The log that operators read and their scripts grep: one line per event, `action: … | result: … | name: value`, after
+ * `YYYY-MM-DD HH:MM:SS LEVEL    ` (local time), or one JSON object. Lines are gathered and written together, off the
+ * path of chunks, at the latest after `log.flushMs`; the buffer is flushed at once when it is large and on closing.
+ * It never holds a bettor's name, document or birthdate.
+ */
+import { Cause, Context, Effect, Layer, Logger, References } from "effect"
+import { type LogLevel, Settings } from "./Settings.ts"
+
+export type Details = Readonly<Record<string, string | number | boolean>>
+
+const severity: Readonly<Record<LogLevel, number>> = {
+  DEBUG: 10,
+  INFO: 20,
+  WARNING: 30,
+  ERROR: 40,
+  CRITICAL: 50
+}
+
+/** A buffer of this many characters is written without waiting. */
+const bufferedCharactersMax = 64 * 1024
+
+export interface LogOptions {
+  readonly level: LogLevel
+  readonly format: "text" | "json"
+  readonly flushMs: number
+}
+
+/** Takes finished text, for instance `process.stdout.write`. */
+export type LogSink = (text: string) => void
+
+const two = (value: number): string => (value < 10 ? `0${value}` : String(value))
+
+const localTime = (at: Date): string =>
+  `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} `
+  + `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`
+
+/** A value must not break its line or look like another pair. */
+const plain = (value: string | number | boolean): string =>
+  // oxlint-disable-next-line no-control-regex -- control characters are what it removes
+  typeof value === "string" ? value.replace(/[|\u0000-\u001f\u007f-\u009f]/g, "/") : String(value)
+
+export class LogWriter {
+  readonly #threshold: number
+  readonly #options: LogOptions
+  readonly #sink: LogSink
+  #buffer = ""
+  #timer: NodeJS.Timeout | undefined
+  #second = -1
+  #time = ""
+
+  constructor(options: LogOptions, sink: LogSink) {
+    this.#options = options
+    this.#threshold = severity[options.level]
+    this.#sink = sink
+  }
+
+  enabled(level: LogLevel): boolean {
+    return severity[level] >= this.#threshold
+  }
+
+  write(level: LogLevel, action: string, result: string, details?: Details): void {
+    if (severity[level] < this.#threshold) return
+    this.#buffer += this.#options.format === "text"
+      ? this.#textLine(level, action, result, details)
+      : this.#jsonLine(level, action, result, details)
+    if (this.#buffer.length >= bufferedCharactersMax || severity[level] >= severity.ERROR) {
+      this.flush()
+    } else this.#timer ??= setTimeout(() => this.flush(), this.#options.flushMs)
+  }
+
+  flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (this.#buffer === "") return
+    const text = this.#buffer
+    this.#buffer = ""
+    this.#sink(text)
+  }
+
+  #textLine(level: LogLevel, action: string, result: string, details?: Details): string {
+    let line = `${this.#now()} ${level.padEnd(8)} action: ${action} | result: ${result}`
+    if (details !== undefined) {
+      for (const name in details) line += ` | ${name}: ${plain(details[name] ?? "")}`
+    }
+    return `${line}\n`
+  }
+
+  #jsonLine(level: LogLevel, action: string, result: string, details?: Details): string {
+    return `${
+      JSON.stringify({ time: new Date().toISOString(), level, action, result, ...details })
+    }\n`
+  }
+
+  /** The second's text is kept: formatting a date for every line would cost more than the line. */
+  #now(): string {
+    const now = Date.now()
+    const second = Math.floor(now / 1000)
+    if (second !== this.#second) {
+      this.#second = second
+      this.#time = localTime(new Date(now))
+    }
+    return this.#time
+  }
+}
+
+const writeToStdout: LogSink = (text) => {
+  process.stdout.write(text)
+}
+
+export class OperatorLog extends Context.Service<OperatorLog, LogWriter>()(
+  "loteria-nacional/services/OperatorLog"
+) {
+  /** Writes to stdout; what Effect itself logs goes the same way. */
+  static readonly layer = Layer.unwrap(Effect.gen(function*() {
+    const { log } = yield* Settings
+    const writer = yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        // A reader of our stdout that went away must not end the server.
+        process.stdout.on("error", () => {})
+        return new LogWriter(log, writeToStdout)
+      }),
+      (opened) => Effect.sync(() => opened.flush())
+    )
+    return Layer.mergeAll(
+      Layer.succeed(OperatorLog, writer),
+      Logger.layer([effectLogger(writer)]),
+      Layer.succeed(References.MinimumLogLevel, "Info")
+    )
+  }))
+}
+
+const levelOf: Readonly<Record<string, LogLevel>> = {
+  Fatal: "CRITICAL",
+  Error: "ERROR",
+  Warn: "WARNING",
+  Info: "INFO"
+}
+
+const effectLogger = (writer: LogWriter) =>
+  Logger.make<unknown, void>(({ cause, logLevel, message }) => {
+    writer.write(levelOf[logLevel] ?? "DEBUG", "log", "info", {
+      message: Array.isArray(message) ? message.map(String).join(" ") : String(message),
+      ...(cause.reasons.length === 0 ? {} : { cause: Cause.pretty(cause) })
+    })
+  })
