@@ -1,0 +1,264 @@
+/**
+ * One connection of an agency, on either port: its frames, its turn, and its end. It reads until a whole frame is there,
+ * asks for a turn, and reads no further until the turn is over: so one connection has one chunk in hand, is in the
+ * queue at most once, and its answers keep their order.
+ *
+ * Whoever closes does so as: answer, FIN, discard input until the peer's FIN or for a while, then destroy. Closing with
+ * unread input would send RST and swallow the answer.
+ *
+ * It is driven by calls (bytes came, the peer's FIN came, …) and drives a {@link Transport}; it holds no fiber and no
+ * timer of its own: thousands of idle connections cost their sockets.
+ */
+import type { AgencyId } from "../domain/Agency.ts"
+import type { Parsed } from "../domain/Chunk.ts"
+import type { CloseReason } from "../domain/CloseReason.ts"
+import { FrameDecoder } from "../domain/Frame.ts"
+import { newSpeaker, type Speaker } from "../domain/Intake.ts"
+import { encodeAnswer } from "../domain/Message.ts"
+import type { ErrorCode } from "../domain/Rejection.ts"
+import type { DeadlineQueue } from "./Connection/DeadlineQueue.ts"
+import type { FrameBudget } from "./Connection/FrameBudget.ts"
+
+export type Door = "bets" | "consult"
+
+/** What a connection needs of a socket. */
+export interface Transport {
+  readonly address: string
+  /** Bytes written and not yet taken by the network. */
+  readonly unsent: number
+  readonly write: (bytes: Uint8Array) => void
+  readonly pause: () => void
+  readonly resume: () => void
+  /** Calls back when nothing is unsent any more. */
+  readonly whenSent: (callback: () => void) => void
+  /** FIN, after what was written; calls back when it was handed to the network. */
+  readonly finish: (callback: () => void) => void
+  readonly destroy: () => void
+}
+
+/** What a connection needs of those it lives among. Shared by all connections of a door. */
+export interface ConnectionContext {
+  readonly door: Door
+  readonly frameBytesMax: number
+  readonly budget: FrameBudget
+  /** Peers in the middle of a frame. */
+  readonly frameDeadlines: DeadlineQueue<Connection>
+  /** Peers that have answers to read. */
+  readonly answerDeadlines: DeadlineQueue<Connection>
+  /** Peers that were sent FIN. */
+  readonly lingerDeadlines: DeadlineQueue<Connection>
+  /** The connection holds a whole frame. Called at most once until its turn is over. */
+  readonly onTurn: (connection: Connection) => void
+  readonly onClosed: (connection: Connection, reason: CloseReason) => void
+}
+
+export class Connection {
+  readonly door: Door
+  readonly transport: Transport
+  /** The agency that the connection speaks for, from its first message on. */
+  agency: AgencyId | undefined
+  speaker: Speaker = newSpeaker
+  /** Whether it has ever sent `seq` or RESUME: such a client understands refusals that waiting can cure. */
+  counts = false
+  /** What came of the frame, once parsed; kept while the turn waits for an older connection's chunk. */
+  parsed: Parsed | undefined
+  /** A consult that waits for the draw: its turn is over, further input is discarded. */
+  waitingForDraw = false
+
+  readonly #context: ConnectionContext
+  readonly #decoder = new FrameDecoder()
+  #frame: Uint8Array | undefined
+  #reserved = 0
+  #waitingForRoom = false
+  #waitingForReader = false
+  #inTurn = false
+  #draining = false
+  #peerEnded = false
+  #reason: CloseReason | undefined
+  #destroyed = false
+
+  constructor(context: ConnectionContext, transport: Transport) {
+    this.door = context.door
+    this.#context = context
+    this.transport = transport
+  }
+
+  /** Whether no answer is wanted any more: it was closed or is being closed. */
+  get closing(): boolean {
+    return this.#reason !== undefined
+  }
+
+  /** The frame whose turn it is. */
+  get frame(): Uint8Array {
+    return this.#frame ?? new Uint8Array(0)
+  }
+
+  // ---- what happens to it
+
+  onBytes(bytes: Uint8Array): void {
+    if (this.closing || this.waitingForDraw) return
+    this.#decoder.push(bytes)
+    if (!this.#inTurn && !this.#waitingForRoom) this.#advance()
+  }
+
+  /** The peer's FIN. On the bets port its whole frames still get their answers. */
+  onPeerEnd(): void {
+    this.#peerEnded = true
+    if (this.closing) {
+      if (this.transport.unsent === 0) this.destroy()
+    } else if (this.door === "consult") this.close("peer_left")
+    else if (!this.#inTurn && !this.#waitingForRoom) this.#advance()
+  }
+
+  onAnswerDeadline(): void {
+    this.#reason ??= "answers_unread"
+    this.destroy()
+  }
+
+  /** The socket is gone, whoever closed it. */
+  onGone(): void {
+    if (this.#destroyed) return
+    this.#destroyed = true
+    this.#reason ??= this.#peerEnded ? "peer_left" : "connection_lost"
+    this.#context.frameDeadlines.end(this)
+    this.#context.answerDeadlines.end(this)
+    this.#context.lingerDeadlines.end(this)
+    if (!this.#inTurn) this.#release()
+    this.#context.onClosed(this, this.#reason)
+  }
+
+  onFrameDeadline(): void {
+    this.refuse("TIMEOUT", "a frame was begun and not ended in time")
+  }
+
+  // ---- what is done with it
+
+  answer(frame: Uint8Array): void {
+    if (!this.closing) this.transport.write(frame)
+  }
+
+  /** The frame has been dealt with; the next one, if it is there already, asks for a turn. */
+  endTurn(): void {
+    this.#inTurn = false
+    this.parsed = undefined
+    this.#release()
+    if (!this.closing) this.#advance()
+  }
+
+  /** Answers ERROR and closes: the stream can't be trusted any more. */
+  refuse(code: ErrorCode, message: string): void {
+    this.answer(encodeAnswer({ _tag: "ErrorAnswer", code, message }))
+    this.close(code)
+  }
+
+  close(reason: CloseReason): void {
+    if (this.closing) return
+    this.#reason = reason
+    this.#context.frameDeadlines.end(this)
+    if (!this.#inTurn) this.#release()
+    if (this.#destroyed) return
+    this.#context.answerDeadlines.begin(this)
+    this.transport.finish(() => {
+      this.#context.answerDeadlines.end(this)
+      if (this.#peerEnded) this.destroy()
+      else if (!this.#destroyed) this.#context.lingerDeadlines.begin(this)
+    })
+    this.transport.resume()
+  }
+
+  /** Shutdown: frames that were read are still dealt with, partial ones dropped, then it closes. */
+  drain(): void {
+    this.#draining = true
+    if (!this.#inTurn && !this.#waitingForRoom && !this.closing) this.#advance()
+  }
+
+  destroy(): void {
+    this.transport.destroy()
+  }
+
+  // ---- frames
+
+  #advance(): void {
+    if (this.waitingForDraw) return this.transport.resume()
+    if (this.transport.unsent > 0) return this.#awaitReader()
+    for (;;) {
+      const step = this.#decoder.next()
+      if (step._tag === "Starved") return this.#starve()
+      if (step._tag === "Frame") return this.#askForTurn(step.body)
+      if (!this.#admit(step.bytes)) return
+    }
+  }
+
+  /** A peer that doesn't read its answers gets no further turn until it does. */
+  #awaitReader(): void {
+    if (this.#waitingForReader) return
+    this.#waitingForReader = true
+    this.#context.answerDeadlines.begin(this)
+    this.transport.pause()
+    this.transport.whenSent(() => {
+      this.#waitingForReader = false
+      if (this.closing) return
+      this.#context.answerDeadlines.end(this)
+      if (!this.#inTurn && !this.#waitingForRoom) this.#advance()
+    })
+  }
+
+  #starve(): void {
+    if (this.#draining) return this.close("shutdown")
+    if (this.#peerEnded) return this.close("peer_left")
+    if (this.#decoder.midFrame) this.#context.frameDeadlines.begin(this)
+    this.transport.resume()
+  }
+
+  #askForTurn(body: Uint8Array): void {
+    this.#context.frameDeadlines.end(this)
+    this.transport.pause()
+    this.#frame = body
+    this.#inTurn = true
+    this.#context.onTurn(this)
+  }
+
+  /** Reserves room for an announced frame before its body is read. */
+  #admit(bytes: number): boolean {
+    if (bytes === 0) {
+      this.refuse("FRAME_EMPTY", "a frame's length is at least 1")
+      return false
+    }
+    if (bytes > this.#context.frameBytesMax) {
+      this.refuse(
+        "FRAME_TOO_LARGE",
+        `a frame's length is at most ${this.#context.frameBytesMax} bytes, not ${bytes}`
+      )
+      return false
+    }
+    const granted = this.#context.budget.reserve(this, bytes, () => this.#onRoom(bytes))
+    if (granted) {
+      this.#reserved = bytes
+      this.#decoder.accept()
+      return true
+    }
+    // Waiting for our room is not the peer's delay.
+    this.#waitingForRoom = true
+    this.#context.frameDeadlines.end(this)
+    this.transport.pause()
+    return false
+  }
+
+  #onRoom(bytes: number): void {
+    this.#waitingForRoom = false
+    this.#reserved = bytes
+    this.#decoder.accept()
+    this.#advance()
+  }
+
+  #release(): void {
+    this.#frame = undefined
+    if (this.#waitingForRoom) {
+      this.#waitingForRoom = false
+      this.#context.budget.cancel(this)
+    }
+    const bytes = this.#reserved
+    this.#reserved = 0
+    if (bytes > 0) this.#context.budget.release(bytes)
+  }
+}

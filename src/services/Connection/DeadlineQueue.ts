@@ -1,0 +1,54 @@
+/**
+ * A deadline that many owners share, all with the same duration: they expire in the order in which they began, so one
+ * periodic sweep serves thousands without a timer each. Time is counted in sweeps, not read from a clock: a clock that
+ * jumps changes nothing. An owner expires after at least its duration and at most one sweep more.
+ */
+import { Effect, type Scope } from "effect"
+
+/** Sweeps per duration. */
+const sweeps = 8
+
+export class DeadlineQueue<Owner> {
+  #tick = 0
+  readonly #begun = new Map<Owner, number>()
+
+  /** Starts the owner's time, unless it runs already. */
+  begin(owner: Owner): void {
+    if (!this.#begun.has(owner)) this.#begun.set(owner, this.#tick)
+  }
+
+  end(owner: Owner): void {
+    this.#begun.delete(owner)
+  }
+
+  get size(): number {
+    return this.#begun.size
+  }
+
+  /** A step of time: gives back, and forgets, those whose time is over. */
+  sweep(): ReadonlyArray<Owner> {
+    this.#tick++
+    const expired: Array<Owner> = []
+    for (const [owner, tick] of this.#begun) {
+      if (this.#tick - tick <= sweeps) break
+      this.#begun.delete(owner)
+      expired.push(owner)
+    }
+    return expired
+  }
+
+  /** Sweeps for as long as the scope lives. */
+  run(
+    durationMs: number,
+    onExpired: (owner: Owner) => void
+  ): Effect.Effect<void, never, Scope.Scope> {
+    return Effect.sleep(durationMs / sweeps).pipe(
+      Effect.andThen(Effect.sync(() => {
+        for (const owner of this.sweep()) onExpired(owner)
+      })),
+      Effect.forever,
+      Effect.forkScoped,
+      Effect.asVoid
+    )
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * All connections of both doors: their number, the memory they share, their deadlines, and the queue of turns. The queue
+ * is as large as the number of connections and a connection is in it at most once, so an offer never waits: a full
+ * queue with every worker suspended in an offer would be a deadlock.
+ */
+import { Context, Deferred, Effect, Layer, Queue } from "effect"
+import type { CloseReason } from "../domain/CloseReason.ts"
+import { Connection, type ConnectionContext, type Door, type Transport } from "./Connection.ts"
+import { DeadlineQueue } from "./Connection/DeadlineQueue.ts"
+import { FrameBudget } from "./Connection/FrameBudget.ts"
+import { OperatorLog } from "./OperatorLog.ts"
+import { Settings } from "./Settings.ts"
+
+/** At shutdown a peer that ignores our FIN is not waited for longer. */
+const shutdownLingerMs = 500
+
+export class Connections extends Context.Service<Connections, {
+  /** Connections that hold a whole frame, in the order in which they got it. */
+  readonly turns: Queue.Queue<Connection>
+  /** Takes a socket in, or refuses it when there are as many as there may be. */
+  readonly open: (door: Door, transport: Transport) => Connection
+  readonly onClosed: (callback: (connection: Connection) => void) => void
+  /** Lets frames already read be dealt with, then closes everything; `graceMs` at most. */
+  readonly drain: (graceMs: number) => Effect.Effect<void>
+  readonly size: () => number
+}>()("loteria-nacional/services/Connections") {
+  static readonly layer = Layer.effect(
+    Connections,
+    Effect.gen(function*() {
+      const { connections: limits } = yield* Settings
+      const log = yield* OperatorLog
+      const turns = yield* Effect.acquireRelease(
+        Queue.bounded<Connection>(limits.max),
+        Queue.shutdown
+      )
+      const all = new Set<Connection>()
+      const closedCallbacks: Array<(connection: Connection) => void> = []
+      let draining = false
+      let onEmpty: (() => void) | undefined
+
+      const frameDeadlines = new DeadlineQueue<Connection>()
+      const answerDeadlines = new DeadlineQueue<Connection>()
+      const lingerDeadlines = new DeadlineQueue<Connection>()
+      yield* frameDeadlines.run(
+        limits.frameDeadlineMs,
+        (connection) => connection.onFrameDeadline()
+      )
+      yield* answerDeadlines.run(
+        limits.answerDeadlineMs,
+        (connection) => connection.onAnswerDeadline()
+      )
+      yield* lingerDeadlines.run(limits.closeLingerMs, (connection) => connection.destroy())
+
+      const shared: Omit<ConnectionContext, "door"> = {
+        frameBytesMax: limits.frameBytesMax,
+        budget: new FrameBudget(limits.frameBudgetBytes),
+        frameDeadlines,
+        answerDeadlines,
+        lingerDeadlines,
+        onTurn: (connection) => {
+          Queue.offerUnsafe(turns, connection)
+        },
+        onClosed: (connection, reason: CloseReason) => {
+          all.delete(connection)
+          for (const callback of closedCallbacks) callback(connection)
+          log.write("DEBUG", "connection_closed", "success", {
+            door: connection.door,
+            ip: connection.transport.address,
+            ...(connection.agency === undefined ? {} : { agencia: connection.agency }),
+            reason
+          })
+          if (all.size === 0) onEmpty?.()
+        }
+      }
+      const contexts = {
+        bets: { ...shared, door: "bets" },
+        consult: { ...shared, door: "consult" }
+      } as const
+
+      const open = (door: Door, transport: Transport): Connection => {
+        const connection = new Connection(contexts[door], transport)
+        const full = all.size >= limits.max
+        all.add(connection)
+        if (draining) connection.close("shutdown")
+        else if (full) {
+          connection.refuse(
+            "TOO_MANY_CONNECTIONS",
+            "the central holds as many connections as it may"
+          )
+        }
+        return connection
+      }
+
+      const drain = (graceMs: number) =>
+        Effect.gen(function*() {
+          draining = true
+          const empty = yield* Deferred.make<void>()
+          onEmpty = () => Deferred.doneUnsafe(empty, Effect.void)
+          for (const connection of all) {
+            if (connection.door === "bets") connection.drain()
+          }
+          for (const connection of all) {
+            if (connection.door === "consult") connection.close("shutdown")
+          }
+          if (all.size > 0) {
+            // Peers that ignore our FIN are not waited for, those whose chunk is on its way to disk are.
+            yield* lingerDeadlines.run(shutdownLingerMs, (connection) => connection.destroy())
+            yield* Effect.timeoutOption(Deferred.await(empty), graceMs)
+          }
+          for (const connection of all) connection.destroy()
+        }).pipe(Effect.scoped)
+
+      return Connections.of({
+        turns,
+        open,
+        onClosed: (callback) => closedCallbacks.push(callback),
+        drain,
+        size: () => all.size
+      })
+    })
+  )
+}

@@ -1,0 +1,227 @@
+import { assert, describe, it } from "@effect/vitest"
+import type { CloseReason } from "../../src/domain/CloseReason.ts"
+import { encodeFrame } from "../../src/domain/Frame.ts"
+import {
+  Connection,
+  type ConnectionContext,
+  type Door,
+  type Transport
+} from "../../src/services/Connection.ts"
+import { DeadlineQueue } from "../../src/services/Connection/DeadlineQueue.ts"
+import { FrameBudget } from "../../src/services/Connection/FrameBudget.ts"
+
+/** A network that does what the test says: it can be slow to take answers, and it remembers what was done. */
+class TestTransport implements Transport {
+  readonly address = "127.0.0.1"
+  readonly written: Array<string> = []
+  unsent = 0
+  reading = true
+  finished = false
+  destroyed = false
+  onSent: (() => void) | undefined
+
+  write(bytes: Uint8Array): void {
+    this.written.push(new TextDecoder().decode(bytes.subarray(4)))
+  }
+  pause(): void {
+    this.reading = false
+  }
+  resume(): void {
+    this.reading = true
+  }
+  whenSent(callback: () => void): void {
+    this.onSent = callback
+  }
+  finish(callback: () => void): void {
+    this.finished = true
+    if (this.unsent === 0) callback()
+  }
+  destroy(): void {
+    this.destroyed = true
+  }
+}
+
+const make = (door: Door = "bets", budgetBytes = 1000) => {
+  const turns: Array<Connection> = []
+  const closed: Array<CloseReason> = []
+  const context: ConnectionContext = {
+    door,
+    frameBytesMax: 100,
+    budget: new FrameBudget(budgetBytes),
+    frameDeadlines: new DeadlineQueue(),
+    answerDeadlines: new DeadlineQueue(),
+    lingerDeadlines: new DeadlineQueue(),
+    onTurn: (connection) => turns.push(connection),
+    onClosed: (_, reason) => closed.push(reason)
+  }
+  const open = () => {
+    const transport = new TestTransport()
+    return { transport, connection: new Connection(context, transport) }
+  }
+  return { ...open(), open, context, turns, closed }
+}
+
+const frame = (text: string): Uint8Array => encodeFrame(new TextEncoder().encode(text))
+const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
+
+describe("Connection", () => {
+  it("asks for one turn at a time and doesn't read meanwhile", () => {
+    const { connection, transport, turns } = make()
+    connection.onBytes(frame("first"))
+    assert.strictEqual(turns.length, 1)
+    assert.isFalse(transport.reading)
+    connection.onBytes(frame("second"))
+    assert.strictEqual(turns.length, 1)
+    assert.strictEqual(textOf(connection.frame), "first")
+    connection.endTurn()
+    assert.strictEqual(turns.length, 2)
+    assert.strictEqual(textOf(connection.frame), "second")
+    connection.endTurn()
+    assert.isTrue(transport.reading)
+  })
+
+  it("refuses a frame above the limit without reading its body", () => {
+    const { connection, transport, turns } = make()
+    connection.onBytes(new Uint8Array([0, 0, 0, 101]))
+    assert.match(transport.written.join(""), /FRAME_TOO_LARGE/)
+    assert.isTrue(transport.finished)
+    connection.onBytes(frame("more"))
+    assert.strictEqual(turns.length, 0)
+  })
+
+  it("refuses an empty frame", () => {
+    const { connection, transport } = make()
+    connection.onBytes(new Uint8Array(4))
+    assert.match(transport.written.join(""), /FRAME_EMPTY/)
+  })
+
+  it("waits for room before it reads a body, and gives room back", () => {
+    const { connection, context, open, turns } = make("bets", 100)
+    const other = open()
+    connection.onBytes(frame("x".repeat(80)))
+    other.connection.onBytes(frame("y".repeat(80)).subarray(0, 10))
+    assert.isFalse(other.transport.reading)
+    assert.strictEqual(context.frameDeadlines.size, 0)
+    connection.endTurn()
+    assert.isTrue(other.transport.reading)
+    other.connection.onBytes(frame("y".repeat(80)).subarray(10))
+    assert.deepEqual(turns, [connection, other.connection])
+    other.connection.endTurn()
+    assert.strictEqual(context.budget.room, 100)
+  })
+
+  it("gives room back when it goes while it waits, or in the middle of a frame", () => {
+    const { connection, context, open } = make("bets", 100)
+    const waiting = open()
+    connection.onBytes(frame("x".repeat(80)).subarray(0, 20))
+    waiting.connection.onBytes(frame("y".repeat(80)))
+    waiting.connection.onGone()
+    connection.onGone()
+    assert.strictEqual(context.budget.room, 100)
+  })
+
+  it("sets a deadline for a started frame and none for an idle connection", () => {
+    const { connection, context } = make()
+    assert.strictEqual(context.frameDeadlines.size, 0)
+    connection.onBytes(frame("hello").subarray(0, 2))
+    assert.strictEqual(context.frameDeadlines.size, 1)
+    connection.onBytes(frame("hello").subarray(2))
+    assert.strictEqual(context.frameDeadlines.size, 0)
+  })
+
+  it("gives no further turn to a peer that doesn't read its answers", () => {
+    const { connection, context, transport, turns } = make()
+    connection.onBytes(frame("first"))
+    connection.onBytes(frame("second"))
+    transport.unsent = 10
+    connection.endTurn()
+    assert.strictEqual(turns.length, 1)
+    assert.strictEqual(context.answerDeadlines.size, 1)
+    transport.unsent = 0
+    transport.onSent?.()
+    assert.strictEqual(turns.length, 2)
+    assert.strictEqual(context.answerDeadlines.size, 0)
+  })
+
+  it("answers the whole frames of a half-closed peer on the bets port, then closes", () => {
+    const { closed, connection, transport, turns } = make()
+    connection.onBytes(new Uint8Array([...frame("first"), ...frame("second")]))
+    connection.onPeerEnd()
+    connection.endTurn()
+    assert.strictEqual(turns.length, 2)
+    assert.isFalse(transport.finished)
+    connection.endTurn()
+    assert.isTrue(transport.finished)
+    assert.isTrue(transport.destroyed)
+    connection.onGone()
+    assert.deepEqual(closed, ["peer_left"])
+  })
+
+  it("takes a FIN on the consult port for a peer that is gone", () => {
+    const { connection, transport } = make("consult")
+    connection.onBytes(frame("consult"))
+    connection.onPeerEnd()
+    assert.isTrue(transport.finished)
+  })
+
+  it("closes with FIN, discards input, and is destroyed at the peer's FIN or after a while", () => {
+    const { closed, connection, context, transport, turns } = make()
+    connection.close("finished")
+    assert.isTrue(transport.finished)
+    assert.isFalse(transport.destroyed)
+    assert.strictEqual(context.lingerDeadlines.size, 1)
+    connection.onBytes(frame("late"))
+    assert.strictEqual(turns.length, 0)
+    connection.onPeerEnd()
+    assert.isTrue(transport.destroyed)
+    connection.onGone()
+    assert.deepEqual(closed, ["finished"])
+    assert.strictEqual(context.lingerDeadlines.size, 0)
+  })
+
+  it("drains: whole frames that were read get their turns, a partial one is dropped", () => {
+    const { connection, transport, turns } = make()
+    connection.onBytes(new Uint8Array([...frame("first"), ...frame("second"), 0, 0]))
+    connection.drain()
+    connection.endTurn()
+    assert.strictEqual(turns.length, 2)
+    connection.endTurn()
+    assert.isTrue(transport.finished)
+  })
+
+  it("ends with exactly one reason, the first", () => {
+    const { closed, connection } = make()
+    connection.close("superseded")
+    connection.close("shutdown")
+    connection.onGone()
+    connection.onGone()
+    assert.deepEqual(closed, ["superseded"])
+  })
+})
+
+describe("FrameBudget", () => {
+  it("serves those who wait in their order, also when a later one would fit", () => {
+    const budget = new FrameBudget(10)
+    const served: Array<string> = []
+    assert.isTrue(budget.reserve({}, 8, () => {}))
+    assert.isFalse(budget.reserve({}, 9, () => served.push("large")))
+    assert.isFalse(budget.reserve({}, 1, () => served.push("small")))
+    budget.release(8)
+    assert.deepEqual(served, ["large", "small"])
+    assert.strictEqual(budget.room, 0)
+  })
+})
+
+describe("DeadlineQueue", () => {
+  it("expires an owner after its duration and not before, in order", () => {
+    const deadlines = new DeadlineQueue<string>()
+    deadlines.begin("early")
+    assert.deepEqual(deadlines.sweep(), [])
+    deadlines.begin("late")
+    deadlines.begin("early")
+    for (let sweep = 2; sweep <= 8; sweep++) assert.deepEqual(deadlines.sweep(), [])
+    assert.deepEqual(deadlines.sweep(), ["early"])
+    assert.deepEqual(deadlines.sweep(), ["late"])
+    assert.strictEqual(deadlines.size, 0)
+  })
+})
