@@ -1,0 +1,157 @@
+/**
+ * The pool of parser children. It owns their processes and the pipes to them; it gives back what came of each frame,
+ * or {@link ParserFailed}. A child that dies, hangs or answers garbage is killed and replaced; the frame that was in
+ * its hands is tried once more elsewhere, the frames queued behind it are handed on without counting against them.
+ *
+ * The way there is a raw pipe (fd 3) with several frames per write: IPC messages cost three times the CPU.
+ */
+import { Context, Effect, Layer, Schema } from "effect"
+import type { Parsed } from "../domain/Chunk.ts"
+import { ParserChild } from "./ChunkParser/ParserChild.ts"
+import { OperatorLog } from "./OperatorLog.ts"
+import { Settings } from "./Settings.ts"
+
+/** Two children in turn failed on the frame, or none could be had. */
+export class ParserFailed extends Schema.TaggedError<ParserFailed>()("ParserFailed", {
+  problem: Schema.String
+}) {}
+
+/** How often one frame may be in the hands of a child that fails. */
+const attemptsMax = 2
+
+interface Job {
+  readonly frame: Uint8Array
+  readonly done: (result: Effect.Effect<Parsed, ParserFailed>) => void
+  failures: number
+}
+
+export class ChunkParser extends Context.Service<ChunkParser, {
+  /** Parses, validates and encodes one frame of the bets port. */
+  readonly parse: (frame: Uint8Array) => Effect.Effect<Parsed, ParserFailed>
+  /** Process ids of the living children. */
+  readonly pids: () => ReadonlyArray<number>
+}>()("loteria-nacional/services/ChunkParser") {
+  static readonly layer = Layer.effect(
+    ChunkParser,
+    Effect.gen(function*() {
+      const { parsers } = yield* Settings
+      const log = yield* OperatorLog
+      const pool = new ParserPool(
+        parsers,
+        (problem) => log.write("WARNING", "parser_replaced", "success", { problem })
+      )
+      yield* Effect.acquireRelease(
+        Effect.promise(() => pool.start()),
+        () =>
+          Effect.promise(() => pool.stop()).pipe(
+            Effect.andThen(Effect.sync(() =>
+              log.write("INFO", "close_resource", "success", { resource: "parsers" })
+            ))
+          )
+      )
+      return ChunkParser.of({
+        pids: () => pool.pids(),
+        parse: (frame) =>
+          Effect.callback<Parsed, ParserFailed>((resume) => {
+            pool.submit({ frame, done: resume, failures: 0 })
+          })
+      })
+    })
+  )
+}
+
+export interface PoolOptions {
+  readonly processes: number
+  readonly chunkDeadlineMs: number
+  readonly restartFirstMs: number
+  readonly restartMaxMs: number
+}
+
+class ParserPool {
+  readonly #options: PoolOptions
+  readonly #onReplaced: (problem: string) => void
+  readonly #children = new Set<ParserChild<Job>>()
+  /** Jobs without a child to go to. Bounded by the workers: each waits for the one job it submitted. */
+  #waiting: Array<Job> = []
+  #restarts = new Set<NodeJS.Timeout>()
+  #backoffMs: number
+  #stopping = false
+
+  constructor(options: PoolOptions, onReplaced: (problem: string) => void) {
+    this.#options = options
+    this.#onReplaced = onReplaced
+    this.#backoffMs = options.restartFirstMs
+  }
+
+  /** Starts the children and waits until each has answered once, or has failed to. */
+  async start(): Promise<void> {
+    await Promise.all(Array.from({ length: this.#options.processes }, () => this.#launch()))
+  }
+
+  pids(): ReadonlyArray<number> {
+    return [...this.#children].flatMap((child) => (child.pid === undefined ? [] : [child.pid]))
+  }
+
+  submit(job: Job): void {
+    const child = this.#leastBusy()
+    if (child !== undefined) child.send(job)
+    else if (this.#stopping) this.#refuse(job, "the parsers are closed")
+    else this.#waiting.push(job)
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true
+    for (const timer of this.#restarts) clearTimeout(timer)
+    this.#restarts.clear()
+    for (const job of this.#waiting.splice(0)) this.#refuse(job, "the parsers are closed")
+    await Promise.all([...this.#children].map((child) => child.stop()))
+  }
+
+  #refuse(job: Job, problem: string): void {
+    job.done(Effect.fail(new ParserFailed({ problem })))
+  }
+
+  #leastBusy(): ParserChild<Job> | undefined {
+    let best: ParserChild<Job> | undefined
+    for (const child of this.#children) {
+      if (best === undefined || child.pending < best.pending) best = child
+    }
+    return best
+  }
+
+  async #launch(): Promise<void> {
+    const child = new ParserChild<Job>({
+      deadlineMs: this.#options.chunkDeadlineMs,
+      onParsed: (job, parsed) => {
+        this.#backoffMs = this.#options.restartFirstMs
+        job.done(Effect.succeed(parsed))
+      },
+      onFailed: (problem, jobs) => this.#replace(child, problem, jobs)
+    })
+    this.#children.add(child)
+    for (const job of this.#waiting.splice(0)) child.send(job)
+    await child.answering
+  }
+
+  #replace(
+    child: ParserChild<Job>,
+    problem: string,
+    [inHand, ...queued]: ReadonlyArray<Job>
+  ): void {
+    this.#children.delete(child)
+    if (!this.#stopping) {
+      this.#onReplaced(problem)
+      const timer = setTimeout(() => {
+        this.#restarts.delete(timer)
+        void this.#launch()
+      }, this.#backoffMs)
+      this.#restarts.add(timer)
+      this.#backoffMs = Math.min(2 * this.#backoffMs, this.#options.restartMaxMs)
+    }
+    for (const job of queued) this.submit(job)
+    if (inHand === undefined) return
+    inHand.failures++
+    if (inHand.failures < attemptsMax) this.submit(inHand)
+    else this.#refuse(inHand, problem)
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * One parser child: its process, its pipe, and the jobs in it, in order. The child answers in order, so the oldest job
+ * is the one in its hands. It fails at most once and then is done: killed, its jobs given back.
+ */
+import { type ChildProcess, fork } from "node:child_process"
+import { once } from "node:events"
+import { Duplex } from "node:stream"
+import type { Parsed } from "../../domain/Chunk.ts"
+import { FrameDecoder } from "../../domain/Frame.ts"
+import { frameBytesCeiling } from "../../domain/Limits.ts"
+import { decodeResponse, encodeRequest } from "../../domain/ParserPipe.ts"
+
+/** A response is never much larger than the largest frame: the separators and numbers of its bets. */
+const responseBytesMax = 2 * frameBytesCeiling
+
+/** How long a child may take to leave after its pipe was closed. */
+const stopMs = 1000
+
+export interface ParserChildOptions<Job extends { readonly frame: Uint8Array }> {
+  readonly deadlineMs: number
+  readonly onParsed: (job: Job, parsed: Parsed) => void
+  /** Once, with the jobs that weren't answered, oldest first. */
+  readonly onFailed: (problem: string, jobs: ReadonlyArray<Job>) => void
+}
+
+export class ParserChild<Job extends { readonly frame: Uint8Array }> {
+  readonly #options: ParserChildOptions<Job>
+  readonly #process: ChildProcess
+  readonly #pipe: Duplex
+  readonly #decoder = new FrameDecoder()
+  readonly #jobs = new Map<number, Job>()
+  readonly #exited: Promise<unknown>
+  /** Settles when the child has answered a first request, or has failed. */
+  readonly answering: Promise<void>
+  #onAnswering: () => void = () => {}
+  #nextId = 0
+  #corked = false
+  #over = false
+  /** Runs while jobs are in the child; restarted by each answer, so it measures the job in hand. */
+  #deadline: NodeJS.Timeout | undefined
+
+  constructor(options: ParserChildOptions<Job>) {
+    this.#options = options
+    this.#process = fork(new URL("../../parser.ts", import.meta.url), [], {
+      stdio: ["ignore", "ignore", "inherit", "pipe", "ipc"],
+      // The child needs nothing of our environment; node is found by its own path.
+      env: {},
+      execArgv: []
+    })
+    const pipe = this.#process.stdio[3]
+    if (!(pipe instanceof Duplex)) throw new Error("fork gave no duplex pipe as fd 3")
+    this.#pipe = pipe
+    this.answering = new Promise((resolve) => {
+      this.#onAnswering = resolve
+    })
+    pipe.on("data", (bytes: Buffer) => this.#onBytes(bytes))
+    pipe.on("error", () => this.#fail("the parser's pipe broke"))
+    pipe.on("close", () => this.#fail("the parser closed its pipe"))
+    this.#exited = once(this.#process, "exit").catch(() => undefined)
+    this.#process.on("error", () => this.#fail("the parser could not be started"))
+    this.#process.on(
+      "exit",
+      (code, signal) => this.#fail(`the parser ended with ${signal ?? `code ${code}`}`)
+    )
+    this.#write(0, new Uint8Array([0x7b, 0x7d]))
+    this.#deadline = setTimeout(() => this.#expire(), this.#options.deadlineMs)
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid
+  }
+
+  get pending(): number {
+    return this.#jobs.size
+  }
+
+  send(job: Job): void {
+    this.#nextId = this.#nextId === 0xffffffff ? 1 : this.#nextId + 1
+    if (this.#jobs.size === 0) {
+      this.#deadline ??= setTimeout(() => this.#expire(), this.#options.deadlineMs)
+    }
+    this.#jobs.set(this.#nextId, job)
+    this.#write(this.#nextId, job.frame)
+  }
+
+  /** Closes the pipe, whose end the child takes as its own; kills it if it doesn't. */
+  async stop(): Promise<void> {
+    this.#over = true
+    clearTimeout(this.#deadline)
+    this.#pipe.end()
+    const timer = setTimeout(() => this.#process.kill("SIGKILL"), stopMs)
+    await this.#exited
+    clearTimeout(timer)
+  }
+
+  /** Frames of one turn of the event loop go out in one write. */
+  #write(id: number, frame: Uint8Array): void {
+    if (!this.#corked) {
+      this.#corked = true
+      this.#pipe.cork()
+      process.nextTick(() => {
+        this.#corked = false
+        this.#pipe.uncork()
+      })
+    }
+    const [header, body] = encodeRequest(id, frame)
+    this.#pipe.write(header)
+    this.#pipe.write(body)
+  }
+
+  #onBytes(bytes: Buffer): void {
+    this.#decoder.push(bytes)
+    while (!this.#over) {
+      const step = this.#decoder.next()
+      if (step._tag === "Starved") return
+      if (step._tag === "Announced") {
+        if (step.bytes > responseBytesMax) {
+          return this.#fail("the parser announced too long an answer")
+        }
+        this.#decoder.accept()
+      } else this.#onResponse(step.body)
+    }
+  }
+
+  #onResponse(record: Uint8Array): void {
+    const response = decodeResponse(record)
+    if (response === undefined) return this.#fail("the parser answered garbage")
+    if (response.id === 0) {
+      this.#onAnswering()
+      this.#rearm()
+      return
+    }
+    const [oldest] = this.#jobs
+    if (oldest === undefined || oldest[0] !== response.id) {
+      return this.#fail("the parser answered out of order")
+    }
+    this.#jobs.delete(response.id)
+    this.#rearm()
+    this.#options.onParsed(oldest[1], response.parsed)
+  }
+
+  #rearm(): void {
+    if (this.#jobs.size > 0) this.#deadline?.refresh()
+    else {
+      clearTimeout(this.#deadline)
+      this.#deadline = undefined
+    }
+  }
+
+  #expire(): void {
+    this.#fail("the parser did not answer in time")
+  }
+
+  #fail(problem: string): void {
+    if (this.#over) return
+    this.#over = true
+    clearTimeout(this.#deadline)
+    this.#process.kill("SIGKILL")
+    this.#pipe.destroy()
+    this.#onAnswering()
+    this.#options.onFailed(problem, [...this.#jobs.values()])
+    this.#jobs.clear()
+  }
+}
