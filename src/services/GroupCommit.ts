@@ -1,0 +1,119 @@
+/**
+ * Group commit: chunks that were decided while the disk was busy go into the next transaction together. One writer,
+ * guarded by a semaphore that the draw takes too. A chunk is settled only after its transaction is on disk, or with
+ * the failure of its group; a failed group stores nothing, and a chunk that asks for it stays for the next try.
+ *
+ * The order that everything rests on: decide → open group → transaction → sync → settle → answer.
+ */
+import { Context, Deferred, Effect, Exit, Latch, Layer, Semaphore } from "effect"
+import { BetLedger, type LedgerChunk, type LedgerUnavailable } from "./BetLedger.ts"
+import { Lifetime } from "./Lifetime.ts"
+import { OperatorLog } from "./OperatorLog.ts"
+import { Settings } from "./Settings.ts"
+
+export interface PendingChunk {
+  readonly chunk: LedgerChunk
+  /** Called once, when the chunk is on disk. What it gives back is run before the next group. */
+  readonly onStored: () => Effect.Effect<void> | undefined
+  /** Called when its group failed: whether it stays for the next try. If not, it is settled. */
+  readonly onFailed: (retryAfterMs: number) => "stay" | "settled"
+}
+
+export class GroupCommit extends Context.Service<GroupCommit, {
+  /** Puts a decided chunk into the open group and returns at once. */
+  readonly submit: (pending: PendingChunk) => void
+  /** Runs an effect while no group is being stored. */
+  readonly exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Waits until no chunk is open or being stored. */
+  readonly drain: Effect.Effect<void>
+}>()("loteria-nacional/services/GroupCommit") {
+  static readonly layer = Layer.effect(
+    GroupCommit,
+    Effect.gen(function*() {
+      const { ledger: limits } = yield* Settings
+      const ledger = yield* BetLedger
+      const log = yield* OperatorLog
+      const lifetime = yield* Lifetime
+      const semaphore = yield* Semaphore.make(1)
+      const work = yield* Latch.make(false)
+      const open: Array<PendingChunk> = []
+      let drained: Array<Deferred.Deferred<void>> = []
+      let retryMs = 0
+
+      const takeGroup = (): Array<PendingChunk> => {
+        let bytes = 0
+        let count = 0
+        while (count < open.length && count < limits.groupChunksMax) {
+          bytes += open[count]?.chunk.body.length ?? 0
+          if (count > 0 && bytes > limits.groupBytesMax) break
+          count++
+        }
+        return open.splice(0, count)
+      }
+
+      const settle = (
+        group: ReadonlyArray<PendingChunk>,
+        exit: Exit.Exit<void, LedgerUnavailable>
+      ) =>
+        Effect.gen(function*() {
+          if (Exit.isSuccess(exit)) {
+            retryMs = 0
+            for (const pending of group) {
+              const more = pending.onStored()
+              if (more !== undefined) yield* more
+            }
+            return
+          }
+          const failure = Exit.findErrorOption(exit)
+          if (failure._tag === "None") return yield* Effect.failCause(exit.cause)
+          retryMs = Math.min(Math.max(2 * retryMs, limits.retryFirstMs), limits.retryMaxMs)
+          log.write("ERROR", "apuestas_almacenadas", "fail", {
+            cantidad: group.reduce((bets, pending) => bets + pending.chunk.bets, 0),
+            problem: String(failure.value.cause),
+            retry_ms: retryMs
+          })
+          const staying = group.filter((pending) => pending.onFailed(retryMs) === "stay")
+          open.unshift(...staying)
+        })
+
+      const round = Effect.gen(function*() {
+        if (open.length === 0) {
+          for (const waiter of drained) yield* Deferred.succeed(waiter, undefined)
+          drained = []
+          work.closeUnsafe()
+          yield* work.await
+        }
+        if (retryMs > 0) yield* Effect.sleep(retryMs)
+        const group = takeGroup()
+        if (group.length === 0) return
+        const chunks = group.map((pending) => pending.chunk)
+        yield* Effect.uninterruptible(
+          semaphore.withPermit(ledger.commit(chunks)).pipe(
+            Effect.exit,
+            Effect.flatMap((exit) => settle(group, exit))
+          )
+        )
+      })
+
+      // A defect here is one in the ledger's path: the process must not go on.
+      yield* Effect.forever(round, { disableYield: true }).pipe(
+        Effect.onError((cause) => lifetime.fail("group commit", cause)),
+        Effect.forkScoped
+      )
+
+      return GroupCommit.of({
+        submit: (pending) => {
+          open.push(pending)
+          if (open.length === 1) work.openUnsafe()
+        },
+        exclusively: (effect) => semaphore.withPermit(effect),
+        drain: Effect.gen(function*() {
+          const waiter = yield* Deferred.make<void>()
+          drained.push(waiter)
+          work.openUnsafe()
+          yield* Deferred.await(waiter)
+        })
+      })
+    })
+  )
+}
