@@ -1,0 +1,78 @@
+/**
+ * Turns of the consult port: each agency is told its own winners, after the draw, and then the connection is closed.
+ * A consult that waits holds no worker: a fiber of its own awaits the draw.
+ */
+import { Context, Effect, type Fiber, Layer, Option, Result } from "effect"
+import type { AgencyId } from "../domain/Agency.ts"
+import type { Draw } from "../domain/Draw.ts"
+import { decodeConsult, encodeAnswer } from "../domain/Message.ts"
+import type { Connection } from "./Connection.ts"
+import { Connections } from "./Connections.ts"
+import { Lottery } from "./Lottery.ts"
+import { OperatorLog } from "./OperatorLog.ts"
+import { Settings } from "./Settings.ts"
+
+export class ConsultDesk extends Context.Service<ConsultDesk, {
+  readonly handle: (connection: Connection) => Effect.Effect<void>
+}>()("loteria-nacional/services/ConsultDesk") {
+  static readonly layer = Layer.effect(
+    ConsultDesk,
+    Effect.gen(function*() {
+      const { consults } = yield* Settings
+      const lottery = yield* Lottery
+      const log = yield* OperatorLog
+      const connections = yield* Connections
+      const scope = yield* Effect.scope
+      const waiting = new Map<Connection, Fiber.Fiber<void>>()
+      connections.onClosed((connection) => {
+        waiting.get(connection)?.interruptUnsafe()
+        waiting.delete(connection)
+      })
+
+      const tell = (connection: Connection, agency: AgencyId, draw: Draw) =>
+        Effect.suspend(() => {
+          if (connection.closing) return Effect.void
+          const documents = draw.winners.get(agency) ?? []
+          connection.answer(encodeAnswer({ _tag: "InformAgencyWinners", documents }))
+          connection.close("served")
+          log.write("INFO", "ganadores_informados", "success", {
+            agencia: agency,
+            cantidad: documents.length
+          })
+          return lottery.served(agency)
+        })
+
+      const handle = Effect.fnUntraced(function*(connection: Connection) {
+        const request = decodeConsult(connection.frame)
+        if (Result.isFailure(request)) {
+          connection.refuse(request.failure.code, request.failure.message)
+          return connection.endTurn()
+        }
+        const { agency, wait } = request.success
+        if (!lottery.isAgency(agency)) {
+          connection.refuse("UNKNOWN_AGENCY", "the agency is not in the roster")
+          return connection.endTurn()
+        }
+        connection.agency = agency
+        const draw = yield* lottery.current
+        if (Option.isSome(draw)) yield* tell(connection, agency, draw.value)
+        else if (wait) {
+          connection.waitingForDraw = true
+          const fiber = yield* lottery.drawn.pipe(
+            Effect.flatMap((held) => tell(connection, agency, held)),
+            Effect.forkIn(scope)
+          )
+          waiting.set(connection, fiber)
+        } else {
+          connection.answer(
+            encodeAnswer({ _tag: "WinnersNotReady", retryAfterMs: consults.retryAfterMs })
+          )
+          connection.close("served")
+        }
+        connection.endTurn()
+      })
+
+      return ConsultDesk.of({ handle })
+    })
+  )
+}

@@ -1,0 +1,101 @@
+/**
+ * The lottery of this ledger: who has finished, the draw, and its winners. The draw is held once, when the last agency
+ * of the roster has finished; after a restart a draw that was due is held, one that was held is not repeated.
+ */
+import { Context, Deferred, Effect, HashSet, Layer, Option, Ref, Schedule } from "effect"
+import type { AgencyId } from "../domain/Agency.ts"
+import type { Draw } from "../domain/Draw.ts"
+import { BetLedger } from "./BetLedger.ts"
+import { GroupCommit } from "./GroupCommit.ts"
+import { Lifetime } from "./Lifetime.ts"
+import { OperatorLog } from "./OperatorLog.ts"
+import { Settings } from "./Settings.ts"
+
+export class Lottery extends Context.Service<Lottery, {
+  readonly isAgency: (id: number) => id is AgencyId
+  /** The agency's last chunk is on disk. The last agency's starts the draw. */
+  readonly finish: (agency: AgencyId) => Effect.Effect<void>
+  /** Waits for the draw. */
+  readonly drawn: Effect.Effect<Draw>
+  /** The draw, if it was held. */
+  readonly current: Effect.Effect<Option.Option<Draw>>
+  /** The agency has been told its winners. With `exitWhenServed` the last one ends the server. */
+  readonly served: (agency: AgencyId) => Effect.Effect<void>
+  readonly finishedCount: Effect.Effect<number>
+}>()("loteria-nacional/services/Lottery") {
+  static readonly layer = Layer.effect(
+    Lottery,
+    Effect.gen(function*() {
+      const settings = yield* Settings
+      const ledger = yield* BetLedger
+      const commits = yield* GroupCommit
+      const lifetime = yield* Lifetime
+      const log = yield* OperatorLog
+      const roster = new Set<number>(settings.lottery.agencies)
+      const finished = yield* Ref.make(HashSet.fromIterable(
+        [...ledger.opened.agencies].filter(([, record]) => record.finished).map(([id]) => id)
+      ))
+      const served = yield* Ref.make(HashSet.empty<AgencyId>())
+      const due = yield* Deferred.make<void>()
+      const drawn = yield* Deferred.make<Draw>()
+
+      const checkDue = Effect.gen(function*() {
+        if (HashSet.size(yield* Ref.get(finished)) === roster.size) {
+          yield* Deferred.succeed(due, undefined)
+        }
+      })
+
+      const retry = Schedule.min([
+        Schedule.exponential(settings.ledger.retryFirstMs),
+        Schedule.spaced(settings.ledger.retryMaxMs)
+      ])
+      const holdDraw = Effect.gen(function*() {
+        yield* Deferred.await(due)
+        const draw = yield* commits.exclusively(ledger.holdDraw).pipe(
+          Effect.tapError((failure) =>
+            Effect.sync(() =>
+              log.write("ERROR", "sorteo", "fail", { problem: String(failure.cause) })
+            )
+          ),
+          Effect.retry(retry),
+          Effect.orDie
+        )
+        log.write("INFO", "sorteo", "success")
+        yield* Deferred.succeed(drawn, draw)
+      }).pipe(Effect.onError((cause) => lifetime.fail("the draw", cause)))
+
+      if (Option.isSome(ledger.opened.draw)) {
+        yield* Deferred.succeed(drawn, ledger.opened.draw.value)
+        log.write("WARNING", "draw_held", "success", {
+          detail: "this ledger only serves winners; for the next draw start with another ledger "
+            + "(ledger.path or LEDGER_PATH)"
+        })
+      } else {
+        yield* checkDue
+        yield* Effect.forkScoped(holdDraw)
+      }
+
+      return Lottery.of({
+        isAgency: (id): id is AgencyId => roster.has(id),
+        finish: (agency) =>
+          Ref.update(finished, HashSet.add(agency)).pipe(Effect.andThen(checkDue)),
+        drawn: Deferred.await(drawn),
+        current: Deferred.poll(drawn).pipe(
+          Effect.flatMap(Option.match({
+            onNone: () => Effect.succeedNone,
+            onSome: (draw) => Effect.asSome(draw)
+          }))
+        ),
+        served: (agency) =>
+          Ref.updateAndGet(served, HashSet.add(agency)).pipe(
+            Effect.flatMap((all) =>
+              settings.lottery.exitWhenServed && HashSet.size(all) === roster.size
+                ? lifetime.end
+                : Effect.void
+            )
+          ),
+        finishedCount: Effect.map(Ref.get(finished), HashSet.size)
+      })
+    })
+  )
+}
