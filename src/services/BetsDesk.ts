@@ -1,0 +1,271 @@
+/**
+ * Turns of the bets port, from the frame to the answer: it has the frame parsed, finds out for whom the connection
+ * speaks and what is known of that agency, takes the decision, and carries it out. A chunk to be stored is handed to the
+ * open group; the commit answers it and ends the turn.
+ */
+import { Context, Effect, Layer, Option, Queue } from "effect"
+import type { AgencyId } from "../domain/Agency.ts"
+import type { Chunk, Parsed, ParseRefusal } from "../domain/Chunk.ts"
+import {
+  decide,
+  type Decision,
+  type Evidence,
+  type Question,
+  question,
+  recordAfter,
+  sellingSpeaker
+} from "../domain/Intake.ts"
+import { encodeAnswer } from "../domain/Message.ts"
+import type { Rejection } from "../domain/Rejection.ts"
+import { BetLedger, type LedgerUnavailable } from "./BetLedger.ts"
+import { Replies } from "./BetsDesk/Replies.ts"
+import { ChunkParser, type ParserFailed } from "./ChunkParser.ts"
+import type { Connection } from "./Connection.ts"
+import { Connections } from "./Connections.ts"
+import { type Desk, Desks } from "./Desk.ts"
+import { GroupCommit } from "./GroupCommit.ts"
+import { Lottery } from "./Lottery.ts"
+import { type LogWriter, OperatorLog } from "./OperatorLog.ts"
+import { Settings } from "./Settings.ts"
+
+export class BetsDesk extends Context.Service<BetsDesk, {
+  /** Deals with the connection's frame. Its turn ends now, or when the chunk is on disk. */
+  readonly handle: (connection: Connection) => Effect.Effect<void>
+}>()("loteria-nacional/services/BetsDesk") {
+  static readonly layer = Layer.effect(
+    BetsDesk,
+    Effect.gen(function*() {
+      const { ledger: { retryFirstMs } } = yield* Settings
+      const turns = new BetsTurns({
+        retryFirstMs,
+        parser: yield* ChunkParser,
+        ledger: yield* BetLedger,
+        commits: yield* GroupCommit,
+        lottery: yield* Lottery,
+        connections: yield* Connections,
+        log: yield* OperatorLog
+      })
+      return BetsDesk.of({ handle: (connection) => turns.handle(connection) })
+    })
+  )
+}
+
+interface BetsTurnsOptions {
+  readonly retryFirstMs: number
+  readonly parser: ChunkParser["Service"]
+  readonly ledger: BetLedger["Service"]
+  readonly commits: GroupCommit["Service"]
+  readonly lottery: Lottery["Service"]
+  readonly connections: Connections["Service"]
+  readonly log: LogWriter
+}
+
+type Store = Extract<Decision, { _tag: "Store" }>
+
+const nothing: Evidence = { _tag: "Nothing" }
+const unreadable = "what is stored can't be read at the moment"
+
+const endTurn = (connection: Connection): Effect.Effect<void> =>
+  Effect.sync(() => connection.endTurn())
+
+class BetsTurns {
+  readonly #options: BetsTurnsOptions
+  readonly #desks: Desks
+  readonly #replies: Replies
+
+  constructor(options: BetsTurnsOptions) {
+    this.#options = options
+    this.#desks = new Desks(options.ledger.opened.agencies)
+    this.#replies = new Replies(options.log)
+    options.connections.onClosed((connection) => {
+      if (connection.agency !== undefined) this.#desks.of(connection.agency).forget(connection)
+    })
+  }
+
+  handle(connection: Connection): Effect.Effect<void> {
+    // Parsed already: its turn was put off until an older connection's chunk was settled.
+    if (connection.parsed !== undefined) return this.#act(connection, connection.parsed)
+    return this.#options.parser.parse(connection.frame).pipe(Effect.matchEffect({
+      onSuccess: (parsed) => this.#act(connection, parsed),
+      onFailure: (failure) => this.#parserFailed(connection, failure)
+    }))
+  }
+
+  #act(connection: Connection, parsed: Parsed): Effect.Effect<void> {
+    if (connection.closing) return endTurn(connection)
+    switch (parsed._tag) {
+      case "Refused":
+        return this.#refuseMessage(connection, parsed)
+      case "WrongPort":
+        connection.refuse("WRONG_PORT", "consults belong to the consult port")
+        return endTurn(connection)
+      case "Chunk":
+        return this.#enter(connection, parsed, (desk) => this.#takeChunk(connection, desk, parsed))
+      case "Resume":
+        return this.#enter(connection, parsed, (desk) => this.#resume(connection, desk))
+    }
+  }
+
+  /** Goes on with the agency's desk, once nothing of that agency is between decision and disk. */
+  #enter(
+    connection: Connection,
+    parsed: Extract<Parsed, { _tag: "Chunk" | "Resume" }>,
+    goOn: (desk: Desk) => Effect.Effect<void>
+  ): Effect.Effect<void> {
+    const agency = this.#identify(connection, parsed.agency)
+    if (typeof agency === "object") {
+      const message = parsed._tag === "Chunk" ? parsed : { seq: undefined }
+      this.#replies.reject(connection, message, agency)
+      return endTurn(connection)
+    }
+    connection.agency = agency
+    connection.parsed = parsed
+    const desk = this.#desks.of(agency)
+    switch (desk.enter(connection)) {
+      case "heard":
+        return goOn(desk)
+      case "waiting":
+        return Effect.void
+      case "dropped":
+        return endTurn(connection)
+    }
+  }
+
+  /** The agency that the message may speak for here, or why not. */
+  #identify(connection: Connection, agency: number): AgencyId | Rejection {
+    if (connection.agency !== undefined && connection.agency !== agency) {
+      return {
+        code: "AGENCY_MISMATCH",
+        message: `this connection speaks for agency ${connection.agency}`
+      }
+    }
+    return this.#options.lottery.isAgency(agency)
+      ? agency
+      : { code: "UNKNOWN_AGENCY", message: `agency ${agency} is not in the roster` }
+  }
+
+  #takeChunk(connection: Connection, desk: Desk, chunk: Chunk): Effect.Effect<void> {
+    if (chunk.seq !== undefined) connection.counts = true
+    const asked = question(desk.record, connection.speaker, chunk)
+    if (asked._tag === "Nothing") {
+      this.#judge(connection, desk, chunk, nothing)
+      return Effect.void
+    }
+    return this.#lookUp(desk.agency, asked).pipe(Effect.match({
+      onSuccess: (evidence) => this.#judge(connection, desk, chunk, evidence),
+      onFailure: () => this.#ledgerFailed(connection, desk, chunk.seq, unreadable)
+    }))
+  }
+
+  #lookUp(agency: AgencyId, asked: Question): Effect.Effect<Evidence, LedgerUnavailable> {
+    const { ledger } = this.#options
+    switch (asked._tag) {
+      case "Nothing":
+        return Effect.succeed(nothing)
+      case "ChunkAt":
+        return Effect.map(
+          ledger.chunkAt(agency, asked.seq),
+          Option.match({
+            onNone: () => nothing,
+            onSome: ({ body, last }) => ({ _tag: "ChunkAt", last, body })
+          })
+        )
+      case "BetsFrom":
+        return Effect.map(
+          ledger.readBets(agency, asked.from, asked.bytes),
+          (found) => ({ _tag: "BetsFrom", ...found })
+        )
+    }
+  }
+
+  #judge(connection: Connection, desk: Desk, chunk: Chunk, evidence: Evidence): void {
+    const decision = decide(desk.record, connection.speaker, chunk, evidence)
+    if (decision._tag === "Reject") {
+      this.#replies.reject(connection, chunk, decision.rejection)
+      return this.#settle(connection, desk)
+    }
+    this.#options.log.write("INFO", "apuesta_recibida", "success", { cantidad: chunk.bets })
+    if (decision._tag === "Store") return this.#store(connection, desk, chunk, decision)
+    connection.speaker = decision.speaker
+    this.#replies.processed(connection, chunk, true)
+    return this.#settle(connection, desk)
+  }
+
+  #store(connection: Connection, desk: Desk, chunk: Chunk, stored: Store): void {
+    const { commits, log, lottery } = this.#options
+    commits.submit({
+      chunk: { agency: desk.agency, ...stored },
+      onStored: () => {
+        desk.record = recordAfter(desk.record, stored)
+        connection.speaker = stored.speaker
+        log.write("INFO", "apuestas_almacenadas", "success", {
+          agencia: desk.agency,
+          cantidad: stored.bets
+        })
+        this.#replies.processed(connection, chunk, false)
+        this.#settle(connection, desk)
+        return stored.last ? lottery.finish(desk.agency) : undefined
+      },
+      onFailed: (retryAfterMs) => {
+        // A client that doesn't count can't be told to come again: its chunk waits for the disk.
+        if (chunk.seq === undefined && !connection.closing) return "stay"
+        this.#ledgerFailed(connection, desk, chunk.seq, "the chunk is not stored", retryAfterMs)
+        return "settled"
+      }
+    })
+  }
+
+  #resume(connection: Connection, desk: Desk): Effect.Effect<void> {
+    connection.counts = true
+    connection.speaker = sellingSpeaker
+    return this.#options.ledger.digest(desk.agency).pipe(Effect.match({
+      onSuccess: (point) => {
+        const { finished } = desk.record
+        connection.answer(encodeAnswer({ _tag: "ResumePoint", finished, ...point }))
+        this.#settle(connection, desk)
+      },
+      onFailure: () => this.#ledgerFailed(connection, desk, undefined, unreadable)
+    }))
+  }
+
+  /** Nothing of the agency is in hand any more: its connection goes on, or a newer one that waited for that. */
+  #settle(connection: Connection, desk: Desk): void {
+    const next = desk.leave()
+    if (next !== undefined) Queue.offerUnsafe(this.#options.connections.turns, next)
+    connection.endTurn()
+  }
+
+  #ledgerFailed(
+    connection: Connection,
+    desk: Desk,
+    seq: number | undefined,
+    message: string,
+    retryAfterMs: number = this.#options.retryFirstMs
+  ): void {
+    this.#replies.putOff(connection, seq, "LEDGER_UNAVAILABLE", message, retryAfterMs)
+    this.#settle(connection, desk)
+  }
+
+  #parserFailed(connection: Connection, failure: ParserFailed): Effect.Effect<void> {
+    const { retryFirstMs } = this.#options
+    this.#replies.putOff(connection, undefined, "PARSER_FAILED", failure.problem, retryFirstMs)
+    return endTurn(connection)
+  }
+
+  #refuseMessage(connection: Connection, refusal: ParseRefusal): Effect.Effect<void> {
+    if (refusal.seq !== undefined) connection.counts = true
+    const agency = refusal.agency === undefined
+      ? undefined
+      : this.#identify(connection, refusal.agency)
+    this.#replies.reject(
+      connection,
+      refusal,
+      typeof agency === "object" ? agency : {
+        code: refusal.code,
+        message: refusal.message,
+        ...(refusal.index === undefined ? {} : { index: refusal.index })
+      }
+    )
+    return endTurn(connection)
+  }
+}

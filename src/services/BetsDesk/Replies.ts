@@ -1,0 +1,69 @@
+/**
+ * What is answered on the bets port, and logged of it. A client that counts (`seq`) is told everything; to one that
+ * doesn't, every answer but CHUNK_PROCESSED means "not logged, go on with the next": so what waiting can cure is never
+ * answered to it, and after what can't be cured its connection is closed at once.
+ */
+import type { Chunk } from "../../domain/Chunk.ts"
+import { chunkProcessedFrame, encodeAnswer } from "../../domain/Message.ts"
+import type { Rejection, RejectionCode } from "../../domain/Rejection.ts"
+import type { Connection } from "../Connection.ts"
+import type { Details, LogWriter } from "../OperatorLog.ts"
+
+type Retryable = Extract<RejectionCode, "LEDGER_UNAVAILABLE" | "PARSER_FAILED" | "OVERLOADED">
+
+export class Replies {
+  readonly #log: LogWriter
+
+  constructor(log: LogWriter) {
+    this.#log = log
+  }
+
+  /** Everything of the chunk is on disk. After a last chunk the connection is closed. */
+  processed(connection: Connection, chunk: Chunk, duplicate: boolean): void {
+    connection.answer(
+      chunk.seq === undefined
+        ? chunkProcessedFrame
+        : encodeAnswer({
+          _tag: "ChunkProcessed",
+          seq: chunk.seq,
+          duplicate: duplicate ? true : undefined
+        })
+    )
+    if (chunk.last) connection.close("finished")
+  }
+
+  /** Nothing of the message is stored, and sending it again would not change that. */
+  reject(
+    connection: Connection,
+    message: { readonly seq: number | undefined; readonly bets?: number },
+    rejection: Rejection
+  ): void {
+    this.#refused(connection, message.bets ?? 0, {
+      code: rejection.code,
+      ...(rejection.index === undefined ? {} : { index: rejection.index })
+    })
+    connection.answer(encodeAnswer({ _tag: "ChunkRejected", seq: message.seq, ...rejection }))
+    if (message.seq === undefined) connection.close(rejection.code)
+  }
+
+  /** Nothing of the message is stored, but it could be later. */
+  putOff(
+    connection: Connection,
+    seq: number | undefined,
+    code: Retryable,
+    message: string,
+    retryAfterMs: number
+  ): void {
+    if (!connection.counts) return connection.close("unavailable")
+    this.#refused(connection, 0, { code })
+    connection.answer(encodeAnswer({ _tag: "ChunkRejected", seq, code, message, retryAfterMs }))
+  }
+
+  #refused(connection: Connection, bets: number, details: Details): void {
+    this.#log.write("WARNING", "apuesta_recibida", "fail", {
+      cantidad: bets,
+      ...(connection.agency === undefined ? {} : { agencia: connection.agency }),
+      ...details
+    })
+  }
+}
