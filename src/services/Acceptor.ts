@@ -1,0 +1,110 @@
+/** What both doors have in common: a scoped listener, and the fiber that takes its connections in. */
+import { Effect, Queue, Schema, type Scope } from "effect"
+import { createServer, type Server, type Socket } from "node:net"
+import type { Door } from "./Connection.ts"
+import { attach, socketTransport } from "./Connection/SocketTransport.ts"
+import { Connections } from "./Connections.ts"
+import { OperatorLog } from "./OperatorLog.ts"
+import { Settings } from "./Settings.ts"
+
+/** The port can't be listened on; `problem` names it and what to do. */
+export class ListenFailed extends Schema.TaggedError<ListenFailed>()("ListenFailed", {
+  resource: Schema.String,
+  problem: Schema.String
+}) {
+  override get message(): string {
+    return `${this.resource}: ${this.problem}`
+  }
+}
+
+export interface ListenOptions {
+  readonly host?: string
+  readonly port: number
+}
+
+/** What an error of `listen` means to whoever configured the port. */
+export const listenProblem = (error: unknown, { host, port }: ListenOptions): string => {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error"
+  const place = `port ${port}${host === undefined ? "" : ` of ${host}`}`
+  switch (code) {
+    case "EADDRINUSE":
+      return `${place} is in use; stop the other program or configure another port`
+    case "EACCES":
+      return `${place} may not be opened by this user; use a port above 1023`
+    case "EADDRNOTAVAIL":
+      return `${place}: this machine doesn't have that address`
+    default:
+      return `${place} can't be opened (${code})`
+  }
+}
+
+/** Listens within the scope; the listener is closed first of all at shutdown. */
+const listen = (
+  resource: string,
+  server: Server,
+  options: ListenOptions & { readonly backlog: number }
+): Effect.Effect<number, ListenFailed> =>
+  Effect.callback<number, ListenFailed>((resume) => {
+    server.once("error", (error) => {
+      resume(Effect.fail(new ListenFailed({ resource, problem: listenProblem(error, options) })))
+    })
+    server.listen(options, () => {
+      const address = server.address()
+      resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
+    })
+  })
+
+/** Opens a door: listener and acceptor fiber, both owned by the scope. Gives the port. */
+export const openDoor = Effect.fnUntraced(
+  function*(door: Door, options: ListenOptions): Effect.fn.Return<
+    number,
+    ListenFailed,
+    Connections | OperatorLog | Settings | Scope.Scope
+  > {
+    const { connections: limits } = yield* Settings
+    const connections = yield* Connections
+    const log = yield* OperatorLog
+    const resource = `${door}_listener`
+    const accepted = yield* Effect.acquireRelease(
+      Queue.bounded<Socket>(limits.max),
+      Queue.shutdown
+    )
+    const welcome = (socket: Socket) => {
+      const transport = socketTransport(socket)
+      log.write("INFO", "accept_connections", "success", { ip: transport.address })
+      attach(socket, connections.open(door, transport))
+    }
+    yield* Queue.take(accepted).pipe(
+      Effect.map(welcome),
+      Effect.forever({ disableYield: true }),
+      Effect.forkScoped
+    )
+    const server = createServer(
+      {
+        allowHalfOpen: true,
+        noDelay: true,
+        keepAlive: true,
+        keepAliveInitialDelay: limits.keepAliveMs
+      },
+      (socket) => {
+        if (!Queue.offerUnsafe(accepted, socket)) socket.destroy()
+      }
+    )
+    const port = yield* Effect.acquireRelease(
+      listen(resource, server, { ...options, backlog: limits.listenBacklog }),
+      () =>
+        Effect.gen(function*() {
+          // Only the listener: its connections are drained afterwards.
+          server.close()
+          for (const socket of yield* Queue.clear(accepted)) socket.destroy()
+          log.write("INFO", "close_resource", "success", { resource })
+        })
+    )
+    server.on(
+      "error",
+      (error) => log.write("ERROR", "accept_connections", "fail", { problem: error.message })
+    )
+    log.write("INFO", "listen", "success", { resource, port })
+    return port
+  }
+)

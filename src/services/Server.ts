@@ -1,0 +1,51 @@
+/**
+ * The central as one scoped graph. Resources are released in the reverse of the order in which they are built, and
+ * shutdown relies on it: doors → connections and workers → consults, draw and groups → parser children → ledger →
+ * operations port → log.
+ */
+import { Effect, Layer } from "effect"
+import { BetAcceptor } from "./BetAcceptor.ts"
+import { BetLedger } from "./BetLedger.ts"
+import { BetsDesk } from "./BetsDesk.ts"
+import { ChunkParser } from "./ChunkParser.ts"
+import { Connections } from "./Connections.ts"
+import { ConsultAcceptor } from "./ConsultAcceptor.ts"
+import { ConsultDesk } from "./ConsultDesk.ts"
+import { GroupCommit } from "./GroupCommit.ts"
+import { Lottery } from "./Lottery.ts"
+import { operationsLayer } from "./Operations.ts"
+import { OperatorLog } from "./OperatorLog.ts"
+import { Settings } from "./Settings.ts"
+import { Workers } from "./Workers.ts"
+
+/** Finalizers run in reverse: one that is added before the ledger is opened runs after it is closed. */
+const ledgerClosing = Layer.effectDiscard(Effect.gen(function*() {
+  const log = yield* OperatorLog
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => log.write("INFO", "close_resource", "success", { resource: "ledger" }))
+  )
+}))
+
+const ledgerLayer = Layer.unwrap(Effect.gen(function*() {
+  const { ledger, lottery } = yield* Settings
+  return BetLedger.layer({
+    path: ledger.path,
+    roster: lottery.agencies,
+    winningNumber: lottery.winningNumber
+  })
+})).pipe(Layer.provideMerge(ledgerClosing))
+
+/** Everything between a whole frame and its answer, over any ledger, parser and connections. */
+export const intakeLayer = Workers.layer.pipe(
+  Layer.provideMerge(Layer.mergeAll(BetsDesk.layer, ConsultDesk.layer)),
+  Layer.provideMerge(Lottery.layer),
+  Layer.provideMerge(GroupCommit.layer),
+  Layer.provideMerge(Connections.layer)
+)
+
+/** Settings, Lifetime and OperatorLog are given from outside. */
+export const serverLayer = Layer.mergeAll(BetAcceptor.layer, ConsultAcceptor.layer).pipe(
+  Layer.provideMerge(intakeLayer),
+  Layer.provideMerge(Layer.mergeAll(ledgerLayer, ChunkParser.layer)),
+  Layer.provideMerge(operationsLayer)
+)
