@@ -19,7 +19,7 @@
  * its senses: {@link decodeResponse} gives undefined for it and never throws.
  * No Effect here: the parser child imports this file.
  */
-import type { Chunk, Parsed, ParseRefusal } from "./Chunk.ts"
+import { type Chunk, lineFeed, type Parsed, type ParseRefusal } from "./Chunk.ts"
 import { frameBytesCeiling, frameHeaderBytes } from "./Limits.ts"
 
 const idBytes = 4
@@ -29,6 +29,9 @@ export const requestBytesMax = frameBytesCeiling + idBytes
 const fixedBytes = 28
 /** A chunk's response is never longer than this: numbers and body together stay below the frame they came from. */
 export const responseBytesMax = fixedBytes + frameBytesCeiling
+
+/** The shortest bet as stored: `a⇥b⇥1⇥1999-03-17⇥7⏎`. */
+const betBytesMin = 19
 
 const kinds = { chunk: 1, resume: 2, wrongPort: 3, refused: 4 } as const
 const flag = { last: 1, agency: 2, seq: 4, index: 8 } as const
@@ -184,7 +187,9 @@ const decodeChunk = (fixed: Fixed, tail: Uint8Array): ({ _tag: "Chunk" } & Chunk
   if ((flags & flag.agency) === 0 || (flags & flag.index) !== 0 || fixed.code !== 0) {
     return undefined
   }
-  if (2 * count > tail.length || (count === 0) !== (tail.length === 0)) return undefined
+  const bodyLength = tail.length - 2 * count
+  if (count === 0 ? bodyLength !== 0 : bodyLength < count * betBytesMin) return undefined
+  if (count > 0 && tail[tail.length - 1] !== lineFeed) return undefined
   return {
     _tag: "Chunk",
     agency,
