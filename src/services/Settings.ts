@@ -44,7 +44,8 @@ const withDefault = <S extends Schema.Constraint>(schema: S, value: S["Encoded"]
 
 const integer = (minimum: number, maximum: number) => {
   const expected = { expected: `an integer from ${minimum} to ${maximum}` }
-  return Schema.Finite.annotate(expected).check(
+  // The message is for what is no number at all; the check's `expected` for other numbers.
+  return Schema.Number.annotate({ message: `Expected ${expected.expected}` }).check(
     Schema.makeFilter(
       (value: number) => Number.isInteger(value) && value >= minimum && value <= maximum,
       expected
