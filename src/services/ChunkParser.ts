@@ -30,6 +30,8 @@ export class ChunkParser extends Context.Service<ChunkParser, {
   readonly parse: (frame: Uint8Array) => Effect.Effect<Parsed, ParserFailed>
   /** Process ids of the living children. */
   readonly pids: () => ReadonlyArray<number>
+  /** Ends the children, once; the scope that owns the pool does so at the latest. */
+  readonly close: Effect.Effect<void>
 }>()("loteria-nacional/services/ChunkParser") {
   static readonly layer = Layer.effect(
     ChunkParser,
@@ -40,17 +42,19 @@ export class ChunkParser extends Context.Service<ChunkParser, {
         parsers,
         (problem) => log.write("WARNING", "parser_replaced", "success", { problem })
       )
-      yield* Effect.acquireRelease(
-        Effect.promise(() => pool.start()),
-        () =>
-          Effect.promise(() => pool.stop()).pipe(
-            Effect.andThen(Effect.sync(() =>
+      const close = yield* Effect.cached(
+        Effect.promise(() => pool.stop()).pipe(
+          Effect.andThen(
+            Effect.sync(() =>
               log.write("INFO", "close_resource", "success", { resource: "parsers" })
-            ))
+            )
           )
+        )
       )
+      yield* Effect.acquireRelease(Effect.promise(() => pool.start()), () => close)
       return ChunkParser.of({
         pids: () => pool.pids(),
+        close,
         parse: (frame) =>
           Effect.callback<Parsed, ParserFailed>((resume) => {
             pool.submit({ frame, done: resume, failures: 0 })

@@ -43,9 +43,16 @@ export const intakeLayer = Workers.layer.pipe(
   Layer.provideMerge(Connections.layer)
 )
 
+/** The ledger and the parsers start side by side, but the parsers end before the ledger is closed. */
+const parsersEndFirst = Layer.effectDiscard(Effect.gen(function*() {
+  const { close } = yield* ChunkParser
+  yield* Effect.addFinalizer(() => close)
+}))
+
 /** Settings, Lifetime and OperatorLog are given from outside. */
 export const serverLayer = Layer.mergeAll(BetAcceptor.layer, ConsultAcceptor.layer).pipe(
   Layer.provideMerge(intakeLayer),
+  Layer.provideMerge(parsersEndFirst),
   Layer.provideMerge(Layer.mergeAll(ledgerLayer, ChunkParser.layer)),
   Layer.provideMerge(operationsLayer)
 )

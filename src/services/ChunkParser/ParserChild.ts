@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"
+import { getCompileCacheDir } from "node:module"
 import { Duplex } from "node:stream"
 import type { Parsed } from "../../domain/Chunk.ts"
 import { FrameDecoder } from "../../domain/Frame.ts"
@@ -15,6 +16,11 @@ const responseBytesMax = 2 * frameBytesCeiling
 
 /** How long a child may take to leave after its pipe was closed. */
 const stopMs = 1000
+
+const childEnvironment = (): NodeJS.ProcessEnv => {
+  const directory = getCompileCacheDir()
+  return directory === undefined ? {} : { NODE_COMPILE_CACHE: directory }
+}
 
 export interface ParserChildOptions<Job extends { readonly frame: Uint8Array }> {
   readonly deadlineMs: number
@@ -43,8 +49,8 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
     this.#options = options
     this.#process = fork(new URL("../../parser.ts", import.meta.url), [], {
       stdio: ["ignore", "ignore", "inherit", "pipe", "ipc"],
-      // The child needs nothing of our environment; node is found by its own path.
-      env: {},
+      // The child needs nothing of our environment but where compiled code is kept.
+      env: childEnvironment(),
       execArgv: []
     })
     const pipe = this.#process.stdio[3]
