@@ -81,6 +81,13 @@ export const runMain = async (
   return { code: child.exitCode, stdout, stderr }
 }
 
+/** A log line without its time and level, in the text format. */
+const asText = (line: string): string => {
+  if (!line.startsWith("{")) return line.replace(/^\S+ \S+ [A-Z]+ +/, "")
+  const { level: _level, time: _time, ...pairs }: Record<string, unknown> = JSON.parse(line)
+  return Object.entries(pairs).map(([name, value]) => `${name}: ${String(value)}`).join(" | ")
+}
+
 export class Central implements AsyncDisposable {
   readonly folder: string
   readonly configPath: string
@@ -180,10 +187,9 @@ export class Central implements AsyncDisposable {
     return this.#errors
   }
 
-  /** The log line (without time and level) that begins so; undefined while there is none. */
+  /** The log lines, without time and level, that begin so. */
   lines(beginning: string): ReadonlyArray<string> {
-    return this.#output.split("\n").slice(0, -1)
-      .map((line) => line.replace(/^\S+ \S+ [A-Z]+ +/, ""))
+    return this.#output.split("\n").slice(0, -1).map(asText)
       .filter((line) => line.startsWith(beginning))
   }
 

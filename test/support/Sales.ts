@@ -9,16 +9,21 @@ export const winningNumber = 7574
 const firstNames = ["María José", "Ñusta", "O'Higgins", "Zoë", "\"Pepe\" Luis", "李", "Åsa", "Ana"]
 const lastNames = ["Peña", "Muñoz Ávila", "D'Ambrosio", "Güemes", "Lorca", "Iñíguez", "🎲 Gómez"]
 
-/** `winners` of them, spread evenly, are on the winning number. */
+/** The agency's bet at `index`, from 0. */
+export const sale = (agency: number, index: number, wins = false): string => {
+  const first = firstNames[(index + agency) % firstNames.length]
+  const last = lastNames[(index * 3 + agency) % lastNames.length]
+  const document = String(10_000_000 + agency * 100_000 + index)
+  const birthdate = `${1940 + index % 60}-0${1 + index % 9}-1${index % 10}`
+  const number = wins ? winningNumber : (index * 7 + agency) % winningNumber
+  return [first, last, document, birthdate, number].join(",")
+}
+
+/** The agency's first bets; `winners` of them, spread evenly, are on the winning number. */
 export const sales = (agency: number, bets: number, winners = 0): ReadonlyArray<string> =>
   Array.from({ length: bets }, (_, index) => {
     const wins = Math.floor((index + 1) * winners / bets) > Math.floor(index * winners / bets)
-    const first = firstNames[(index + agency) % firstNames.length]
-    const last = lastNames[(index * 3 + agency) % lastNames.length]
-    const document = String(10_000_000 + agency * 100_000 + index)
-    const birthdate = `${1940 + index % 60}-0${1 + index % 9}-1${index % 10}`
-    const number = wins ? winningNumber : (index * 7 + agency) % winningNumber
-    return [first, last, document, birthdate, number].join(",")
+    return sale(agency, index, wins)
   })
 
 /** The documents of the winning bets, in order. */

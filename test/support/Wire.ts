@@ -67,8 +67,14 @@ export class Wire implements Disposable {
 
   /** Waits for the end of the stream, and gives the answers that came before it. */
   async closed(deadlineMs = 10_000): Promise<ReadonlyArray<WireAnswer>> {
-    await waitUntil("the connection's end", () => this.#ended !== "open", deadlineMs)
+    const answers = await this.gone(deadlineMs)
     if (this.#ended === "reset") throw new Error("the connection was reset, not closed")
+    return answers
+  }
+
+  /** As {@link closed}, for a connection that may also break. */
+  async gone(deadlineMs = 10_000): Promise<ReadonlyArray<WireAnswer>> {
+    await waitUntil("the connection's end", () => this.#ended !== "open", deadlineMs)
     const answers: Array<WireAnswer> = []
     for (let next = this.#takeAnswer(); next !== undefined; next = this.#takeAnswer()) {
       answers.push(next)
