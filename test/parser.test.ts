@@ -95,7 +95,9 @@ const modulesOf = (file: string, seen = new Set<string>()): ReadonlySet<string> 
   if (seen.has(file)) return seen
   seen.add(file)
   const imports = Fs.readFileSync(file, "utf8")
-    .matchAll(/^(?:import|export) (?!type )[^;]*? from "([^"]+)"|^import "([^"]+)"|import\("([^"]+)"\)/gms)
+    .matchAll(
+      /^(?:import|export) (?!type )[^;]*? from "([^"]+)"|^import "([^"]+)"|import\("([^"]+)"\)/gms
+    )
   for (const [, from, bare, dynamic] of imports) {
     const name = from ?? bare ?? dynamic ?? ""
     if (name.startsWith(".")) modulesOf(Path.join(Path.dirname(file), name), seen)
@@ -114,35 +116,46 @@ describe("the parser child", () => {
       const bodies = [chunk(3, 100), ...garbage, chunk(5, 0), chunk(2 ** 40, 20_000), chunk(1, 1)]
       send(pipe, bodies)
       const answers = yield* records(pipe, bodies.length)
-      assert.deepStrictEqual(answers.map((answer) => [...answer]), expected(bodies).map((record) => [...record]))
+      assert.deepStrictEqual(
+        answers.map((answer) => Array.from(answer)),
+        expected(bodies).map((record) => Array.from(record))
+      )
     }).pipe(deadline), 30_000)
 
-  it.live("answers everything that it was sent while nobody read its answers", () =>
-    Effect.gen(function*() {
-      const { pipe } = yield* parser
-      pipe.pause()
-      const bodies = Array.from({ length: 2000 }, (_, index) => chunk(index + 1, 100))
-      send(pipe, bodies)
-      yield* stuck(pipe)
-      // The child can't write its answers, and has not read on either: most requests are still here.
-      assert.isAbove(pipe.writableLength, 5_000_000)
-      pipe.resume()
-      const answers = yield* records(pipe, bodies.length)
-      const decoded = answers.map((answer) => decodeResponse(answer))
-      for (const [index, answer] of decoded.entries()) {
-        assert.strictEqual(answer?.id, index)
-        assert.deepInclude(answer?.parsed, { _tag: "Chunk", agency: index + 1, bets: 100 })
-      }
-    }).pipe(deadline), 30_000)
+  it.live(
+    "answers everything that it was sent while nobody read its answers",
+    () =>
+      Effect.gen(function*() {
+        const { pipe } = yield* parser
+        pipe.pause()
+        const bodies = Array.from({ length: 2000 }, (_, index) => chunk(index + 1, 100))
+        send(pipe, bodies)
+        yield* stuck(pipe)
+        // The child can't write its answers, and has not read on either: most requests are still here.
+        assert.isAbove(pipe.writableLength, 5_000_000)
+        pipe.resume()
+        const answers = yield* records(pipe, bodies.length)
+        const decoded = answers.map((answer) => decodeResponse(answer))
+        for (const [index, answer] of decoded.entries()) {
+          assert.strictEqual(answer?.id, index)
+          assert.deepInclude(answer?.parsed, { _tag: "Chunk", agency: index + 1, bets: 100 })
+        }
+      }).pipe(deadline),
+    30_000
+  )
 
-  it.live("answers what it has been sent, then exits with 0, when its pipe ends", () =>
-    Effect.gen(function*() {
-      const { exited, pipe } = yield* parser
-      send(pipe, [chunk(3, 100)])
-      pipe.end()
-      assert.strictEqual((yield* records(pipe, 1)).length, 1)
-      assert.strictEqual(yield* exited, 0)
-    }).pipe(deadline), 30_000)
+  it.live(
+    "answers what it has been sent, then exits with 0, when its pipe ends",
+    () =>
+      Effect.gen(function*() {
+        const { exited, pipe } = yield* parser
+        send(pipe, [chunk(3, 100)])
+        pipe.end()
+        assert.strictEqual((yield* records(pipe, 1)).length, 1)
+        assert.strictEqual(yield* exited, 0)
+      }).pipe(deadline),
+    30_000
+  )
 
   it.live("exits with 0 when its parent disconnects", () =>
     Effect.gen(function*() {
@@ -174,35 +187,41 @@ describe("the parser child", () => {
     }).pipe(deadline), 30_000)
 
   for (const ipc of [true, false]) {
-    it.live(`ends when its parent is killed with SIGKILL, ${ipc ? "with" : "without"} IPC`, () =>
-      Effect.gen(function*() {
-        const stdio = ["ignore", "inherit", "inherit", "pipe", ...(ipc ? ["ipc"] : [])]
-        const script = `
+    it.live(
+      `ends when its parent is killed with SIGKILL, ${ipc ? "with" : "without"} IPC`,
+      () =>
+        Effect.gen(function*() {
+          const stdio = ["ignore", "inherit", "inherit", "pipe", ...(ipc ? ["ipc"] : [])]
+          const script = `
           import { spawn } from "node:child_process"
           const args = [${JSON.stringify(parserFile)}]
           const child = spawn(process.execPath, args, { stdio: ${JSON.stringify(stdio)} })
           child.stdio[3].once("data", () => console.log(child.pid))
           child.stdio[3].write(Buffer.from([0, 0, 0, 5, 0, 0, 0, 1, 0x78]))
           setInterval(() => {}, 1000)`
-        const parent = yield* Effect.acquireRelease(
-          Effect.sync(() =>
-            ChildProcess.spawn(process.execPath, ["--input-type=module", "-e", script], {
-              stdio: ["ignore", "pipe", "inherit"]
-            })
-          ),
-          (process) => Effect.sync(() => process.kill("SIGKILL"))
-        )
-        const [line] = yield* Effect.promise(() => once(parent.stdout, "data"))
-        const pid = Number(String(line))
-        assert.isTrue(runs(pid))
-        parent.kill("SIGKILL")
-        yield* ended(pid)
-      }).pipe(deadline), 30_000)
+          const parent = yield* Effect.acquireRelease(
+            Effect.sync(() =>
+              ChildProcess.spawn(process.execPath, ["--input-type=module", "-e", script], {
+                stdio: ["ignore", "pipe", "inherit"]
+              })
+            ),
+            (process) => Effect.sync(() => process.kill("SIGKILL"))
+          )
+          const [line] = yield* Effect.promise(() => once(parent.stdout, "data"))
+          const pid = Number(String(line))
+          assert.isTrue(runs(pid))
+          parent.kill("SIGKILL")
+          yield* ended(pid)
+        }).pipe(deadline),
+      30_000
+    )
   }
 
   it("loads node:net and this project's domain, and no Effect", () => {
     const modules = [...modulesOf(parserFile)].map((module) => Path.relative(root, module))
     assert.include(modules, "src/domain/ChunkScanner.ts")
-    for (const module of modules) assert.match(module, /^(?:src\/parser\.ts|src\/domain\/\w+\.ts|node:net)$/)
+    for (const module of modules) {
+      assert.match(module, /^(?:src\/parser\.ts|src\/domain\/\w+\.ts|node:net)$/)
+    }
   })
 })

@@ -68,7 +68,7 @@ class Scanner {
   #type = 0
   #agency = 0
   #seq = 0
-  #payload = false
+  #payloadSeen = false
 
   scan(input: Uint8Array): Chunk | undefined {
     this.#input = input
@@ -78,9 +78,9 @@ class Scanner {
     this.#type = 0
     this.#agency = 0
     this.#seq = 0
-    this.#payload = false
+    this.#payloadSeen = false
     this.#reserve(input.length)
-    if (!this.#message() || this.#type === 0 || this.#agency === 0 || !this.#payload) {
+    if (!this.#message() || this.#type === 0 || this.#agency === 0 || !this.#payloadSeen) {
       return undefined
     }
     return {
@@ -158,9 +158,9 @@ class Scanner {
       this.#seq = this.#counter(false)
       return this.#seq !== 0
     }
-    if (!this.#payload && this.#takesKey(payloadKey)) {
-      this.#payload = true
-      return this.#bettingSlips()
+    if (!this.#payloadSeen && this.#takesKey(payloadKey)) {
+      this.#payloadSeen = true
+      return this.#items()
     }
     return false
   }
@@ -187,7 +187,7 @@ class Scanner {
     return value
   }
 
-  #bettingSlips(): boolean {
+  #items(): boolean {
     if (!this.#takes(openBracket)) return false
     if (this.#takes(closeBracket)) return true
     do {

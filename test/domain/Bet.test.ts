@@ -76,8 +76,19 @@ describe("BetRules", () => {
       assert.isTrue(isBirthdate(good), good)
     }
     const bads = [
-      "1900-02-29", "2023-02-29", "1999-04-31", "1999-13-01", "1999-00-01", "1999-01-00", "0000-01-01",
-      "1999-1-1", "99-01-01", "1999/01/01", "1999-01-01 ", "1999-01-01\n", ""
+      "1900-02-29",
+      "2023-02-29",
+      "1999-04-31",
+      "1999-13-01",
+      "1999-00-01",
+      "1999-01-00",
+      "0000-01-01",
+      "1999-1-1",
+      "99-01-01",
+      "1999/01/01",
+      "1999-01-01 ",
+      "1999-01-01\n",
+      ""
     ]
     for (const bad of bads) assert.isFalse(isBirthdate(bad), JSON.stringify(bad))
   })
@@ -90,7 +101,9 @@ describe("BetRules", () => {
 
   it("takes one to four digits as a number", () => {
     for (const good of ["0", "7574", "0000", "9999"]) assert.isTrue(isNumber(good))
-    for (const bad of ["", "10000", "-1", "+1", "1.0", " 1", "1\n", "٣"]) assert.isFalse(isNumber(bad))
+    for (const bad of ["", "10000", "-1", "+1", "1.0", " 1", "1\n", "٣"]) {
+      assert.isFalse(isNumber(bad))
+    }
   })
 
   it("names the first field that breaks its rule", () => {

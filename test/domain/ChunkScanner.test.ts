@@ -55,7 +55,7 @@ const reference = (body: Uint8Array): unknown => {
   return { _tag: "Refused", code: "INVALID_MESSAGE", index: undefined }
 }
 
-const agrees = (body: Uint8Array): void => {
+const assertAgrees = (body: Uint8Array): void => {
   const read = plain(readMessage(body))
   assert.deepStrictEqual(plain(parseMessage(body)), read)
   const expected = reference(body)
@@ -80,8 +80,10 @@ const Style = Schema.Struct({
 type Style = typeof Style.Type
 
 const escapeAll = (json: string): string =>
-  json.replace(/[\u007f-\uffff]/g, (unit) =>
-    `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+  json.replace(
+    /[\u007f-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`
+  )
 
 const itemOf = (bet: BetFields, space: string): string => {
   const fields = fieldsOfBet(bet)
@@ -113,10 +115,46 @@ const Mutation = Schema.Struct({
   bit: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 7 })),
   length: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 12 })),
   text: Schema.Literals([
-    "\"", "\\", ",", ":", "[", "]", "{", "}", "[]", "0", "1", "-", ".", "e1", " ", "\n", "\0", "null", "true",
-    "\\u00e1", "\\u002c", "\\u0041", "\\u0085", "\\ud83d", "\\ud83d\\ude00", "\\n", "\\\"", "\\/", "á", "\u0080",
-    "\ufeff", "😀", "\"seq\":1,", "\"seq\":null,", "\"agency\":7,", "\"extra\":[{\"a\":1}],", "\"__proto__\":{},",
-    "\"a,b,1,1999-01-01,2\",", "[\"a\",\"b\",\"1\",\"1999-01-01\",\"2\"],", "1,"
+    "\"",
+    "\\",
+    ",",
+    ":",
+    "[",
+    "]",
+    "{",
+    "}",
+    "[]",
+    "0",
+    "1",
+    "-",
+    ".",
+    "e1",
+    " ",
+    "\n",
+    "\0",
+    "null",
+    "true",
+    "\\u00e1",
+    "\\u002c",
+    "\\u0041",
+    "\\u0085",
+    "\\ud83d",
+    "\\ud83d\\ude00",
+    "\\n",
+    "\\\"",
+    "\\/",
+    "á",
+    "\u0080",
+    "\ufeff",
+    "😀",
+    "\"seq\":1,",
+    "\"seq\":null,",
+    "\"agency\":7,",
+    "\"extra\":[{\"a\":1}],",
+    "\"__proto__\":{},",
+    "\"a,b,1,1999-01-01,2\",",
+    "[\"a\",\"b\",\"1\",\"1999-01-01\",\"2\"],",
+    "1,"
   ])
 })
 type Mutation = typeof Mutation.Type
@@ -148,7 +186,7 @@ const wrap = (name: Uint8Array | string): Uint8Array =>
   ])
 
 /** Both paths, without the slow Schema reference: for exhaustive lists. */
-const pathsAgree = (body: Uint8Array): void => {
+const assertPathsAgree = (body: Uint8Array): void => {
   const scanned = plain(scanChunk(body))
   if (scanned !== undefined) assert.deepStrictEqual(scanned, plain(readMessage(body)))
 }
@@ -161,23 +199,25 @@ describe("the parser's fast path", () => {
     const body = utf8.encode(message)
     // Astral characters escaped are surrogates, and quotes and backslashes in names are escaped: the slow path's.
     if (!/\\(?:["\\]|ud[89a-f])/.test(message)) assert.isDefined(scanChunk(body), message)
-    agrees(body)
+    assertAgrees(body)
   }, { arbitrary: { runs: 600 } })
 
   it.prop("agrees with the slow path and with Schema on mutated chunks", [
     Style,
     Schema.Array(Mutation).check(Schema.isMinLength(1), Schema.isMaxLength(3))
   ], ([style, mutations]) => {
-    agrees(mutations.reduce(mutate, utf8.encode(messageOf(style))))
+    assertAgrees(mutations.reduce(mutate, utf8.encode(messageOf(style))))
   }, { arbitrary: { runs: 3000 } })
 
   it.prop("agrees on bytes of any kind", [Schema.Uint8Array], ([bytes]) => {
-    agrees(bytes)
-    pathsAgree(wrap(bytes))
+    assertAgrees(bytes)
+    assertPathsAgree(wrap(bytes))
   }, { arbitrary: { runs: 1000 } })
 
   it("agrees on every pair of bytes in a name", () => {
-    for (let pair = 0; pair < 0x10000; pair++) pathsAgree(wrap(Uint8Array.of(pair >> 8, pair & 0xff)))
+    for (let pair = 0; pair < 0x10000; pair++) {
+      assertPathsAgree(wrap(Uint8Array.of(pair >> 8, pair & 0xff)))
+    }
   })
 
   it("takes exactly the well-formed sequences of three and four bytes", () => {
@@ -189,7 +229,7 @@ describe("the parser's fast path", () => {
           for (const fourth of [...edges, undefined]) {
             const bytes = [first, second, third, ...(fourth === undefined ? [] : [fourth])]
             const body = wrap(Uint8Array.from(bytes))
-            pathsAgree(body)
+            assertPathsAgree(body)
             if (!bytes.every((byte) => byte >= 0x80)) continue
             let wellFormed = true
             try {
@@ -207,7 +247,7 @@ describe("the parser's fast path", () => {
   it("agrees on every \\u escape in a name, in either case", () => {
     for (let code = 0; code < 0x10000; code++) {
       const digits = code.toString(16).padStart(4, "0")
-      pathsAgree(wrap(`a\\u${code % 2 === 0 ? digits : digits.toUpperCase()}`))
+      assertPathsAgree(wrap(`a\\u${code % 2 === 0 ? digits : digits.toUpperCase()}`))
     }
     assert.isDefined(scanChunk(wrap("\\u00e1\\u00E1\\u20ac")))
     for (const unusual of ["\\u002c", "\\u0009", "\\u0085", "\\ud83d", "\\u00g1", "\\u00", "\\n"]) {
@@ -215,14 +255,76 @@ describe("the parser's fast path", () => {
     }
   })
 
+  it("gives up on what is unusual or breaks a rule, and the slow path decides", () => {
+    const bet = "\"Ana,Paz,30904465,1999-03-17,2201\""
+    const usual = ["\"type_message\":1", "\"agency\":3", "\"seq\":2", `"payload":[${bet}]`]
+    assert.isDefined(scanChunk(utf8.encode(`{${usual.join()}}`)))
+    const messages = [
+      ...usual.map((member) => `{${[...usual, member].join()}}`),
+      ...[0, 1, 3].map((missing) => `{${usual.toSpliced(missing, 1).join()}}`),
+      ...[
+        "\"x\":1",
+        "\"seq\":\"2\"",
+        "\"seq\":2.0",
+        "\"seq\":2e0",
+        "\"seq\":0",
+        "\"seq\":02",
+        "\"seq\":null"
+      ]
+        .map((member) => `{${usual.with(2, member).join()}}`),
+      ...["3", "4", "\"3\"", "1.0", "\"1", "\"\"", "01", "-1", "null"]
+        .map((type) => `{${usual.with(0, `"type_message":${type}`).join()}}`),
+      ...["1000000000000000", "\"9007199254740991\"", "\"03\"", "0", "[3]"]
+        .map((agency) => `{${usual.with(1, `"agency":${agency}`).join()}}`),
+      ...[
+        "\"Ana,Paz,30904465,1999-03-17,22010\"",
+        "\"Ana,Paz,30904465,1999-03-17,\"",
+        "\"Ana,Paz,30904465,1999-03-17,2201,\"",
+        "\"Ana,Paz,30904465,1999-02-29,2201\"",
+        "\"Ana,Paz,30904465,1999-3-17,2201\"",
+        "\"Ana,Paz,30904465,0000-03-17,2201\"",
+        "\"Ana,Paz,123456789012345678901,1999-03-17,2201\"",
+        "\"Ana,Paz,,1999-03-17,2201\"",
+        "\"Ana,Paz,30.904,1999-03-17,2201\"",
+        "\",Paz,30904465,1999-03-17,2201\"",
+        "\"Ana,,30904465,1999-03-17,2201\"",
+        "\"Ana\tB,Paz,30904465,1999-03-17,2201\"",
+        "[\"Ana\",\"Paz\",\"30904465\",\"1999-03-17\",2201]",
+        "[\"Ana\",\"Paz\",\"30904465\",\"1999-03-17\"]",
+        "[\"Ana\",\"Paz\",\"30904465\",\"1999-03-17\",\"2201\",\"\"]",
+        "null",
+        `${bet},`,
+        `,${bet}`
+      ].map((item) => `{${usual.with(3, `"payload":[${item}]`).join()}}`),
+      ...["null", "{}", "\"\"", `[${bet}`, `${bet}]`].map((payload) =>
+        `{${usual.with(3, `"payload":${payload}`).join()}}`
+      ),
+      `{${usual.join()},}`,
+      `{,${usual.join()}}`,
+      `[${usual.join()}]`,
+      `{${usual.join()}`,
+      `{${usual.join()}}}`,
+      `{${usual.join(" ")}}`,
+      `{${usual.join().replaceAll(":", " ")}}`,
+      `{${usual.join()}}\0`,
+      ""
+    ]
+    for (const message of messages) {
+      assert.isUndefined(scanChunk(utf8.encode(message)), message)
+      assertAgrees(utf8.encode(message))
+    }
+  })
+
   it("grows for a chunk larger than any before, and goes on with small ones", () => {
     const bet = "\"Ana,Paz,30904465,1999-03-17,2201\""
     const large = utf8.encode(
-      `{"type_message":1,"agency":3,"payload":[${Array.from({ length: 20_000 }, () => bet).join()}]}`
+      `{"type_message":1,"agency":3,"payload":[${
+        Array.from({ length: 20_000 }, () => bet).join()
+      }]}`
     )
     assert.strictEqual(scanChunk(large)?.bets, 20_000)
     assert.deepStrictEqual(plain(scanChunk(large)), plain(readMessage(large)))
-    agrees(wrap("Ana"))
+    assertAgrees(wrap("Ana"))
   })
 
   it("keeps a chunk's limit on a name's characters, whatever bytes they take", () => {

@@ -7,7 +7,8 @@ const Bodies = Schema.Array(Body).check(Schema.isMaxLength(6))
 /** Lengths of the pieces a stream is cut into; used round and round. */
 const Cuts = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 9 })))
 
-const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => Uint8Array.from(Buffer.concat(pieces))
+const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array =>
+  Uint8Array.from(Buffer.concat(pieces))
 
 const pieces = (stream: Uint8Array, cuts: ReadonlyArray<number>): Array<Uint8Array> => {
   const cut: Array<Uint8Array> = []
@@ -37,7 +38,10 @@ describe("Frame", () => {
       decoder.push(piece)
       decoded.push(...frames(decoder))
     }
-    assert.deepStrictEqual(decoded.map((body) => [...body]), bodies.map((body) => [...body]))
+    assert.deepStrictEqual(
+      decoded.map((body) => Array.from(body)),
+      bodies.map((body) => Array.from(body))
+    )
     assert.isFalse(decoder.midFrame)
   }, { arbitrary: { runs: 500 } })
 
@@ -47,8 +51,8 @@ describe("Frame", () => {
     const decoder = new FrameDecoder()
     for (const piece of pieces(joined(bodies.map(encodeFrame)), cuts)) decoder.push(piece)
     assert.deepStrictEqual(
-      frames(decoder).map((body) => [...body]),
-      bodies.map((body) => [...body])
+      frames(decoder).map((body) => Array.from(body)),
+      bodies.map((body) => Array.from(body))
     )
   })
 

@@ -43,7 +43,9 @@ const parsedChunk = Arbitrary.schema(Chunk).pipe(
     seq,
     last,
     bets: bets.length,
-    numbers: Uint8Array.from(bets.flatMap(({ number }) => [Number(number) >> 8, Number(number) % 256])),
+    numbers: Uint8Array.from(
+      bets.flatMap(({ number }) => [Number(number) >> 8, Number(number) % 256])
+    ),
     body: new TextEncoder().encode(bets.map(recordOfBet).join(""))
   }))
 )
