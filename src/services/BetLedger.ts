@@ -3,9 +3,22 @@
  * winners. What it has acknowledged survives a crash of the process and of the machine; a group is stored whole or
  * not at all. It doesn't decide: Intake does, and the ledger only refuses what would break the count (a defect).
  */
-import { Context, type Effect, type Option, Schema } from "effect"
-import type { AgencyId } from "../domain/Agency.ts"
-import type { Draw } from "../domain/Draw.ts"
+import { Context, Effect, Layer, Option, Schema } from "effect"
+import * as path from "node:path"
+import { type AgencyId, formatRoster, type Roster } from "../domain/Agency.ts"
+import { type Draw, WinningNumber } from "../domain/Draw.ts"
+import { encodeGroup } from "./BetLedger/GroupBuffer.ts"
+import { LedgerThread } from "./BetLedger/LedgerThread.ts"
+import type {
+  DrawRecord,
+  Failure,
+  ReaderConfig,
+  ReaderReply,
+  ReaderRequest,
+  WriterConfig,
+  WriterReply,
+  WriterRequest
+} from "./BetLedger/ThreadMessages.ts"
 
 /** What is stored of one agency. */
 export interface AgencyRecord {
@@ -43,7 +56,11 @@ export class LedgerUnavailable
 /** Another process holds the ledger. */
 export class LedgerInUse extends Schema.TaggedError<LedgerInUse>()("LedgerInUse", {
   path: Schema.String
-}) {}
+}) {
+  override get message(): string {
+    return `${this.path}: the ledger is in use by another process`
+  }
+}
 
 /** The ledger began with another roster or winning number; both values are named. */
 export class LedgerMismatch extends Schema.TaggedError<LedgerMismatch>()("LedgerMismatch", {
@@ -51,13 +68,47 @@ export class LedgerMismatch extends Schema.TaggedError<LedgerMismatch>()("Ledger
   what: Schema.Literals(["agencies", "winning number"]),
   ledger: Schema.String,
   configured: Schema.String
-}) {}
+}) {
+  override get message(): string {
+    return `${this.path}: the ledger began with ${this.what} ${this.ledger}, `
+      + `the configuration says ${this.configured}`
+  }
+}
 
 /** The file is not a ledger, is of a newer version, or is damaged. It is not touched. */
 export class LedgerUnreadable extends Schema.TaggedError<LedgerUnreadable>()("LedgerUnreadable", {
   path: Schema.String,
   problem: Schema.String
-}) {}
+}) {
+  override get message(): string {
+    return `${this.path}: ${this.problem}`
+  }
+}
+
+export interface BetLedgerOptions {
+  /** The ledger's file; it and its folder are created where missing. */
+  readonly path: string
+  readonly roster: Roster
+  readonly winningNumber: WinningNumber
+  /** Of a new file. Small pages keep single bets cheap and let the draw skip bodies. */
+  readonly pageBytes?: number
+  /** A checkpoint is due when the write-ahead log has this many pages. */
+  readonly walPagesMax?: number
+  /** What is left of the log's file after a checkpoint that followed a surge. */
+  readonly walBytesKept?: number
+  /** How long an operation waits for another program that holds the file before it is LedgerUnavailable. */
+  readonly busyTimeoutMs?: number
+  /** How many chunks a start reads at most, beside the snapshot. */
+  readonly snapshotChunks?: number
+}
+
+const defaults = {
+  pageBytes: 4096,
+  walPagesMax: 4096,
+  walBytesKept: 64 * 1024 * 1024,
+  busyTimeoutMs: 1000,
+  snapshotChunks: 4096
+} as const
 
 export class BetLedger extends Context.Service<BetLedger, {
   /** What the ledger held when it was opened. */
@@ -87,4 +138,166 @@ export class BetLedger extends Context.Service<BetLedger, {
   >
   /** Holds the draw and stores it with its winners in one transaction, or gives the one already held. */
   readonly holdDraw: Effect.Effect<Draw, LedgerUnavailable>
-}>()("loteria-nacional/services/BetLedger") {}
+}>()("loteria-nacional/services/BetLedger") {
+  /** An SQLite file, written and read in threads of their own. One process at a time. */
+  static readonly layer = (
+    options: BetLedgerOptions
+  ): Layer.Layer<BetLedger, LedgerInUse | LedgerMismatch | LedgerUnreadable | LedgerUnavailable> =>
+    Layer.effect(BetLedger, make(options))
+}
+
+/** A larger buffer than this isn't kept for the next group. */
+const spareBytesMax = 4 * 1024 * 1024
+
+const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
+  const { roster, winningNumber, ...settings } = options
+  const config: WriterConfig = {
+    ...defaults,
+    ...settings,
+    path: path.resolve(options.path),
+    roster: formatRoster(roster),
+    agencies: roster,
+    winningNumber
+  }
+  const reader = yield* lazyReader({ path: config.path, busyTimeoutMs: config.busyTimeoutMs })
+  const writer = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      new LedgerThread<WriterRequest, WriterReply>(
+        new URL("./BetLedger/WriterThread.ts", import.meta.url),
+        config
+      )
+    ),
+    // The reader first: a connection that reads keeps the log from being emptied.
+    (thread) => Effect.andThen(reader.close, thread.close((id) => ({ _tag: "Close", id })))
+  )
+  const opened = yield* writer.call((id) => ({ _tag: "Open", id })).pipe(
+    Effect.catch((failure) => Effect.fail(toOpenError(options.path, failure)))
+  )
+  if (opened._tag !== "Opened") return yield* unexpected(opened)
+
+  const toDraw = (record: DrawRecord): Draw => ({
+    winningNumber: WinningNumber.make(record.winningNumber),
+    winners: pick(roster, record.winners)
+  })
+  let spare: ArrayBuffer | undefined
+
+  const commit = (group: ReadonlyArray<LedgerChunk>) =>
+    Effect.suspend(() => {
+      const buffer = encodeGroup(group, spare)
+      spare = undefined
+      return writer.call((id) => ({ _tag: "Commit", id, buffer }), [buffer])
+    }).pipe(
+      Effect.mapError(toUnavailable("commit")),
+      Effect.map((reply) => {
+        if (reply._tag === "Committed" && reply.buffer.byteLength <= spareBytesMax) {
+          spare = reply.buffer
+        }
+      }),
+      Effect.uninterruptible
+    )
+
+  const chunkAt = Effect.fnUntraced(function*(agency: AgencyId, seq: number) {
+    const reply = yield* reader.call("chunkAt", (id) => ({ _tag: "ChunkAt", id, agency, seq }))
+    if (reply._tag !== "Chunk") return yield* unexpected(reply)
+    return Option.map(Option.fromUndefinedOr(reply.chunk), (chunk) => ({ agency, seq, ...chunk }))
+  })
+
+  const readBets = Effect.fnUntraced(function*(agency: AgencyId, from: BetCursor, bytes: number) {
+    const { offset, seq } = from
+    const reply = yield* reader.call(
+      "readBets",
+      (id) => ({ _tag: "ReadBets", id, agency, seq, offset, bytes })
+    )
+    return reply._tag === "Bets" ? reply.read : yield* unexpected(reply)
+  })
+
+  const digest = Effect.fnUntraced(function*(agency: AgencyId) {
+    const reply = yield* reader.call("digest", (id) => ({ _tag: "Digest", id, agency }))
+    return reply._tag === "Digested" ? reply.digest : yield* unexpected(reply)
+  })
+
+  const holdDraw = writer.call((id) => ({ _tag: "HoldDraw", id })).pipe(
+    Effect.mapError(toUnavailable("holdDraw")),
+    Effect.flatMap((reply) =>
+      reply._tag === "Drawn" ? Effect.succeed(toDraw(reply.draw)) : unexpected(reply)
+    ),
+    Effect.uninterruptible
+  )
+
+  return BetLedger.of({
+    opened: {
+      agencies: pick(roster, opened.agencies),
+      draw: Option.map(Option.fromUndefinedOr(opened.draw), toDraw)
+    },
+    commit,
+    chunkAt,
+    readBets,
+    digest,
+    holdDraw
+  })
+})
+
+/** The reading thread starts with the first request: a server that is never asked doesn't pay its memory. */
+const lazyReader = (config: ReaderConfig) =>
+  Effect.sync(() => {
+    let thread: LedgerThread<ReaderRequest, ReaderReply> | undefined
+    const entry = new URL("./BetLedger/ReaderThread.ts", import.meta.url)
+    return {
+      call: (operation: string, request: (id: number) => ReaderRequest) =>
+        Effect.suspend(() => {
+          thread ??= new LedgerThread<ReaderRequest, ReaderReply>(entry, config)
+          return thread.call(request)
+        }).pipe(Effect.mapError(toUnavailable(operation))),
+      close: Effect.suspend(() =>
+        thread === undefined ? Effect.void : thread.close((id) => ({ _tag: "Close", id }))
+      )
+    }
+  })
+
+/** The entries of the roster's agencies: the threads know agencies as mere numbers. */
+const pick = <A>(roster: Roster, all: ReadonlyMap<number, A>): ReadonlyMap<AgencyId, A> => {
+  const picked = new Map<AgencyId, A>()
+  for (const agency of roster) {
+    const value = all.get(agency)
+    if (value !== undefined) picked.set(agency, value)
+  }
+  return picked
+}
+
+const toUnavailable = (operation: string) => (failure: Failure): LedgerUnavailable =>
+  new LedgerUnavailable({
+    operation,
+    cause: new Error(describe(failure), { cause: failure })
+  })
+
+const describe = (failure: Failure): string => {
+  switch (failure.kind) {
+    case "Unavailable":
+    case "Defect":
+      return failure.message
+    case "Unreadable":
+      return failure.problem
+    case "InUse":
+    case "Mismatch":
+      return failure.kind
+  }
+}
+
+const toOpenError = (file: string, failure: Failure) => {
+  switch (failure.kind) {
+    case "InUse":
+      return new LedgerInUse({ path: file })
+    case "Mismatch": {
+      const { configured, ledger, what } = failure
+      return new LedgerMismatch({ path: file, what, ledger, configured })
+    }
+    case "Unreadable":
+      return new LedgerUnreadable({ path: file, problem: failure.problem })
+    case "Unavailable":
+    case "Defect":
+      return toUnavailable("open")(failure)
+  }
+}
+
+const unexpected = (reply: { readonly _tag: string }): Effect.Effect<never> =>
+  Effect.die(new Error(`the ledger's thread answered ${reply._tag}`))

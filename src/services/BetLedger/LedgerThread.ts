@@ -1,0 +1,90 @@
+/**
+ * The main thread's end of a ledger thread: sends requests and gives each its answer. A thread that ends by itself is
+ * a defect of every request that waits for it and of all later ones. Closing lets the thread finish what it was given.
+ */
+import { Effect } from "effect"
+import { Worker } from "node:worker_threads"
+import type { Failed, Failure } from "./ThreadMessages.ts"
+
+interface Message {
+  readonly _tag: string
+  readonly id: number
+}
+
+const isFailed = (message: Message): message is Failed => message._tag === "Failed"
+
+type Answer<Reply> = (effect: Effect.Effect<Reply, Failure>) => void
+
+/** What a thread gets to finish what it was given before it is ended by force. */
+const closeTimeout = "10 seconds"
+
+export class LedgerThread<Request extends Message, Reply extends Message> {
+  readonly #worker: Worker
+  readonly #pending = new Map<number, Answer<Reply>>()
+  readonly #onExit: Array<() => void> = []
+  #lastId = 0
+  #ended: string | undefined
+
+  constructor(entry: URL, config: unknown) {
+    // The flags of the process (a debugger's, a test runner's) are not for its threads.
+    this.#worker = new Worker(entry, { workerData: config, execArgv: [] })
+    this.#worker.on("message", (reply: Reply | Failed) => this.#answer(reply))
+    this.#worker.on(
+      "error",
+      (error) => this.#end(error instanceof Error ? (error.stack ?? error.message) : "?")
+    )
+    this.#worker.on("exit", (code) => this.#end(`it exited with code ${code}`))
+  }
+
+  /** Sends a request made with a fresh id. `transfer` is moved to the thread. */
+  call(
+    make: (id: number) => Request,
+    transfer: ReadonlyArray<ArrayBuffer> = []
+  ): Effect.Effect<Reply, Failure> {
+    return Effect.callback((resume) => {
+      if (this.#ended !== undefined) {
+        return resume(Effect.die(new Error(`the ledger's thread is gone: ${this.#ended}`)))
+      }
+      const id = ++this.#lastId
+      this.#pending.set(id, resume)
+      this.#worker.postMessage(make(id), transfer)
+      return Effect.sync(() => {
+        this.#pending.delete(id)
+      })
+    })
+  }
+
+  /** Sends the request that makes the thread end, and waits for the end. */
+  close(make: (id: number) => Request): Effect.Effect<void> {
+    return this.call(make).pipe(
+      Effect.ignoreCause,
+      Effect.andThen(Effect.callback<void>((resume) => {
+        if (this.#ended !== undefined) return resume(Effect.void)
+        this.#onExit.push(() => resume(Effect.void))
+      })),
+      Effect.timeoutOption(closeTimeout),
+      Effect.andThen(Effect.promise(() => this.#worker.terminate())),
+      Effect.asVoid
+    )
+  }
+
+  #answer(reply: Reply | Failed): void {
+    const resume = this.#pending.get(reply.id)
+    this.#pending.delete(reply.id)
+    if (resume === undefined) return
+    if (!isFailed(reply)) return resume(Effect.succeed(reply))
+    const { failure } = reply
+    resume(
+      failure.kind === "Defect" ? Effect.die(new Error(failure.message)) : Effect.fail(failure)
+    )
+  }
+
+  #end(reason: string): void {
+    this.#ended ??= reason
+    for (const resume of this.#pending.values()) {
+      resume(Effect.die(new Error(`the ledger's thread is gone: ${reason}`)))
+    }
+    this.#pending.clear()
+    for (const resume of this.#onExit) resume()
+  }
+}

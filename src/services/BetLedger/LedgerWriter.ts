@@ -1,0 +1,295 @@
+/**
+ * The one writer of a ledger, synchronous: it lives in a thread of its own. It stores groups, holds the draw, and
+ * keeps what is known of every agency, to refuse what would break the count whatever its caller decided. A failed
+ * transaction leaves the file and what is known as they were. No Effect here.
+ */
+import * as fs from "node:fs"
+import type { DatabaseSync, StatementSync } from "node:sqlite"
+import { lineFeed } from "../../domain/Chunk.ts"
+import { drawWinners } from "./DrawScan.ts"
+import { decodeGroup, type GroupChunk } from "./GroupBuffer.ts"
+import {
+  integer,
+  makeFolder,
+  openForWriting,
+  primaryCode,
+  readDraw,
+  takeLock,
+  whileOpening
+} from "./OpenLedger.ts"
+import {
+  defect,
+  type DrawRecord,
+  LedgerProblem,
+  type Standing,
+  type WriterConfig
+} from "./ThreadMessages.ts"
+
+/** The shortest bet: `a⇥b⇥1⇥YYYY-MM-DD⇥7⏎`. */
+const betBytesMin = 19
+const nothing: Standing = { seq: 0, bets: 0, finished: false }
+const ioError = 10
+
+interface Statements {
+  readonly begin: StatementSync
+  readonly commit: StatementSync
+  readonly insert: StatementSync
+  readonly lastChunk: StatementSync
+  readonly snapshot: StatementSync
+  readonly snapshotEnd: StatementSync
+}
+
+const prepare = (db: DatabaseSync): Statements => ({
+  begin: db.prepare("BEGIN IMMEDIATE"),
+  commit: db.prepare("COMMIT"),
+  // The body comes as bytes that the parser made UTF-8, and becomes text without a look at it.
+  insert: db.prepare(
+    "INSERT INTO chunk (id, agency, seq, last, bets, numbers, body) VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT))"
+  ),
+  lastChunk: db.prepare("SELECT coalesce(max(id), 0) AS id FROM chunk"),
+  snapshot: db.prepare(
+    "INSERT OR REPLACE INTO snapshot (agency, seq, bets, finished) VALUES (?, ?, ?, ?)"
+  ),
+  snapshotEnd: db.prepare("UPDATE snapshot_end SET chunk = ?")
+})
+
+export class LedgerWriter {
+  readonly #config: WriterConfig
+  readonly #lock: DatabaseSync
+  #db: DatabaseSync
+  #statements: Statements
+  readonly #standings = new Map<number, Standing>()
+  #draw: DrawRecord | undefined
+  /** The id of the last chunk stored; ids are the order of commits. */
+  #lastChunk: number
+  /** The last chunk that the snapshot covers, and who has sent since. */
+  #snapshotEnd: number
+  readonly #changed = new Set<number>()
+
+  constructor(config: WriterConfig) {
+    whileOpening(config.path, () => makeFolder(config.path))
+    // Two names of one file must meet at one lock.
+    const path = fs.existsSync(config.path) ? fs.realpathSync(config.path) : config.path
+    this.#config = { ...config, path }
+    this.#lock = takeLock(path)
+    try {
+      this.#db = openForWriting(this.#config)
+    } catch (error) {
+      this.#lock.close()
+      throw error
+    }
+    try {
+      this.#statements = prepare(this.#db)
+      for (const agency of config.agencies) this.#standings.set(agency, nothing)
+      for (const [agency, standing] of readStandings(this.#db)) {
+        this.#standings.set(agency, standing)
+      }
+      this.#draw = readDraw(this.#db)
+      this.#lastChunk = integer(this.#statements.lastChunk.get(), "id")
+      this.#snapshotEnd = integer(this.#db.prepare("SELECT chunk FROM snapshot_end").get(), "chunk")
+      for (
+        const row of this.#db.prepare("SELECT DISTINCT agency FROM chunk WHERE id > ?").iterate(
+          this.#snapshotEnd
+        )
+      ) this.#changed.add(integer(row, "agency"))
+    } catch (error) {
+      this.#db.close()
+      this.#lock.close()
+      throw error
+    }
+  }
+
+  get agencies(): ReadonlyMap<number, Standing> {
+    return this.#standings
+  }
+
+  get draw(): DrawRecord | undefined {
+    return this.#draw
+  }
+
+  /** Stores the group, whole and on disk, or throws with nothing stored. */
+  commit(buffer: ArrayBuffer): void {
+    const group = decodeGroup(buffer)
+    const standings = this.#check(group)
+    const lastChunk = this.#lastChunk + group.length
+    const snapshotDue = lastChunk - this.#snapshotEnd >= this.#config.snapshotChunks
+    this.#transaction(lastChunk, () => {
+      const insert = this.#statements.insert
+      let id = this.#lastChunk
+      for (const chunk of group) {
+        id++
+        const last = chunk.last ? 1 : 0
+        insert.run(id, chunk.agency, chunk.seq, last, chunk.bets, chunk.numbers, chunk.body)
+      }
+      if (snapshotDue) this.#writeSnapshot(lastChunk, standings)
+    })
+    this.#lastChunk = lastChunk
+    for (const [agency, standing] of standings) {
+      this.#standings.set(agency, standing)
+      this.#changed.add(agency)
+    }
+    if (snapshotDue) this.#snapshotTaken()
+  }
+
+  /** Holds the draw, or gives the one already held. */
+  holdDraw(): DrawRecord {
+    if (this.#draw !== undefined) return this.#draw
+    for (const [agency, standing] of this.#standings) {
+      if (!standing.finished) {
+        throw defect(`the draw was to be held before agency ${agency} finished`)
+      }
+    }
+    let draw: DrawRecord | undefined
+    this.#transaction(this.#lastChunk, () => {
+      draw = drawWinners(this.#db)
+      this.#db.prepare("INSERT INTO draw (id, winning_number) VALUES (1, ?)").run(
+        draw.winningNumber
+      )
+      const insert = this.#db.prepare(
+        "INSERT INTO winner (agency, position, document) VALUES (?, ?, ?)"
+      )
+      for (const [agency, documents] of draw.winners) {
+        documents.forEach((document, index) => insert.run(agency, index + 1, document))
+      }
+    })
+    if (draw === undefined) throw defect("the draw's transaction ended without a draw")
+    this.#draw = draw
+    return draw
+  }
+
+  /** Leaves one file with everything in it, if no reader stands in the way, and lets the ledger go. */
+  close(): void {
+    try {
+      if (this.#changed.size > 0) {
+        this.#transaction(this.#lastChunk, () => this.#writeSnapshot(this.#lastChunk, new Map()))
+        this.#snapshotTaken()
+      }
+      this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)")
+    } catch {
+      // Snapshot and checkpoint only make the next start faster: what was acknowledged is in the log.
+    } finally {
+      this.#db.close()
+      this.#lock.close()
+    }
+  }
+
+  /** What will be known of the group's agencies once it is stored. Refuses what would break the count. */
+  #check(group: ReadonlyArray<GroupChunk>): ReadonlyMap<number, Standing> {
+    if (this.#draw !== undefined) throw defect("a chunk came after the draw")
+    const after = new Map<number, Standing>()
+    for (const chunk of group) {
+      const { agency, seq } = chunk
+      const known = after.get(agency) ?? this.#standings.get(agency)
+      if (known === undefined) throw defect(`agency ${agency} is not in the roster`)
+      if (known.finished) throw defect(`chunk ${seq} came after agency ${agency} had finished`)
+      if (seq !== known.seq + 1) {
+        throw defect(`chunk ${seq} of agency ${agency} came after chunk ${known.seq}`)
+      }
+      const shaped = chunk.numbers.length === 2 * chunk.bets
+        && (chunk.bets === 0
+          ? chunk.body.length === 0
+          : chunk.body.length >= betBytesMin * chunk.bets && chunk.body.at(-1) === lineFeed)
+      if (!shaped) {
+        throw defect(`chunk ${seq} of agency ${agency} is not as long as its ${chunk.bets} bets`)
+      }
+      after.set(agency, { seq, bets: known.bets + chunk.bets, finished: chunk.last })
+    }
+    return after
+  }
+
+  #writeSnapshot(lastChunk: number, newer: ReadonlyMap<number, Standing>): void {
+    const write = (agency: number, { seq, bets, finished }: Standing) =>
+      this.#statements.snapshot.run(agency, seq, bets, finished ? 1 : 0)
+    for (const agency of this.#changed) {
+      if (!newer.has(agency)) write(agency, this.#standings.get(agency) ?? nothing)
+    }
+    for (const [agency, standing] of newer) write(agency, standing)
+    this.#statements.snapshotEnd.run(lastChunk)
+  }
+
+  #snapshotTaken(): void {
+    this.#snapshotEnd = this.#lastChunk
+    this.#changed.clear()
+  }
+
+  /** Runs `work` in a transaction after which the last chunk is `lastChunk`. */
+  #transaction(lastChunk: number, work: () => void): void {
+    try {
+      this.#statements.begin.run()
+      work()
+      this.#statements.commit.run()
+    } catch (error) {
+      if (this.#undo(lastChunk)) return
+      if (primaryCode(error) === ioError) this.#overwrite()
+      throw error
+    }
+  }
+
+  /**
+   * Makes sure that the file holds what it held before the transaction. A rollback does that, and the connection can
+   * vouch for it without touching the disk: what it sees of the log ends at the last commit that was synced. Only if
+   * it can't, the file is opened anew and compared. True when the transaction turns out to be stored after all.
+   */
+  #undo(lastChunk: number): boolean {
+    try {
+      if (this.#db.isTransaction) this.#db.exec("ROLLBACK")
+      if (integer(this.#statements.lastChunk.get(), "id") === this.#lastChunk) return false
+    } catch {
+      // The connection is of no use any more.
+    }
+    try {
+      this.#db.close()
+    } catch {
+      // It is replaced in any case.
+    }
+    try {
+      this.#db = openForWriting(this.#config)
+      this.#statements = prepare(this.#db)
+      // What is whole in the log need not have been synced. A checkpoint writes it to the file, and syncs that.
+      const checkpoint = this.#db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get()
+      const found = integer(this.#statements.lastChunk.get(), "id")
+      if (integer(checkpoint, "busy") === 0) {
+        this.#draw = readDraw(this.#db)
+        if (found === this.#lastChunk) return false
+        if (found === lastChunk) return true
+      }
+    } catch (error) {
+      if (error instanceof LedgerProblem && error.failure.kind !== "Unavailable") throw error
+    }
+    throw defect(
+      "the ledger can't tell whether its last transaction is stored; a restart reads it from the disk"
+    )
+  }
+
+  /**
+   * After a failed sync the log's file can hold the whole transaction behind what counts of it, and a process that
+   * opened it after a crash would take it for stored. The next transaction is written in its place.
+   */
+  #overwrite(): void {
+    try {
+      this.#db.exec("UPDATE snapshot_end SET chunk = chunk")
+    } catch {
+      // The disk still fails; the next commit that succeeds does the same.
+    }
+  }
+}
+
+/** What the ledger knows of the agencies that have sent. */
+const readStandings = (db: DatabaseSync): ReadonlyMap<number, Standing> => {
+  const standings = new Map<number, Standing>()
+  for (const row of db.prepare("SELECT agency, seq, rows, bets, finished FROM agency").iterate()) {
+    const seq = integer(row, "seq")
+    if (integer(row, "rows") !== seq) {
+      const problem = `the chunks of agency ${
+        integer(row, "agency")
+      } have gaps: the file is damaged`
+      throw new LedgerProblem({ kind: "Unreadable", problem })
+    }
+    standings.set(integer(row, "agency"), {
+      seq,
+      bets: integer(row, "bets"),
+      finished: integer(row, "finished") === 1
+    })
+  }
+  return standings
+}

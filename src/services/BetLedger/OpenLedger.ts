@@ -1,0 +1,272 @@
+/**
+ * Opens ledger files: looks before it touches anything, so that another application's file, or a ledger of a newer
+ * version, is left as it is. Also reads what a ledger knows about itself. No Effect here: the threads import this file.
+ */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { DatabaseSync, type SQLOutputValue } from "node:sqlite"
+import { applicationId, migrations } from "./Tables.ts"
+import {
+  defect,
+  type DrawRecord,
+  type Failure,
+  LedgerProblem,
+  type WriterConfig
+} from "./ThreadMessages.ts"
+
+type Row = Record<string, SQLOutputValue>
+
+/** A column that holds an integer. */
+export const integer = (row: Row | undefined, column: string): number => {
+  const value = row?.[column]
+  if (typeof value !== "number") throw defect(`the ledger's column ${column} holds no integer`)
+  return value
+}
+
+export const text = (row: Row | undefined, column: string): string => {
+  const value = row?.[column]
+  if (typeof value !== "string") throw defect(`the ledger's column ${column} holds no text`)
+  return value
+}
+
+export const blob = (row: Row | undefined, column: string): Uint8Array<ArrayBuffer> => {
+  const value = row?.[column]
+  if (!(value instanceof Uint8Array)) throw defect(`the ledger's column ${column} holds no bytes`)
+  return value
+}
+
+const unreadable = (problem: string): LedgerProblem =>
+  new LedgerProblem({ kind: "Unreadable", problem })
+
+/** SQLite's result codes that waiting, room on the disk or a mended file system can cure. */
+const curable: ReadonlySet<number> = new Set([
+  5, /* BUSY */
+  6, /* LOCKED */
+  7, /* NOMEM */
+  8, /* READONLY */
+  10, /* IOERR */
+  13, /* FULL */
+  14, /* CANTOPEN */
+  15 /* PROTOCOL */
+])
+const damaged: ReadonlySet<number> = new Set([11, /* CORRUPT */ 26 /* NOTADB */])
+
+/** SQLite's extended result code, if SQLite reported the error. */
+export const resultCode = (error: unknown): number | undefined =>
+  error instanceof Error && "errcode" in error && typeof error.errcode === "number"
+    ? error.errcode
+    : undefined
+
+/** The primary result code: the low byte of the extended one. */
+export const primaryCode = (error: unknown): number | undefined => {
+  const code = resultCode(error)
+  return code === undefined ? undefined : code & 0xff
+}
+
+export const toFailure = (error: unknown): Failure => {
+  if (error instanceof LedgerProblem) return error.failure
+  const message = error instanceof Error ? error.message : String(error)
+  const primary = primaryCode(error)
+  if (primary !== undefined && curable.has(primary)) {
+    return { kind: "Unavailable", message, code: resultCode(error) }
+  }
+  return { kind: "Defect", message: error instanceof Error ? (error.stack ?? message) : message }
+}
+
+/** What failed while opening is about the file: names it, and what to do. */
+const toOpenProblem = (error: unknown, file: string): unknown => {
+  if (error instanceof LedgerProblem) return error
+  const primary = primaryCode(error)
+  const message = error instanceof Error ? error.message : String(error)
+  if (primary === 26) return unreadable("the file is not a ledger (not an SQLite database)")
+  if (primary === 11) {
+    return unreadable(`the file is damaged (${message}); restore it from a backup`)
+  }
+  const systemCode = error instanceof Error && "code" in error && "syscall" in error
+  if ((primary !== undefined && curable.has(primary)) || systemCode) {
+    return new LedgerProblem({
+      kind: "Unavailable",
+      message:
+        `${file} can't be opened: ${message}. Check that the folder exists, that the server's user may write `
+        + "to it and to the file, and that the disk has room.",
+      code: resultCode(error)
+    })
+  }
+  return error
+}
+
+export const whileOpening = <A>(file: string, work: () => A): A => {
+  try {
+    return work()
+  } catch (error) {
+    throw toOpenProblem(error, file)
+  }
+}
+
+/** Whether the file is a ledger that this program can read; an empty database is none yet. Reads only. */
+const inspect = (db: DatabaseSync): "empty" | "ledger" => {
+  const found = integer(db.prepare("PRAGMA application_id").get(), "application_id")
+  const version = integer(db.prepare("PRAGMA user_version").get(), "user_version")
+  const objects = integer(
+    db.prepare("SELECT count(*) AS objects FROM sqlite_schema").get(),
+    "objects"
+  )
+  if (found === 0 && version === 0 && objects === 0) return "empty"
+  if (found !== applicationId) {
+    throw unreadable("the file is another application's SQLite database, not a ledger")
+  }
+  if (version > migrations.length) {
+    throw unreadable(
+      `the ledger is of version ${version} and this program knows versions up to ${migrations.length}; `
+        + "use the newer program"
+    )
+  }
+  return "ledger"
+}
+
+/** Opens a ledger for reading only. The file must exist; nothing is created. */
+export const openReadOnly = (file: string, busyTimeoutMs: number): DatabaseSync =>
+  whileOpening(file, () => {
+    if (!fs.existsSync(file)) throw unreadable("there is no such file")
+    const db = new DatabaseSync(file, { readOnly: true, timeout: busyTimeoutMs })
+    try {
+      if (inspect(db) === "empty") throw unreadable("the file is empty: no ledger has begun in it")
+      if (integer(db.prepare("PRAGMA user_version").get(), "user_version") < migrations.length) {
+        throw unreadable(
+          "the ledger is of an older version; start the server on it once to bring it up to date"
+        )
+      }
+      return db
+    } catch (error) {
+      db.close()
+      throw error
+    }
+  })
+
+/**
+ * Creates the missing folders of the file, and puts their names on disk. One by one: Node's recursive way never ends
+ * where the system answers that the parent isn't there although it is, as /proc does.
+ */
+export const makeFolder = (file: string): void => {
+  const missing: Array<string> = []
+  for (let at = path.dirname(path.resolve(file)); !fs.existsSync(at); at = path.dirname(at)) {
+    missing.unshift(at)
+  }
+  for (const folder of missing) {
+    fs.mkdirSync(folder)
+    const descriptor = fs.openSync(path.dirname(folder), "r")
+    try {
+      fs.fsyncSync(descriptor)
+    } finally {
+      fs.closeSync(descriptor)
+    }
+  }
+}
+
+/**
+ * Takes the ledger for this process: an exclusive lock on a file beside it, which the kernel releases however the
+ * process ends. A lock on the ledger itself would keep operators from reading it. The file is left in place:
+ * removing it could take it from under another process.
+ */
+export const takeLock = (file: string): DatabaseSync =>
+  whileOpening(`${file}.lock`, () => {
+    const lock = new DatabaseSync(`${file}.lock`, { timeout: 0 })
+    try {
+      lock.exec("BEGIN EXCLUSIVE")
+      return lock
+    } catch (error) {
+      lock.close()
+      throw primaryCode(error) === 5 ? new LedgerProblem({ kind: "InUse" }) : error
+    }
+  })
+
+/** Opens the ledger for writing; begins or upgrades it where needed. The lock must be held. */
+export const openForWriting = (config: WriterConfig): DatabaseSync =>
+  whileOpening(config.path, () => {
+    const db = new DatabaseSync(config.path, { timeout: config.busyTimeoutMs })
+    try {
+      const state = inspect(db)
+      if (state === "empty") db.exec(`PRAGMA page_size = ${config.pageBytes}`)
+      // A commit returns when the log is synced; a checkpoint syncs the log before and the file after it copies.
+      db.exec(`
+        PRAGMA journal_mode = WAL;
+        PRAGMA synchronous = FULL;
+        PRAGMA wal_autocheckpoint = ${config.walPagesMax};
+        PRAGMA journal_size_limit = ${config.walBytesKept};
+        PRAGMA cache_size = -8000;
+      `)
+      migrate(db)
+      begin(db, config)
+      return db
+    } catch (error) {
+      db.close()
+      throw error
+    }
+  })
+
+const migrate = (db: DatabaseSync): void => {
+  const version = integer(db.prepare("PRAGMA user_version").get(), "user_version")
+  if (version === migrations.length) return
+  db.exec("BEGIN IMMEDIATE")
+  try {
+    for (const migration of migrations.slice(version)) db.exec(migration)
+    db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${migrations.length}`)
+    db.exec("COMMIT")
+  } catch (error) {
+    if (db.isTransaction) db.exec("ROLLBACK")
+    throw error
+  }
+}
+
+/** Begins the lottery, or makes sure that it is the one that the ledger began with. */
+const begin = (db: DatabaseSync, config: WriterConfig): void => {
+  const lottery = readLottery(db)
+  if (lottery === undefined) {
+    db.prepare("INSERT INTO lottery (id, roster, winning_number) VALUES (1, ?, ?)")
+      .run(config.roster, config.winningNumber)
+    return
+  }
+  if (lottery.roster !== config.roster) {
+    throw new LedgerProblem({
+      kind: "Mismatch",
+      what: "agencies",
+      ledger: lottery.roster,
+      configured: config.roster
+    })
+  }
+  if (lottery.winningNumber !== config.winningNumber) {
+    throw new LedgerProblem({
+      kind: "Mismatch",
+      what: "winning number",
+      ledger: String(lottery.winningNumber),
+      configured: String(config.winningNumber)
+    })
+  }
+}
+
+/** What the ledger began with; undefined when the process died between its first two transactions. */
+export const readLottery = (
+  db: DatabaseSync
+): { readonly roster: string; readonly winningNumber: number } | undefined => {
+  const row = db.prepare("SELECT roster, winning_number FROM lottery").get()
+  return row && { roster: text(row, "roster"), winningNumber: integer(row, "winning_number") }
+}
+
+/** The draw, if it was held. */
+export const readDraw = (db: DatabaseSync): DrawRecord | undefined => {
+  const row = db.prepare("SELECT winning_number FROM draw").get()
+  if (row === undefined) return undefined
+  const winners = new Map<number, Array<string>>()
+  for (
+    const winner of db.prepare("SELECT agency, document FROM winner ORDER BY agency, position")
+      .iterate()
+  ) {
+    const agency = integer(winner, "agency")
+    const documents = winners.get(agency)
+    if (documents === undefined) winners.set(agency, [text(winner, "document")])
+    else documents.push(text(winner, "document"))
+  }
+  return { winningNumber: integer(row, "winning_number"), winners }
+}
+
+export const isDamaged = (error: unknown): boolean => damaged.has(primaryCode(error) ?? 0)
