@@ -5,7 +5,7 @@
  * order mark skipped. No Effect here: export and digest run off the main thread.
  */
 import { betFields } from "./BetRules.ts"
-import { lineFeed, tab } from "./Chunk.ts"
+import { countBets, lineFeed, tab } from "./Chunk.ts"
 
 const quote = 0x22
 const comma = 0x2c
@@ -37,22 +37,20 @@ const csvOfAwkwardBody = (agency: number, body: Uint8Array): Uint8Array => {
 export const csvOfBody = (agency: number, body: Uint8Array): Uint8Array => {
   if (body.includes(quote) || body.includes(comma)) return csvOfAwkwardBody(agency, body)
   const prefix = utf8.encode(`${agency},`)
-  let bets = 0
-  for (let at = body.indexOf(lineFeed); at !== -1; at = body.indexOf(lineFeed, at + 1)) bets++
-  const csv = new Uint8Array(body.length + bets * (prefix.length + 1))
+  const csv = new Uint8Array(body.length + countBets(body) * (prefix.length + 1))
   let write = 0
-  let bol = true
+  let lineBegins = true
   for (let read = 0; read < body.length; read++) {
-    if (bol) {
+    if (lineBegins) {
       for (let index = 0; index < prefix.length; index++) csv[write++] = prefix[index] ?? 0
-      bol = false
+      lineBegins = false
     }
     const byte = body[read] ?? 0
     if (byte === tab) csv[write++] = comma
     else if (byte === lineFeed) {
       csv[write++] = carriageReturn
       csv[write++] = lineFeed
-      bol = true
+      lineBegins = true
     } else csv[write++] = byte
   }
   return csv
