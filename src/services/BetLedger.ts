@@ -51,7 +51,14 @@ export class LedgerUnavailable
     operation: Schema.String,
     cause: Schema.Defect()
   })
-{}
+{
+  override get message(): string {
+    const { cause } = this
+    return `the ledger is unavailable (${this.operation}): ${
+      cause instanceof Error ? cause.message : String(cause)
+    }`
+  }
+}
 
 /** Another process holds the ledger. */
 export class LedgerInUse extends Schema.TaggedError<LedgerInUse>()("LedgerInUse", {

@@ -5,6 +5,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync, type SQLOutputValue } from "node:sqlite"
+import { pathToFileURL } from "node:url"
 import { applicationId, migrations } from "./Tables.ts"
 import {
   defect,
@@ -124,24 +125,39 @@ const inspect = (db: DatabaseSync): "empty" | "ledger" => {
   return "ledger"
 }
 
-/** Opens a ledger for reading only. The file must exist; nothing is created. */
+/** Opens a ledger for reading only. The file must exist and is not changed. */
 export const openReadOnly = (file: string, busyTimeoutMs: number): DatabaseSync =>
   whileOpening(file, () => {
     if (!fs.existsSync(file)) throw unreadable("there is no such file")
-    const db = new DatabaseSync(file, { readOnly: true, timeout: busyTimeoutMs })
     try {
-      if (inspect(db) === "empty") throw unreadable("the file is empty: no ledger has begun in it")
-      if (integer(db.prepare("PRAGMA user_version").get(), "user_version") < migrations.length) {
-        throw unreadable(
-          "the ledger is of an older version; start the server on it once to bring it up to date"
-        )
-      }
-      return db
+      return openToRead(file, busyTimeoutMs)
     } catch (error) {
-      db.close()
-      throw error
+      // Reading beside a writer needs two more files, which can't be made in a folder that one may only read. A
+      // ledger at rest (there is no log) can be read without them.
+      const primary = primaryCode(error)
+      const atRest = !fs.existsSync(`${file}-wal`)
+      if (!atRest || (primary !== 8 && primary !== 14)) throw error
+      const url = pathToFileURL(file)
+      url.searchParams.set("immutable", "1")
+      return openToRead(url, busyTimeoutMs)
     }
   })
+
+const openToRead = (file: string | URL, busyTimeoutMs: number): DatabaseSync => {
+  const db = new DatabaseSync(file, { readOnly: true, timeout: busyTimeoutMs })
+  try {
+    if (inspect(db) === "empty") throw unreadable("the file is empty: no ledger has begun in it")
+    if (integer(db.prepare("PRAGMA user_version").get(), "user_version") < migrations.length) {
+      throw unreadable(
+        "the ledger is of an older version; start the server on it once to bring it up to date"
+      )
+    }
+    return db
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
 
 /**
  * Creates the missing folders of the file, and puts their names on disk. One by one: Node's recursive way never ends
@@ -268,5 +284,3 @@ export const readDraw = (db: DatabaseSync): DrawRecord | undefined => {
   }
   return { winningNumber: integer(row, "winning_number"), winners }
 }
-
-export const isDamaged = (error: unknown): boolean => damaged.has(primaryCode(error) ?? 0)
