@@ -1,0 +1,203 @@
+/** Rules about the sources themselves: which way imports point, what files are called, what documents promise. */
+import { assert, describe, it } from "@effect/vitest"
+import { createHash } from "node:crypto"
+import { existsSync, globSync, readFileSync } from "node:fs"
+import { basename, dirname, join, relative } from "node:path"
+import { encodeAnswer } from "../src/domain/Message.ts"
+import { type CodeMeaning, codes } from "../src/domain/Rejection.ts"
+
+const root = join(import.meta.dirname, "..")
+const read = (path: string) => readFileSync(join(root, path), "utf8")
+const sources = globSync("src/**/*.ts", { cwd: root })
+const typescript = [...sources, ...globSync("{test,bench}/**/*.ts", { cwd: root })]
+
+interface Import {
+  readonly target: string
+  /** Erased before it runs. */
+  readonly typeOnly: boolean
+}
+
+const importPattern =
+  /^(?:import|export)\s+(type\s)?(?:[^"';]*?\sfrom\s+)?"([^"]+)"|\bimport\("([^"]+)"\)/gm
+
+/** Relative targets are given as paths from the root. */
+const importsOf = (path: string): ReadonlyArray<Import> =>
+  [...read(path).matchAll(importPattern)].map(([, type, statically, dynamically]) => {
+    const target = statically ?? dynamically ?? ""
+    return {
+      target: target.startsWith(".") ? join(dirname(path), target) : target,
+      typeOnly: type !== undefined
+    }
+  })
+
+/** Entry files stand in src itself: they know everything, and nobody knows them. */
+const layers = ["domain", "services", "commands", "entry"] as const
+const layerOf = (path: string): (typeof layers)[number] => {
+  const [, first = "", rest] = path.split("/")
+  if (rest === undefined) return "entry"
+  const layer = layers.find((name) => name === first)
+  if (layer === undefined) throw new Error(`${path} is in no layer`)
+  return layer
+}
+
+/** Everything that is loaded when the file runs. */
+const loadedBy = (entry: string): ReadonlySet<string> => {
+  const loaded = new Set([entry])
+  for (const path of loaded) {
+    if (!path.startsWith("src/")) continue
+    for (const { target, typeOnly } of importsOf(path)) if (!typeOnly) loaded.add(target)
+  }
+  return loaded
+}
+
+describe("imports", () => {
+  it("are found by this test's own reading of the sources", () => {
+    assert.isAbove(sources.length, 20)
+    assert.deepInclude(
+      importsOf("src/parser.ts").map(({ target }) => target),
+      "src/domain/Frame.ts"
+    )
+    for (const path of sources) {
+      for (const { target } of importsOf(path)) {
+        if (target.startsWith("src/")) assert.isTrue(existsSync(join(root, target)), target)
+      }
+    }
+  })
+
+  it("point one way: domain, services, commands, entry files", () => {
+    const wrong = sources.flatMap((path) =>
+      importsOf(path)
+        .filter(({ target }) => target.startsWith("src/"))
+        .filter(({ target }) => layers.indexOf(layerOf(target)) > layers.indexOf(layerOf(path)))
+        .map(({ target }) => `${path} imports ${target}`)
+    )
+    assert.deepStrictEqual(wrong, [])
+  })
+
+  it("of the domain are the domain and effect: no node:*, no platform, no package", () => {
+    const wrong = sources.filter((path) => layerOf(path) === "domain").flatMap((path) =>
+      importsOf(path)
+        .filter(({ target }) => !target.startsWith("src/domain/") && target !== "effect")
+        .map(({ target }) => `${path} imports ${target}`)
+    )
+    assert.deepStrictEqual(wrong, [])
+  })
+
+  it("of the parser child are pure domain: no Effect, no service", () => {
+    const wrong = [...loadedBy("src/parser.ts")].filter((target) =>
+      target !== "src/parser.ts" && !target.startsWith("src/domain/") && !target.startsWith("node:")
+    )
+    assert.deepStrictEqual(wrong, [])
+  })
+
+  it("of files that promise to be without Effect have none", () => {
+    const promising = sources.filter((path) => read(path).includes("No Effect here"))
+    assert.isAbove(promising.length, 3)
+    for (const path of promising) {
+      const effect = [...loadedBy(path)].filter((target) => /^(?:effect|@effect)\b/.test(target))
+      assert.deepStrictEqual(effect, [], path)
+    }
+  })
+
+  it("of the platform are deep: its barrel loads everything there is", () => {
+    const wrong = typescript.filter((path) =>
+      importsOf(path).some(({ target, typeOnly }) =>
+        !typeOnly && target === "@effect/platform-node"
+      )
+    )
+    assert.deepStrictEqual(wrong, [])
+  })
+
+  it("of end-to-end tests and their support are none of the product's code", () => {
+    const support = [
+      "Central",
+      "FieldAgency",
+      "LedgerFile",
+      "Processes",
+      "Sales",
+      "WaitUntil",
+      "Wire"
+    ]
+    const endToEnd = [
+      ...globSync("test/e2e/*.test.ts", { cwd: root }),
+      ...support.map((name) => `test/support/${name}.ts`)
+    ]
+    const wrong = endToEnd.filter((path) =>
+      importsOf(path).some(({ target }) => target.startsWith("src/"))
+    )
+    assert.deepStrictEqual(wrong, [])
+  })
+})
+
+describe("files", () => {
+  it("are named after what they hold: no drawers, no barrels", () => {
+    const drawers = /^(?:utils?|common|helpers?|misc|shared|index)\.ts$/i
+    assert.deepStrictEqual(typescript.filter((path) => drawers.test(basename(path))), [])
+  })
+
+  it("are named like their main export in domain and services", () => {
+    const wrong = sources.filter((path) =>
+      ["domain", "services"].includes(layerOf(path)) && !/^[A-Z][A-Za-z]*\.ts$/.test(basename(path))
+    )
+    assert.deepStrictEqual(wrong, [])
+  })
+
+  it("give a reason for every suppression", () => {
+    const wrong = typescript.flatMap((path) =>
+      read(path).split("\n")
+        .filter((line) => /(?:oxlint|eslint)-disable|@ts-|dprint-ignore/.test(line))
+        .filter((line) => !line.includes(" -- ") && !path.endsWith("architecture.test.ts"))
+        .map((line) => `${relative(root, join(root, path))}: ${line.trim()}`)
+    )
+    assert.deepStrictEqual(wrong, [])
+  })
+})
+
+describe("docs/PROTOCOL.md", () => {
+  const protocol = read("docs/PROTOCOL.md")
+
+  it("has exactly the codes of domain/Rejection.ts", () => {
+    const section = protocol.slice(protocol.indexOf("\n## Codes\n")).split("\n## ")[1] ?? ""
+    const rows = section.split("\n")
+      .filter((line) => line.startsWith("|"))
+      .map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()))
+    const [heading, , ...documented] = rows
+    assert.deepStrictEqual(heading, ["code", "answer", "retryable", "meaning", "action"])
+    const expected = Object.entries<CodeMeaning>(codes).map(([code, meaning]) => [
+      code,
+      meaning.answer === "both" ? "rejection, error" : meaning.answer,
+      meaning.retryable ? "yes" : "no",
+      meaning.meaning,
+      meaning.action
+    ])
+    assert.deepStrictEqual(documented, expected)
+  })
+
+  /** The bytes of the worked example, frame by frame: what stands in hexadecimal at the start of indented lines. */
+  const frames = protocol.split(/\n {4}(?=00 00 00 )/).slice(1).map((text) =>
+    Buffer.from(
+      text.split("\n\n")[0]?.split("\n").map((line) => line.trim().split("  ")[0]).join(" ")
+        .replaceAll(" ", "") ?? "",
+      "hex"
+    )
+  )
+
+  it("shows the bytes of a chunk and of its answer as they are", () => {
+    const [chunk, answer] = frames
+    assert.strictEqual(frames.length, 2)
+    assert.strictEqual(chunk?.readUInt32BE(0), (chunk?.length ?? 0) - 4)
+    assert.include(protocol, `    ${chunk?.toString("latin1", 4)}\n`)
+    assert.deepStrictEqual(
+      answer,
+      Buffer.from(encodeAnswer({ _tag: "ChunkProcessed" }))
+    )
+  })
+
+  it("shows the digest of its two example lines", () => {
+    const lines = protocol.split("\n").filter((line) => line.startsWith("    3,"))
+    assert.lengthOf(lines, 2)
+    const digest = createHash("sha256")
+      .update(lines.map((line) => `${line.trim()}\r\n`).join("")).digest("hex")
+    assert.include(protocol, `have the digest \`${digest}\``)
+  })
+})
