@@ -50,7 +50,6 @@ const curable: ReadonlySet<number> = new Set([
   14, /* CANTOPEN */
   15 /* PROTOCOL */
 ])
-const damaged: ReadonlySet<number> = new Set([11, /* CORRUPT */ 26 /* NOTADB */])
 
 /** SQLite's extended result code, if SQLite reported the error. */
 export const resultCode = (error: unknown): number | undefined =>
