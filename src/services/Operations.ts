@@ -43,7 +43,7 @@ export const operationsLayer = Layer.unwrap(Effect.gen(function*() {
     gracefulShutdownTimeout: "200 millis"
   }).pipe(
     Layer.catchTag("ServeError", ({ cause }) =>
-      Layer.unwrap(
+      Layer.effectContext(
         Effect.fail(new ListenFailed({ resource, problem: listenProblem(cause, operations) }))
       ))
   )
