@@ -48,6 +48,16 @@ describe("on a central for two agencies", () => {
   )
 
   it.each(ports)(
+    "a refusal on the %s port arrives although the client goes on sending",
+    async (_, open) => {
+      using wire = await open()
+      wire.sendBytes([0, 0x40, 0, 0])
+      wire.socket.write(new Uint8Array(4 * 1024 * 1024))
+      await assertRefused(wire, 6, "FRAME_TOO_LARGE")
+    }
+  )
+
+  it.each(ports)(
     "a length as of a stray HTTP request is FRAME_TOO_LARGE on the %s port",
     async (_, open) => {
       using wire = await open()

@@ -61,6 +61,20 @@ describe("a client that counts its chunks", () => {
     assert.deepStrictEqual(stored(id), bets)
   })
 
+  it("is told of a gap by the chunks behind a refused one", async () => {
+    const id = newAgency()
+    const bets = sales(id, 3)
+    using wire = await connect()
+    wire.send(chunk(id, 1, ["no bet"]))
+    wire.send(chunk(id, 2, bets.slice(1, 2)))
+    wire.send(chunk(id, 3, bets.slice(2, 3), true))
+    assertRejected(await wire.answer(), "INVALID_BET", { seq: 1, index: 0 })
+    assertRejected(await wire.answer(), "SEQUENCE_GAP", { seq: 2, expected_seq: 1 })
+    assertRejected(await wire.answer(), "SEQUENCE_GAP", { seq: 3, expected_seq: 1 })
+    assertProcessed(await wire.ask(chunk(id, 1, bets.slice(0, 1))), 1)
+    assert.deepStrictEqual(stored(id), bets.slice(0, 1))
+  })
+
   it("is told of a duplicate, which is stored once", async () => {
     const id = newAgency()
     const bets = sales(id, 4)

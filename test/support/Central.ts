@@ -96,7 +96,6 @@ export class Central implements AsyncDisposable {
   #process: ChildProcess | undefined
   #output = ""
   #errors = ""
-  #startedAt = 0
 
   private constructor(folder: string, options: CentralOptions) {
     this.folder = folder
@@ -148,7 +147,6 @@ export class Central implements AsyncDisposable {
   spawn(): Promise<void> {
     this.#output = ""
     this.#errors = ""
-    this.#startedAt = performance.now()
     const child = spawn(process.execPath, [mainFile, "serve", "--config", this.configPath], {
       cwd: this.folder,
       env: { ...bareEnvironment, ...this.#environment },
@@ -160,11 +158,6 @@ export class Central implements AsyncDisposable {
     child.once("exit", () => started.delete(child))
     this.#process = child
     return Promise.resolve()
-  }
-
-  /** Milliseconds from start to ready, for a server that was just started. */
-  get readyMs(): number {
-    return performance.now() - this.#startedAt
   }
 
   get pid(): number {
