@@ -256,6 +256,30 @@ describe("the SQLite ledger", () => {
       assert.deepStrictEqual(query(path, "SELECT count(*) FROM bet"), [[3]])
     }))
 
+  it.effect("stores nothing of a group that fails half way, and goes on afterwards", () =>
+    Effect.gen(function*() {
+      const path = yield* newPath
+      const meddle = (sql: string) => {
+        const db = new DatabaseSync(path)
+        db.exec(sql)
+        db.close()
+      }
+      yield* life(path, ({ commit, digest }) =>
+        Effect.gen(function*() {
+          yield* commit([plainChunk(three, 1, 1)])
+          meddle(`CREATE TRIGGER fault BEFORE INSERT ON chunk WHEN NEW.seq = 3
+            BEGIN SELECT RAISE(ABORT, 'a fault'); END`)
+          const exit = yield* Effect.exit(
+            commit([plainChunk(three, 2, 1), plainChunk(three, 3, 1), plainChunk(three, 4, 1)])
+          )
+          assert.isTrue(Exit.isFailure(exit))
+          meddle("DROP TRIGGER fault")
+          yield* commit([plainChunk(three, 2, 5)])
+          assert.deepInclude(yield* digest(three), { seq: 2, bets: 6 })
+        }))
+      assert.deepStrictEqual(query(path, "SELECT seq, bets FROM chunk"), [[1, 1], [2, 5]])
+    }))
+
   it.effect("stores nothing of a group that the disk has no room for, and goes on with one that fits", () =>
     Effect.gen(function*() {
       const path = yield* newPath

@@ -263,13 +263,14 @@ export class LedgerWriter {
 
   /**
    * After a failed sync the log's file can hold the whole transaction behind what counts of it, and a process that
-   * opened it after a crash would take it for stored. The next transaction is written in its place.
+   * opened it after a crash would take it for stored. Another transaction is written in its place. It must change
+   * something, or SQLite writes nothing; so it counts the failures.
    */
   #overwrite(): void {
     try {
-      this.#db.exec("UPDATE snapshot_end SET chunk = chunk")
+      this.#db.exec("UPDATE disk_failure SET commits = commits + 1")
     } catch {
-      // The disk still fails; the next commit that succeeds does the same.
+      // Its sync failed as well. Written it is, unless the disk takes nothing at all; then the next commit does it.
     }
   }
 }

@@ -41,6 +41,12 @@ const first = `
   ) STRICT;
   INSERT INTO snapshot_end VALUES (1, 0);
 
+  CREATE TABLE disk_failure (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    commits INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO disk_failure VALUES (1, 0);
+
   CREATE TABLE draw (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     winning_number INTEGER NOT NULL,
