@@ -1,5 +1,5 @@
 /** `agency`: delivers an agency's bet file, waits for the draw, and prints the agency's winners. */
-import { Config, Console, Effect, Layer, Option } from "effect"
+import { Config, Console, Effect, Layer, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { AgencyId } from "../domain/Agency.ts"
 import { addressFlag, expectAddress, integer, logLevelFlag } from "./Flags.ts"
@@ -91,7 +91,10 @@ export const agency = Command.make(
     yield* Effect.gen(function*() {
       yield* endOnSignals(graceMs)
       const client = yield* AgencyClient
-      yield* client.deliver(readBets(Option.getOrElse(file, () => `data/agency-${id}.csv`)))
+      const bets = readBets(Option.getOrElse(file, () => `data/agency-${id}.csv`))
+      // A file that is missing or wrong is told of before the first bet is sent.
+      yield* Stream.runDrain(bets)
+      yield* client.deliver(bets)
       const winners = yield* client.winners
       // The log is written with a delay; the winners come after it.
       const log = yield* OperatorLog

@@ -1,5 +1,5 @@
 /** Flags that several commands have, and how their text is read. */
-import { Config, Option, Schema } from "effect"
+import { Config, Effect, Option, Schema } from "effect"
 import { Flag } from "effect/cli"
 
 export const integer = (minimum: number, maximum: number) =>
@@ -53,3 +53,13 @@ export const ledgerFlags = {
     Flag.withDescription("The configuration that names the ledger")
   )
 }
+
+/** The ledger's path, from the flags of {@link ledgerFlags}. */
+export const ledgerPath = Effect.fnUntraced(function*(flags: {
+  readonly ledger: Option.Option<string>
+  readonly config: string
+}) {
+  if (Option.isSome(flags.ledger)) return flags.ledger.value
+  const { loadSettings } = yield* Effect.promise(() => import("../services/Settings.ts"))
+  return (yield* loadSettings(flags.config, process.env)).ledger.path
+})

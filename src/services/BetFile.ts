@@ -45,13 +45,21 @@ export interface BetLine {
   readonly bet: BetFields
 }
 
-const unusable = (path: string) => (cause: unknown): BetFileUnusable =>
-  new BetFileUnusable({
+const reasons: ReadonlyMap<unknown, string> = new Map([
+  ["ENOENT", "there is no such file or folder"],
+  ["EACCES", "not permitted"],
+  ["EISDIR", "a folder, not a file"],
+  ["ENOTDIR", "not a folder"],
+  ["ENOSPC", "the disk is full"]
+])
+
+const unusable = (path: string) => (cause: unknown): BetFileUnusable => {
+  const code = cause instanceof Error && "code" in cause ? cause.code : undefined
+  return new BetFileUnusable({
     path,
-    problem: cause instanceof Error && "code" in cause
-      ? String(cause.code)
-      : "can't be read or written"
+    problem: reasons.get(code) ?? `can't be read or written (${String(code)})`
   })
+}
 
 /** Records of one piece of text. A piece with a fault gives no bets: they can wait until it is corrected. */
 const betLines = (

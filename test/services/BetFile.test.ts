@@ -69,6 +69,6 @@ describe("bet files", () => {
   it.live("name the path and the reason when they can't be opened", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(Stream.runDrain(readBets("/nowhere/agency-3.csv")))
-      assert.strictEqual(error.message, "/nowhere/agency-3.csv: ENOENT")
+      assert.strictEqual(error.message, "/nowhere/agency-3.csv: there is no such file or folder")
     }))
 })

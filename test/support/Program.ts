@@ -1,0 +1,51 @@
+/** The command line as a process that can be watched and signalled while it runs; killed when its test ends. */
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import { join } from "node:path"
+import { projectFolder } from "./Central.ts"
+import { waitUntil, within } from "./WaitUntil.ts"
+
+export class Program implements Disposable {
+  readonly #child: ChildProcess
+  readonly #closed: Promise<unknown>
+  stdout = ""
+  stderr = ""
+
+  /** `environment` comes on top of the little that a process can't do without. */
+  constructor(args: ReadonlyArray<string>, environment: Readonly<Record<string, string>> = {}) {
+    this.#child = spawn(process.execPath, [join(projectFolder, "src/main.ts"), ...args], {
+      cwd: projectFolder,
+      env: { PATH: process.env["PATH"] ?? "", HOME: "/", TZ: "UTC", ...environment },
+      stdio: ["ignore", "pipe", "pipe"]
+    })
+    this.#child.stdout?.setEncoding("utf8").on("data", (text: string) => (this.stdout += text))
+    this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => (this.stderr += text))
+    this.#closed = once(this.#child, "close")
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
+  async waitFor(text: string, deadlineMs = 15_000): Promise<void> {
+    await waitUntil(
+      `"${text}" in the output\n${this.stdout}${this.stderr}`,
+      () => this.stdout.includes(text),
+      deadlineMs
+    )
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal)
+  }
+
+  /** Its exit code; null when a signal ended it. */
+  async ended(deadlineMs = 20_000): Promise<number | null> {
+    await within(`the end of the program\n${this.stdout}${this.stderr}`, this.#closed, deadlineMs)
+    return this.#child.exitCode
+  }
+
+  [Symbol.dispose](): void {
+    this.#child.kill("SIGKILL")
+  }
+}
