@@ -1,0 +1,236 @@
+/** The command line from outside: what people and scripts see of it, and its exit codes. */
+import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import packageJson from "../../package.json" with { type: "json" }
+import { Central, runMain } from "../support/Central.ts"
+import { LedgerFile } from "../support/LedgerFile.ts"
+import { Program } from "../support/Program.ts"
+import { csvLine, sales, winnersOf } from "../support/Sales.ts"
+
+let folder = ""
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "loteria-"))
+})
+afterEach(() => rm(folder, { recursive: true, force: true }))
+
+/** An agency's own file: the trade's CSV without the agency. */
+const writeBetFile = async (agency: number, bets: ReadonlyArray<string>): Promise<string> => {
+  const path = join(folder, `agency-${agency}.csv`)
+  const prefix = `${agency},`
+  const lines = bets.map((bet) => csvLine(agency, bet).slice(prefix.length))
+  await writeFile(path, lines.join(""))
+  return path
+}
+
+const messagesOf = (stdout: string): ReadonlyArray<string> =>
+  stdout.split("\n").slice(0, -1).map((line) => line.replace(/^[\d-]+ [\d:]+ [A-Z]+ +/, ""))
+
+describe("loteria", () => {
+  it("says its version, and which commands there are", async () => {
+    const version = await runMain(["--version"])
+    assert.strictEqual(version.code, 0)
+    assert.include(version.stdout, packageJson.version)
+    const help = await runMain(["--help"])
+    assert.strictEqual(help.code, 0)
+    for (const command of ["serve", "agency", "results", "export", "generate", "demo"]) {
+      assert.match(help.stdout, new RegExp(`^ +${command} `, "m"))
+    }
+  })
+
+  it("ends with 2 when it is used wrongly, and says how", async () => {
+    for (
+      const [args, complaint] of [
+        [["sell"], "sell"],
+        [["agency"], "--id"],
+        [["agency", "--id", "0"], "id"],
+        [["agency", "--id", "3", "--server", "central"], "HOST:PORT"],
+        [["agency", "--id", "3", "--chunk", "0"], "chunk"],
+        [["generate", "--agencies", "many"], "agencies"],
+        [["export", "--format", "xml"], "csv"]
+      ] as const
+    ) {
+      const { code, stderr } = await runMain(args)
+      assert.strictEqual(code, 2, args.join(" "))
+      assert.include(stderr, complaint)
+    }
+  })
+})
+
+describe("generate", () => {
+  it("writes the same files for the same seed, all bets among them", async () => {
+    const files = async (seed: number, out: string) => {
+      const flags = ["--agencies", "3", "--bets", "1000", "--seed", String(seed), "--out", out]
+      const { code, stderr } = await runMain(["generate", ...flags])
+      assert.strictEqual(code, 0, stderr)
+      const names = await readdir(out)
+      assert.deepStrictEqual(names, ["agency-1.csv", "agency-2.csv", "agency-3.csv"])
+      return (await Promise.all(names.map((name) => readFile(join(out, name), "utf8")))).join("")
+    }
+    const first = await files(7, join(folder, "a"))
+    assert.strictEqual(first.split("\r\n").length, 1001)
+    assert.strictEqual(await files(7, join(folder, "b")), first)
+    assert.notStrictEqual(await files(8, join(folder, "c")), first)
+  })
+})
+
+describe("agency", () => {
+  it("says so at once when its file is missing or wrong, and sends nothing", async () => {
+    // Nobody listens there: an agency that connected first would try for a day.
+    const nowhere = ["--server", "127.0.0.1:9"]
+    const missing = await runMain(["agency", "--id", "3", "--file", "/nowhere.csv", ...nowhere])
+    assert.strictEqual(missing.code, 1)
+    assert.strictEqual(missing.stderr, "loteria: /nowhere.csv: there is no such file or folder\n")
+    const path = await writeBetFile(3, [...sales(3, 5), "Ana,Vera,30904465,1999-02-30,1"])
+    const wrong = await runMain(["agency", "--id", "3", "--file", path, ...nowhere])
+    assert.strictEqual(wrong.code, 1)
+    assert.strictEqual(
+      wrong.stderr,
+      `loteria: ${path}: line 6: the birthdate breaks its rule; correct the line and start again\n`
+    )
+  })
+
+  it("takes the field's variables, delivers, and prints its winners after its log", async () => {
+    await using central = await Central.start({ agencies: "3," })
+    const bets = sales(3, 250, 3)
+    const { code, stderr, stdout } = await runMain(
+      ["agency", "--file", await writeBetFile(3, bets)],
+      {
+        CLI_ID: "3",
+        CLI_SERVER_ADDRESS: `127.0.0.1:${central.betsPort}`,
+        CLI_SERVER_CONSULT_ADDRESS: `127.0.0.1:${central.consultPort}`,
+        CLI_BATCH_MAXAMOUNT: "7",
+        CHUNK_SIZE: "100",
+        CLI_LOG_LEVEL: "info"
+      }
+    )
+    assert.strictEqual(code, 0, stderr)
+    const sent = (count: number) =>
+      `action: apuestas_enviadas | result: success | agencia: 3 | cantidad: ${count}`
+    assert.deepStrictEqual(messagesOf(stdout), [
+      sent(100),
+      sent(100),
+      sent(50),
+      "action: consulta_ganadores | result: success | cant_ganadores: 3",
+      ...winnersOf(bets)
+    ])
+    for (const line of stdout.split("\n").slice(0, 4)) {
+      assert.match(line, /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO {5}action: /)
+    }
+    using ledger = new LedgerFile(central.ledgerPath)
+    assert.deepStrictEqual(ledger.betsOf(3), bets)
+  })
+
+  it("ends with 0 on SIGTERM, and started again it goes on and gets its winners", async () => {
+    await using central = await Central.start({ agencies: 2 })
+    const files = [sales(1, 120, 2), sales(2, 30)]
+    const paths = [await writeBetFile(1, files[0] ?? []), await writeBetFile(2, files[1] ?? [])]
+    const agency = (id: number) =>
+      new Program([
+        "agency",
+        `--id=${id}`,
+        `--file=${paths[id - 1]}`,
+        `--server=127.0.0.1:${central.betsPort}`,
+        `--consult=127.0.0.1:${central.consultPort}`
+      ])
+    using interrupted = agency(1)
+    await interrupted.waitFor("cantidad: 20")
+    interrupted.signal("SIGTERM")
+    assert.strictEqual(await interrupted.ended(), 0, interrupted.stderr)
+    assert.include(
+      interrupted.stdout,
+      "action: signal_received | result: success | signal: SIGTERM\n"
+    )
+    using again = agency(1)
+    using other = agency(2)
+    assert.strictEqual(await other.ended(), 0, other.stderr)
+    assert.strictEqual(await again.ended(), 0, again.stderr)
+    assert.deepStrictEqual(messagesOf(again.stdout), [
+      "action: resume | result: success | agencia: 1 | seq: 2 | cantidad: 120",
+      "action: consulta_ganadores | result: success | cant_ganadores: 2",
+      ...winnersOf(files[0] ?? [])
+    ])
+    assert.include(other.stdout, "cant_ganadores: 0")
+  })
+
+  it("refuses to go on with another file than it began with", async () => {
+    await using central = await Central.start({ agencies: 2 })
+    const deliver = async (bets: ReadonlyArray<string>) =>
+      new Program([
+        "agency",
+        "--id=1",
+        `--file=${await writeBetFile(1, bets)}`,
+        `--server=127.0.0.1:${central.betsPort}`,
+        `--consult=127.0.0.1:${central.consultPort}`
+      ])
+    using first = await deliver(sales(1, 20))
+    await first.waitFor("cantidad: 20")
+    first.signal("SIGTERM")
+    await first.ended()
+    using second = await deliver(sales(2, 20))
+    assert.strictEqual(await second.ended(), 1)
+    assert.match(
+      second.stderr,
+      /^loteria: agency 1: the central holds 20 bets of it, and they are not the first of this file\./
+    )
+  })
+})
+
+describe("results and export", () => {
+  it("tell what the ledger holds while the central runs", async () => {
+    await using central = await Central.start({ agencies: 2 })
+    const ledger = ["--ledger", central.ledgerPath]
+    const results = async () => {
+      const { code, stderr, stdout } = await runMain(["results", ...ledger])
+      assert.strictEqual(code, 0, stderr)
+      return stdout.split("\n").map((line) => line.trim().split(/ {2,}/).join(" "))
+    }
+    const deliver = async (id: number, bets: ReadonlyArray<string>) => {
+      const agency = new Program([
+        "agency",
+        `--id=${id}`,
+        `--file=${await writeBetFile(id, bets)}`,
+        `--server=127.0.0.1:${central.betsPort}`,
+        `--consult=127.0.0.1:${central.consultPort}`
+      ])
+      await agency.waitFor(`cantidad: ${bets.length}`)
+      return agency
+    }
+    const first = sales(1, 40, 1)
+    const second = sales(2, 9, 2)
+    using one = await deliver(1, first)
+    const before = await results()
+    assert.includeMembers(before, ["1 40 yes -", "2 0 no -", "all 40 1 of 2 -"])
+    assert.include(before, "The draw has not been held.")
+    using two = await deliver(2, second)
+    assert.deepStrictEqual([await one.ended(), await two.ended()], [0, 0])
+    const after = await results()
+    assert.includeMembers(after, ["1 40 yes 1", "2 9 yes 2", "all 49 2 of 2 3"])
+    assert.match(after.join("\n"), /^The draw was held at .*: 7574 won\.$/m)
+
+    const csv = [...first.map((bet) => csvLine(1, bet)), ...second.map((bet) => csvLine(2, bet))]
+    const exported = await runMain(["export", "--format", "csv", ...ledger])
+    assert.strictEqual(exported.stdout, csv.join(""))
+    const file = join(folder, "bets.csv")
+    const written = await runMain(["export", "--out", file], { LEDGER_PATH: central.ledgerPath })
+    assert.strictEqual(written.code, 0, written.stderr)
+    assert.strictEqual(await readFile(file, "utf8"), csv.join(""))
+    assert.notInclude(await readdir(folder), "bets.csv.partial")
+  })
+
+  it("say in one line what is wrong with the ledger, and end with 1", async () => {
+    const none = join(folder, "none.sqlite")
+    for (const command of ["results", "export"]) {
+      const { code, stderr, stdout } = await runMain([command, "--ledger", none])
+      assert.deepStrictEqual([code, stdout], [1, ""])
+      assert.strictEqual(stderr, `loteria: ${none}: there is no such file\n`)
+    }
+  })
+
+  it("end with 78 when the configuration that should name the ledger can't be used", async () => {
+    const { code, stderr } = await runMain(["results", "--config", join(folder, "none.yaml")])
+    assert.strictEqual(code, 78)
+    assert.match(stderr, /^loteria: .*none\.yaml: can't be read/)
+  })
+})
