@@ -3,6 +3,7 @@
  * a defect of every request that waits for it and of all later ones. Closing lets the thread finish what it was given.
  */
 import { Effect } from "effect"
+import { getCompileCacheDir } from "node:module"
 import { Worker } from "node:worker_threads"
 import type { Failed, Failure } from "./ThreadMessages.ts"
 
@@ -18,6 +19,11 @@ type Answer<Reply> = (effect: Effect.Effect<Reply, Failure>) => void
 /** What a thread gets to finish what it was given before it is ended by force. */
 const closeTimeout = "10 seconds"
 
+const compileCache = () => {
+  const folder = getCompileCacheDir()
+  return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder }
+}
+
 export class LedgerThread<Request extends Message, Reply extends Message> {
   readonly #worker: Worker
   readonly #pending = new Map<number, Answer<Reply>>()
@@ -26,8 +32,13 @@ export class LedgerThread<Request extends Message, Reply extends Message> {
   #ended: string | undefined
 
   constructor(entry: URL, config: unknown) {
-    // The flags of the process (a debugger's, a test runner's) are not for its threads.
-    this.#worker = new Worker(entry, { workerData: config, execArgv: [] })
+    this.#worker = new Worker(entry, {
+      workerData: config,
+      // The flags of the process (a debugger's, a test runner's) are not for its threads.
+      execArgv: [],
+      // A thread doesn't take part in the process's compile cache by itself; with it, it needs 15 MB less.
+      env: { ...process.env, ...compileCache() }
+    })
     this.#worker.on("message", (reply: Reply | Failed) => this.#answer(reply))
     this.#worker.on(
       "error",
