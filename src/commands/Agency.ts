@@ -71,11 +71,13 @@ export const agency = Command.make(
     const logLayer = Layer.effect(
       OperatorLog,
       Effect.acquireRelease(
-        Effect.sync(() =>
-          new LogWriter({ level: logLevel, format: "text", flushMs: 20 }, (text) => {
+        Effect.sync(() => {
+          // A reader of our stdout that went away must not end the agency.
+          process.stdout.on("error", () => {})
+          return new LogWriter({ level: logLevel, format: "text", flushMs: 20 }, (text) => {
             process.stdout.write(text)
           })
-        ),
+        }),
         (log) => Effect.sync(() => log.flush())
       )
     )

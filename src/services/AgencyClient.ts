@@ -24,6 +24,7 @@ import {
 import { CentralUnreachable, makePatience, type PatienceOptions } from "./AgencyClient/Patience.ts"
 import type { BetFileError, BetLine } from "./BetFile.ts"
 import { OperatorLog } from "./OperatorLog.ts"
+import type { LogLevel } from "./Settings.ts"
 
 export interface AgencyOptions extends DeliveryOptions, ConnectionTimeouts, PatienceOptions {
   /** Where bets go. */
@@ -86,16 +87,21 @@ const makeAgencyClient = Effect.fnUntraced(function*(
   const log = yield* OperatorLog
   const { agency } = options
 
-  const logWait = (action: string) => (lost: ConnectionLost, waitMs: number) => {
-    // Being told when to come back is how it goes; being cut off is not.
-    const level = lost.retryAfterMs === undefined ? "WARNING" : "DEBUG"
-    log.write(level, action, "fail", { agencia: agency, error: lost.problem, retry_in_ms: waitMs })
-  }
+  const logWait =
+    (action: string, level: (lost: ConnectionLost) => LogLevel) =>
+    (lost: ConnectionLost, waitMs: number) => {
+      const details = { agencia: agency, error: lost.problem, retry_in_ms: waitMs }
+      log.write(level(lost), action, "fail", details)
+    }
 
   const deliver: AgencyClient["Service"]["deliver"] = Effect.fnUntraced(
     function*(bets, onProgress) {
       const central = formatAddress(options.server)
-      const patience = yield* makePatience(central, options, logWait("apuestas_enviadas"))
+      const patience = yield* makePatience(
+        central,
+        options,
+        logWait("apuestas_enviadas", () => "WARNING")
+      )
       let held = 0
       let outOfStep = false
 
@@ -155,7 +161,9 @@ const makeAgencyClient = Effect.fnUntraced(function*(
   }).pipe(Effect.scoped)
 
   const winners = Effect.gen(function*() {
-    const patience = yield* makePatience(central, options, logWait("consulta_ganadores"))
+    // That the draw has not been held is how it goes; being cut off is not.
+    const level = (lost: ConnectionLost) => lost.retryAfterMs === undefined ? "WARNING" : "DEBUG"
+    const patience = yield* makePatience(central, options, logWait("consulta_ganadores", level))
     const documents = yield* ask.pipe(
       Effect.asSome,
       Effect.catchTag("ConnectionLost", (lost) => Effect.as(patience.wait(lost), Option.none())),
