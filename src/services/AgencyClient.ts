@@ -75,6 +75,10 @@ export class AgencyClient extends Context.Service<AgencyClient, {
     Layer.effect(AgencyClient, makeAgencyClient(options))
 }
 
+/** That the draw has not been held is how it goes; being cut off is not. */
+const consultWaitLevel = (lost: ConnectionLost): LogLevel =>
+  lost.retryAfterMs === undefined ? "WARNING" : "DEBUG"
+
 const untilSome = <A, E>(attempt: Effect.Effect<Option.Option<A>, E>): Effect.Effect<A, E> =>
   Effect.flatMap(
     attempt,
@@ -161,9 +165,11 @@ const makeAgencyClient = Effect.fnUntraced(function*(
   }).pipe(Effect.scoped)
 
   const winners = Effect.gen(function*() {
-    // That the draw has not been held is how it goes; being cut off is not.
-    const level = (lost: ConnectionLost) => lost.retryAfterMs === undefined ? "WARNING" : "DEBUG"
-    const patience = yield* makePatience(central, options, logWait("consulta_ganadores", level))
+    const patience = yield* makePatience(
+      central,
+      options,
+      logWait("consulta_ganadores", consultWaitLevel)
+    )
     const documents = yield* ask.pipe(
       Effect.asSome,
       Effect.catchTag("ConnectionLost", (lost) => Effect.as(patience.wait(lost), Option.none())),
