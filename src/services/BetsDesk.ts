@@ -3,7 +3,7 @@
  * speaks and what is known of that agency, takes the decision, and carries it out. A chunk to be stored is handed to the
  * open group; the commit answers it and ends the turn.
  */
-import { Context, Effect, Layer, Option, Queue } from "effect"
+import { Cause, Context, Effect, Layer, Option, Queue } from "effect"
 import type { AgencyId } from "../domain/Agency.ts"
 import type { Chunk, Parsed, ParseRefusal } from "../domain/Chunk.ts"
 import {
@@ -24,6 +24,7 @@ import type { Connection } from "./Connection.ts"
 import { Connections } from "./Connections.ts"
 import { type Desk, Desks } from "./Desk.ts"
 import { GroupCommit } from "./GroupCommit.ts"
+import { Lifetime } from "./Lifetime.ts"
 import { Lottery } from "./Lottery.ts"
 import { type LogWriter, OperatorLog } from "./OperatorLog.ts"
 import { Settings } from "./Settings.ts"
@@ -43,6 +44,7 @@ export class BetsDesk extends Context.Service<BetsDesk, {
         commits: yield* GroupCommit,
         lottery: yield* Lottery,
         connections: yield* Connections,
+        lifetime: yield* Lifetime,
         log: yield* OperatorLog
       })
       return BetsDesk.of({ handle: (connection) => turns.handle(connection) })
@@ -57,6 +59,7 @@ interface BetsTurnsOptions {
   readonly commits: GroupCommit["Service"]
   readonly lottery: Lottery["Service"]
   readonly connections: Connections["Service"]
+  readonly lifetime: Lifetime["Service"]
   readonly log: LogWriter
 }
 
@@ -123,7 +126,7 @@ class BetsTurns {
     const desk = this.#desks.of(agency)
     switch (desk.enter(connection)) {
       case "heard":
-        return goOn(desk)
+        return goOn(desk).pipe(Effect.onError(() => Effect.sync(() => this.#offerNext(desk))))
       case "waiting":
         return Effect.void
       case "dropped":
@@ -144,14 +147,21 @@ class BetsTurns {
       : { code: "UNKNOWN_AGENCY", message: `agency ${agency} is not in the roster` }
   }
 
+  /** Reading what is stored; a defect of it is one in the ledger's path, and ends the process. */
+  #read<A>(effect: Effect.Effect<A, LedgerUnavailable>): Effect.Effect<A, LedgerUnavailable> {
+    return Effect.tapDefect(
+      effect,
+      (defect) => this.#options.lifetime.fail("reading the ledger", Cause.die(defect))
+    )
+  }
+
   #takeChunk(connection: Connection, desk: Desk, chunk: Chunk): Effect.Effect<void> {
     if (chunk.seq !== undefined) connection.counts = true
     const asked = question(desk.record, connection.speaker, chunk)
     if (asked._tag === "Nothing") {
-      this.#judge(connection, desk, chunk, nothing)
-      return Effect.void
+      return Effect.sync(() => this.#judge(connection, desk, chunk, nothing))
     }
-    return this.#lookUp(desk.agency, asked).pipe(Effect.match({
+    return this.#read(this.#lookUp(desk.agency, asked)).pipe(Effect.match({
       onSuccess: (evidence) => this.#judge(connection, desk, chunk, evidence),
       onFailure: () => this.#ledgerFailed(connection, desk, chunk.seq, unreadable)
     }))
@@ -218,7 +228,7 @@ class BetsTurns {
   #resume(connection: Connection, desk: Desk): Effect.Effect<void> {
     connection.counts = true
     connection.speaker = sellingSpeaker
-    return this.#options.ledger.digest(desk.agency).pipe(Effect.match({
+    return this.#read(this.#options.ledger.digest(desk.agency)).pipe(Effect.match({
       onSuccess: (point) => {
         const { finished } = desk.record
         connection.answer(encodeAnswer({ _tag: "ResumePoint", finished, ...point }))
@@ -230,9 +240,13 @@ class BetsTurns {
 
   /** Nothing of the agency is in hand any more: its connection goes on, or a newer one that waited for that. */
   #settle(connection: Connection, desk: Desk): void {
+    this.#offerNext(desk)
+    connection.endTurn()
+  }
+
+  #offerNext(desk: Desk): void {
     const next = desk.leave()
     if (next !== undefined) Queue.offerUnsafe(this.#options.connections.turns, next)
-    connection.endTurn()
   }
 
   #ledgerFailed(

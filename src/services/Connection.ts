@@ -60,6 +60,8 @@ export class Connection {
   speaker: Speaker = newSpeaker
   /** Whether it has ever sent `seq` or RESUME: such a client understands refusals that waiting can cure. */
   counts = false
+  /** When it claimed to speak for its agency, among the connections that did: a later claim takes over. */
+  claim: number | undefined
   /** What came of the frame, once parsed; kept while the turn waits for an older connection's chunk. */
   parsed: Parsed | undefined
   /** A consult that waits for the draw: its turn is over, further input is discarded. */
@@ -123,8 +125,7 @@ export class Connection {
     this.#context.frameDeadlines.end(this)
     this.#context.answerDeadlines.end(this)
     this.#context.lingerDeadlines.end(this)
-    if (!this.#inTurn) this.#release()
-    this.#context.onClosed(this, this.#reason)
+    if (!this.#inTurn) this.#end()
   }
 
   onFrameDeadline(): void {
@@ -141,8 +142,15 @@ export class Connection {
   endTurn(): void {
     this.#inTurn = false
     this.parsed = undefined
+    if (this.#destroyed) return this.#end()
     this.#release()
     if (!this.closing) this.#advance()
+  }
+
+  /** It is counted until its turn is over too: the queue of turns is as large as the number of connections. */
+  #end(): void {
+    this.#release()
+    this.#context.onClosed(this, this.#reason ?? "connection_lost")
   }
 
   /** Answers ERROR and closes: the stream can't be trusted any more. */

@@ -13,6 +13,8 @@ export class Desk {
   #speaker: Connection | undefined
   #busy = false
   #next: Connection | undefined
+  /** Counts the connections that claimed to speak for the agency; the latest claim wins. */
+  #claims = 0
 
   constructor(agency: AgencyId, record: AgencyRecord) {
     this.agency = agency
@@ -25,18 +27,26 @@ export class Desk {
    */
   enter(connection: Connection): "heard" | "waiting" | "dropped" {
     if (connection.closing) return "dropped"
-    if (this.#busy) {
-      this.#next?.close("superseded")
-      this.#next?.endTurn()
-      this.#next = connection
-      return "waiting"
-    }
+    const claim = connection.claim ??= ++this.#claims
+    if ((this.#speaker?.claim ?? 0) > claim) return drop(connection)
+    if (this.#busy) return this.#wait(connection, claim)
     if (this.#speaker !== connection) {
       this.#speaker?.close("superseded")
       this.#speaker = connection
     }
     this.#busy = true
     return "heard"
+  }
+
+  #wait(connection: Connection, claim: number): "waiting" | "dropped" {
+    const next = this.#next
+    if (next !== undefined && (next.claim ?? 0) > claim) return drop(connection)
+    this.#next = connection
+    if (next !== undefined) {
+      next.close("superseded")
+      next.endTurn()
+    }
+    return "waiting"
   }
 
   /** The chunk in hand is settled. Gives the connection whose turn is due now, if one waited for that. */
@@ -51,6 +61,11 @@ export class Desk {
   forget(connection: Connection): void {
     if (this.#speaker === connection) this.#speaker = undefined
   }
+}
+
+const drop = (connection: Connection): "dropped" => {
+  connection.close("superseded")
+  return "dropped"
 }
 
 /** The desks of a roster, made as they are needed. */

@@ -189,6 +189,16 @@ describe("Connection", () => {
     assert.isTrue(transport.finished)
   })
 
+  it("is counted until its turn is over, also when its peer has gone", () => {
+    const { closed, connection, context } = make()
+    connection.onBytes(frame("first"))
+    connection.onGone()
+    assert.deepEqual(closed, [])
+    connection.endTurn()
+    assert.deepEqual(closed, ["connection_lost"])
+    assert.strictEqual(context.budget.room, 1000)
+  })
+
   it("ends with exactly one reason, the first", () => {
     const { closed, connection } = make()
     connection.close("superseded")

@@ -1,0 +1,77 @@
+import { assert, describe, it } from "@effect/vitest"
+import { AgencyId } from "../../src/domain/Agency.ts"
+import { nothingStored } from "../../src/domain/Intake.ts"
+import { Connection, type Transport } from "../../src/services/Connection.ts"
+import { DeadlineQueue } from "../../src/services/Connection/DeadlineQueue.ts"
+import { FrameBudget } from "../../src/services/Connection/FrameBudget.ts"
+import { Desk } from "../../src/services/Desk.ts"
+
+const transport: Transport = {
+  address: "127.0.0.1",
+  unsent: 0,
+  write: () => {},
+  pause: () => {},
+  resume: () => {},
+  whenSent: () => {},
+  finish: () => {},
+  destroy: () => {}
+}
+
+const open = (): Connection =>
+  new Connection({
+    door: "bets",
+    frameBytesMax: 100,
+    budget: new FrameBudget(100),
+    frameDeadlines: new DeadlineQueue(),
+    answerDeadlines: new DeadlineQueue(),
+    lingerDeadlines: new DeadlineQueue(),
+    onTurn: () => {},
+    onClosed: () => {}
+  }, transport)
+
+const make = (): Desk => new Desk(AgencyId.make(3), nothingStored)
+
+describe("Desk", () => {
+  it("hears a newer connection only after the older one's chunk is settled", () => {
+    const desk = make()
+    const [older, newer] = [open(), open()]
+    assert.strictEqual(desk.enter(older), "heard")
+    assert.strictEqual(desk.enter(newer), "waiting")
+    assert.isFalse(older.closing)
+    assert.strictEqual(desk.leave(), newer)
+    assert.strictEqual(desk.enter(newer), "heard")
+    assert.isTrue(older.closing)
+  })
+
+  it("drops the one that waited when a still newer one comes", () => {
+    const desk = make()
+    const [first, second, third] = [open(), open(), open()]
+    desk.enter(first)
+    desk.enter(second)
+    assert.strictEqual(desk.enter(third), "waiting")
+    assert.isTrue(second.closing)
+    assert.strictEqual(desk.leave(), third)
+  })
+
+  it("doesn't let one whose turn was put off take over from a newer one", () => {
+    const desk = make()
+    const [first, second, third] = [open(), open(), open()]
+    desk.enter(first)
+    desk.enter(second)
+    desk.leave()
+    assert.strictEqual(desk.enter(third), "heard")
+    assert.strictEqual(desk.enter(second), "dropped")
+    assert.isTrue(second.closing)
+    assert.isFalse(third.closing)
+    assert.isUndefined(desk.leave())
+  })
+
+  it("takes the first message for the claim, not the connection's age", () => {
+    const desk = make()
+    const [early, late] = [open(), open()]
+    assert.strictEqual(desk.enter(late), "heard")
+    desk.leave()
+    assert.strictEqual(desk.enter(early), "heard")
+    assert.isTrue(late.closing)
+  })
+})
