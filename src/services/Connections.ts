@@ -3,7 +3,7 @@
  * is as large as the number of connections and a connection is in it at most once, so an offer never waits: a full
  * queue with every worker suspended in an offer would be a deadlock.
  */
-import { Context, Deferred, Effect, Layer, Queue } from "effect"
+import { Context, Effect, Layer, Queue } from "effect"
 import type { CloseReason } from "../domain/CloseReason.ts"
 import { Connection, type ConnectionContext, type Door, type Transport } from "./Connection.ts"
 import { DeadlineQueue } from "./Connection/DeadlineQueue.ts"
@@ -36,7 +36,7 @@ export class Connections extends Context.Service<Connections, {
       const all = new Set<Connection>()
       const closedCallbacks: Array<(connection: Connection) => void> = []
       let draining = false
-      let onEmpty: (() => void) | undefined
+      let onClosedWhileDraining: (() => void) | undefined
 
       const frameDeadlines = new DeadlineQueue<Connection>()
       const answerDeadlines = new DeadlineQueue<Connection>()
@@ -69,7 +69,7 @@ export class Connections extends Context.Service<Connections, {
             ...(connection.agency === undefined ? {} : { agencia: connection.agency }),
             reason
           })
-          if (all.size === 0) onEmpty?.()
+          onClosedWhileDraining?.()
         }
       }
       const contexts = {
@@ -91,22 +91,27 @@ export class Connections extends Context.Service<Connections, {
         return connection
       }
 
+      const of = (door: Door) => [...all].filter((connection) => connection.door === door)
+
+      /** Waits until no connection of the door is left. */
+      const awaitNone = (door: Door) =>
+        Effect.callback<void>((resume) => {
+          onClosedWhileDraining = () => {
+            for (const connection of all) if (connection.door === door) return
+            resume(Effect.void)
+          }
+          onClosedWhileDraining()
+        })
+
       const drain = (graceMs: number) =>
         Effect.gen(function*() {
           draining = true
-          const empty = yield* Deferred.make<void>()
-          onEmpty = () => Deferred.doneUnsafe(empty, Effect.void)
-          for (const connection of all) {
-            if (connection.door === "bets") connection.drain()
-          }
-          for (const connection of all) {
-            if (connection.door === "consult") connection.close("shutdown")
-          }
-          if (all.size > 0) {
-            // Peers that ignore our FIN are not waited for, those whose chunk is on its way to disk are.
-            yield* lingerDeadlines.run(shutdownLingerMs, (connection) => connection.destroy())
-            yield* Effect.timeoutOption(Deferred.await(empty), graceMs)
-          }
+          // Peers that ignore our FIN are not waited for, those whose chunk is on its way to disk are.
+          yield* lingerDeadlines.run(shutdownLingerMs, (connection) => connection.destroy())
+          for (const connection of of("bets")) connection.drain()
+          yield* Effect.timeoutOption(awaitNone("bets"), graceMs)
+          for (const connection of of("consult")) connection.close("shutdown")
+          yield* Effect.timeoutOption(awaitNone("consult"), 2 * shutdownLingerMs)
           for (const connection of all) connection.destroy()
         }).pipe(Effect.scoped)
 
