@@ -5,7 +5,7 @@
  *
  * The order that everything rests on: decide → open group → transaction → sync → settle → answer.
  */
-import { Context, Deferred, Effect, Exit, Latch, Layer, Semaphore } from "effect"
+import { Context, Effect, Exit, Latch, Layer, Semaphore } from "effect"
 import { BetLedger, type LedgerChunk, type LedgerUnavailable } from "./BetLedger.ts"
 import { Lifetime } from "./Lifetime.ts"
 import { OperatorLog } from "./OperatorLog.ts"
@@ -24,8 +24,6 @@ export class GroupCommit extends Context.Service<GroupCommit, {
   readonly submit: (pending: PendingChunk) => void
   /** Runs an effect while no group is being stored. */
   readonly exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Waits until no chunk is open or being stored. */
-  readonly drain: Effect.Effect<void>
 }>()("loteria-nacional/services/GroupCommit") {
   static readonly layer = Layer.effect(
     GroupCommit,
@@ -37,7 +35,6 @@ export class GroupCommit extends Context.Service<GroupCommit, {
       const semaphore = yield* Semaphore.make(1)
       const work = yield* Latch.make(false)
       const open: Array<PendingChunk> = []
-      let drained: Array<Deferred.Deferred<void>> = []
       let retryMs = 0
 
       const takeGroup = (): Array<PendingChunk> => {
@@ -78,8 +75,6 @@ export class GroupCommit extends Context.Service<GroupCommit, {
 
       const round = Effect.gen(function*() {
         if (open.length === 0) {
-          for (const waiter of drained) yield* Deferred.succeed(waiter, undefined)
-          drained = []
           work.closeUnsafe()
           yield* work.await
         }
@@ -106,13 +101,7 @@ export class GroupCommit extends Context.Service<GroupCommit, {
           open.push(pending)
           if (open.length === 1) work.openUnsafe()
         },
-        exclusively: (effect) => semaphore.withPermit(effect),
-        drain: Effect.gen(function*() {
-          const waiter = yield* Deferred.make<void>()
-          drained.push(waiter)
-          work.openUnsafe()
-          yield* Deferred.await(waiter)
-        })
+        exclusively: (effect) => semaphore.withPermit(effect)
       })
     })
   )

@@ -3,7 +3,7 @@
  * shutdown relies on it: doors → connections and workers → consults, draw and groups → parser children → ledger →
  * operations port → log.
  */
-import { Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { BetAcceptor } from "./BetAcceptor.ts"
 import { BetLedger } from "./BetLedger.ts"
 import { BetsDesk } from "./BetsDesk.ts"
@@ -18,22 +18,23 @@ import { OperatorLog } from "./OperatorLog.ts"
 import { Settings } from "./Settings.ts"
 import { Workers } from "./Workers.ts"
 
-/** Finalizers run in reverse: one that is added before the ledger is opened runs after it is closed. */
-const ledgerClosing = Layer.effectDiscard(Effect.gen(function*() {
-  const log = yield* OperatorLog
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => log.write("INFO", "close_resource", "success", { resource: "ledger" }))
-  )
-}))
-
-const ledgerLayer = Layer.unwrap(Effect.gen(function*() {
-  const { ledger, lottery } = yield* Settings
-  return BetLedger.layer({
-    path: ledger.path,
-    roster: lottery.agencies,
-    winningNumber: lottery.winningNumber
+const ledgerLayer = Layer.effect(
+  BetLedger,
+  Effect.gen(function*() {
+    const { ledger: { path }, lottery: { agencies: roster, winningNumber } } = yield* Settings
+    const log = yield* OperatorLog
+    let opened = false
+    // Finalizers run in reverse: one that is added before the ledger is opened runs after it is closed.
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        if (opened) log.write("INFO", "close_resource", "success", { resource: "ledger" })
+      })
+    )
+    const context = yield* Layer.build(BetLedger.layer({ path, roster, winningNumber }))
+    opened = true
+    return Context.get(context, BetLedger)
   })
-})).pipe(Layer.provideMerge(ledgerClosing))
+)
 
 /** Everything between a whole frame and its answer, over any ledger, parser and connections. */
 export const intakeLayer = Workers.layer.pipe(

@@ -8,11 +8,7 @@ import { getCompileCacheDir } from "node:module"
 import { Duplex } from "node:stream"
 import type { Parsed } from "../../domain/Chunk.ts"
 import { FrameDecoder } from "../../domain/Frame.ts"
-import { frameBytesCeiling } from "../../domain/Limits.ts"
-import { decodeResponse, encodeRequest } from "../../domain/ParserPipe.ts"
-
-/** A response is never much larger than the largest frame: the separators and numbers of its bets. */
-const responseBytesMax = 2 * frameBytesCeiling
+import { decodeResponse, encodeRequest, responseBytesMax } from "../../domain/ParserPipe.ts"
 
 /** How long a child may take to leave after its pipe was closed. */
 const stopMs = 1000
