@@ -3,9 +3,11 @@ import { Effect } from "effect"
 import { CliConfig, Command, GlobalFlag } from "effect/cli"
 import packageJson from "../package.json" with { type: "json" }
 import { agency } from "./commands/Agency.ts"
+import { compose } from "./commands/Compose.ts"
 import { demo } from "./commands/Demo.ts"
 import { exportBets } from "./commands/Export.ts"
 import { generate } from "./commands/Generate.ts"
+import { health } from "./commands/Health.ts"
 import { results } from "./commands/Results.ts"
 import { serve } from "./commands/Serve.ts"
 
@@ -14,7 +16,7 @@ const loteria = Command.make("loteria").pipe(
     "The central of a national lottery and its agencies. "
       + "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration."
   ),
-  Command.withSubcommands([serve, agency, results, exportBets, generate, demo])
+  Command.withSubcommands([serve, agency, results, exportBets, generate, demo, compose, health])
 )
 
 /** Logging has settings of its own here, so the flag that sets Effect's level is left out. */

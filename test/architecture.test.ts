@@ -111,7 +111,10 @@ describe("imports", () => {
   it("of end-to-end tests and their support are none of the product's code", () => {
     const support = [
       "Central",
+      "Container",
+      "Dockerfile",
       "FieldAgency",
+      "Image",
       "LedgerFile",
       "Processes",
       "Sales",

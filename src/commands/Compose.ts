@@ -1,0 +1,33 @@
+/** `compose`: writes a compose file for a central and so many agencies. */
+import { Console, Effect, FileSystem, Option } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { composeAgenciesMax, composeFile } from "../domain/Compose.ts"
+import { integer } from "./Flags.ts"
+
+export const compose = Command.make(
+  "compose",
+  {
+    agencies: Argument.Int("agencies").pipe(
+      Argument.withSchema(integer(1, composeAgenciesMax)),
+      Argument.withDescription(`How many agencies, 1 to ${composeAgenciesMax}`)
+    ),
+    out: Flag.String("out").pipe(
+      Flag.optional,
+      Flag.withDescription("The file to write, which appears when it is whole; stdout when absent")
+    )
+  },
+  Effect.fnUntraced(function*({ agencies, out }) {
+    const text = composeFile(agencies)
+    if (Option.isNone(out)) return yield* Console.log(text.trimEnd())
+    const files = yield* FileSystem.FileSystem
+    const partial = `${out.value}.partial`
+    yield* files.writeFileString(partial, text)
+    yield* files.rename(partial, out.value)
+  })
+).pipe(
+  Command.withDescription(
+    "Write a compose file with a central and N agencies, numbered from 1, each with its bet file data/agency-ID.csv."
+  ),
+  Command.withShortDescription("Write a compose file"),
+  Command.withExamples([{ command: "loteria compose 5 --out docker-compose.yaml" }])
+)
