@@ -32,10 +32,12 @@ export class FrameDecoder {
   /** The body under way and how much of it is there; undefined until accepted. */
   #body: Uint8Array | undefined
   #filled = 0
+  /** What is still to come of a body that nobody wants. */
+  #unwanted = 0
 
   /** Whether a frame has begun and isn't whole: from its first header byte on. */
   get midFrame(): boolean {
-    return this.#headerBytes > 0 || this.#announced !== undefined
+    return this.#headerBytes > 0 || this.#announced !== undefined || this.#unwanted > 0
   }
 
   /** Gives the decoder bytes. Takes them without a copy: the caller must not change them afterwards. */
@@ -69,8 +71,16 @@ export class FrameDecoder {
     }
   }
 
+  /** Drops the announced body as it comes; {@link next} goes on with the frame behind it. */
+  skip(): void {
+    if (this.#announced === undefined || this.#body !== undefined) return
+    this.#unwanted = this.#announced
+    this.#announced = undefined
+  }
+
   /** The next step; call until it is `Starved`. */
   next(): FrameStep {
+    if (this.#unwanted > 0 && !this.#drop()) return starved
     if (this.#announced === undefined && !this.#readHeader()) return starved
     const bytes = this.#announced ?? 0
     if (this.#body === undefined) return { _tag: "Announced", bytes }
@@ -80,6 +90,15 @@ export class FrameDecoder {
     this.#announced = undefined
     this.#body = undefined
     return { _tag: "Frame", body }
+  }
+
+  /** Whether the whole unwanted body has come by. */
+  #drop(): boolean {
+    if (this.#input === undefined) return false
+    const dropped = Math.min(this.#unwanted, this.#input.length - this.#read)
+    this.#unwanted -= dropped
+    this.#consume(dropped)
+    return this.#unwanted === 0
   }
 
   #readHeader(): boolean {

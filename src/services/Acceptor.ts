@@ -38,6 +38,12 @@ export const listenProblem = (error: unknown, { host, port }: ListenOptions): st
   }
 }
 
+/**
+ * A socket that isn't read goes on reading ahead until it holds this much: with 1, one read (64 KiB at most) and no
+ * more. Sockets that are read aren't slowed by it: their bytes are handed on as they come.
+ */
+const readAheadBytes = 1
+
 /** Listens within the scope; the listener is closed first of all at shutdown. */
 const listen = (
   resource: string,
@@ -82,6 +88,7 @@ export const openDoor = Effect.fnUntraced(
     const server = createServer(
       {
         allowHalfOpen: true,
+        highWaterMark: readAheadBytes,
         noDelay: true,
         keepAlive: true,
         keepAliveInitialDelay: limits.keepAliveMs

@@ -47,6 +47,9 @@ export interface ConnectionContext {
   readonly answerDeadlines: DeadlineQueue<Connection>
   /** Peers that were sent FIN. */
   readonly lingerDeadlines: DeadlineQueue<Connection>
+  /** Peers that count and whose frame finds no room. */
+  readonly roomDeadlines: DeadlineQueue<Connection>
+  readonly roomWaitMs: number
   /** The connection holds a whole frame. Called at most once until its turn is over. */
   readonly onTurn: (connection: Connection) => void
   readonly onClosed: (connection: Connection, reason: CloseReason) => void
@@ -73,6 +76,7 @@ export class Connection {
   #reserved = 0
   #waitingForRoom = false
   #waitingForReader = false
+  #dropping = false
   #inTurn = false
   #draining = false
   #peerEnded = false
@@ -126,6 +130,27 @@ export class Connection {
     this.#context.answerDeadlines.end(this)
     this.#context.lingerDeadlines.end(this)
     if (!this.#inTurn) this.#end()
+  }
+
+  /**
+   * No room was found in time for the announced frame: a client that counts is told when to send it again. Its body,
+   * which is under way in any case, is read and dropped; that takes no room, and must end as any frame must. How long
+   * the line is can't be told, but it was longer than this wait: that is the time after which to come again. A client
+   * that doesn't count would go on with its next chunk, so it waits. Gives whether it was still waiting.
+   */
+  onRoomDeadline(): boolean {
+    if (!this.#waitingForRoom) return false
+    this.#leaveLine()
+    this.#decoder.skip()
+    this.#dropping = true
+    this.answer(encodeAnswer({
+      _tag: "ChunkRejected",
+      code: "OVERLOADED",
+      message: "there is no room for the message at the moment",
+      retryAfterMs: this.#context.roomWaitMs
+    }))
+    this.#advance()
+    return true
   }
 
   onFrameDeadline(): void {
@@ -215,7 +240,15 @@ export class Connection {
     if (this.#draining) return this.close("shutdown")
     if (this.#peerEnded) return this.close("peer_left")
     if (this.#decoder.midFrame) this.#context.frameDeadlines.begin(this)
+    else this.#endDropping()
     this.transport.resume()
+  }
+
+  /** A frame that was dropped is over: the next one has a deadline of its own. */
+  #endDropping(): void {
+    if (!this.#dropping) return
+    this.#dropping = false
+    this.#context.frameDeadlines.end(this)
   }
 
   #askForTurn(body: Uint8Array): void {
@@ -228,6 +261,7 @@ export class Connection {
 
   /** Reserves room for an announced frame before its body is read. */
   #admit(bytes: number): boolean {
+    this.#endDropping()
     if (bytes === 0) {
       this.refuse("FRAME_EMPTY", "a frame's length is at least 1")
       return false
@@ -248,23 +282,28 @@ export class Connection {
     // Waiting for our room is not the peer's delay.
     this.#waitingForRoom = true
     this.#context.frameDeadlines.end(this)
+    if (this.counts) this.#context.roomDeadlines.begin(this)
     this.transport.pause()
     return false
   }
 
   #onRoom(bytes: number): void {
     this.#waitingForRoom = false
+    this.#context.roomDeadlines.end(this)
     this.#reserved = bytes
     this.#decoder.accept()
     this.#advance()
   }
 
+  #leaveLine(): void {
+    this.#waitingForRoom = false
+    this.#context.roomDeadlines.end(this)
+    this.#context.budget.cancel(this)
+  }
+
   #release(): void {
     this.#frame = undefined
-    if (this.#waitingForRoom) {
-      this.#waitingForRoom = false
-      this.#context.budget.cancel(this)
-    }
+    if (this.#waitingForRoom) this.#leaveLine()
     const bytes = this.#reserved
     this.#reserved = 0
     if (bytes > 0) this.#context.budget.release(bytes)

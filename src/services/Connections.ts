@@ -41,6 +41,7 @@ export class Connections extends Context.Service<Connections, {
       const frameDeadlines = new DeadlineQueue<Connection>()
       const answerDeadlines = new DeadlineQueue<Connection>()
       const lingerDeadlines = new DeadlineQueue<Connection>()
+      const roomDeadlines = new DeadlineQueue<Connection>()
       yield* frameDeadlines.run(
         limits.frameDeadlineMs,
         (connection) => connection.onFrameDeadline()
@@ -50,6 +51,14 @@ export class Connections extends Context.Service<Connections, {
         (connection) => connection.onAnswerDeadline()
       )
       yield* lingerDeadlines.run(limits.closeLingerMs, (connection) => connection.destroy())
+      yield* roomDeadlines.run(limits.roomWaitMs, (connection) => {
+        if (!connection.onRoomDeadline()) return
+        log.write("WARNING", "apuesta_recibida", "fail", {
+          cantidad: 0,
+          ...(connection.agency === undefined ? {} : { agencia: connection.agency }),
+          code: "OVERLOADED"
+        })
+      })
 
       const shared: Omit<ConnectionContext, "door"> = {
         frameBytesMax: limits.frameBytesMax,
@@ -57,6 +66,8 @@ export class Connections extends Context.Service<Connections, {
         frameDeadlines,
         answerDeadlines,
         lingerDeadlines,
+        roomDeadlines,
+        roomWaitMs: limits.roomWaitMs,
         onTurn: (connection) => {
           Queue.offerUnsafe(turns, connection)
         },

@@ -133,6 +133,7 @@ const SettingsSchema = Schema.Struct({
       listenBacklog: bounded(4096, 1, 65_535),
       frameBytesMax: bounded(frameBytesDefault, 64, frameBytesCeiling),
       frameBudgetBytes: bounded(64 * 1024 * 1024, 64, 16 * 1024 * 1024 * 1024),
+      roomWaitMs: bounded(5000, 10, 3_600_000),
       frameDeadlineMs: bounded(30_000, 10, 3_600_000),
       answerDeadlineMs: bounded(30_000, 10, 3_600_000),
       closeLingerMs: bounded(1000, 0, 60_000),

@@ -56,6 +56,27 @@ describe("Frame", () => {
     )
   })
 
+  it.prop("any split of the stream drops the same bodies, and keeps the others", [Bodies, Cuts], (
+    [bodies, cuts]
+  ) => {
+    const decoder = new FrameDecoder()
+    const kept: Array<ReadonlyArray<number>> = []
+    let announced = 0
+    for (const piece of pieces(joined(bodies.map(encodeFrame)), cuts)) {
+      decoder.push(piece)
+      for (let step = decoder.next(); step._tag !== "Starved"; step = decoder.next()) {
+        if (step._tag === "Frame") kept.push(Array.from(step.body))
+        else if (announced++ % 2 === 0) decoder.skip()
+        else decoder.accept()
+      }
+    }
+    assert.deepStrictEqual(
+      kept,
+      bodies.filter((_, index) => index % 2 === 1).map((body) => Array.from(body))
+    )
+    assert.isFalse(decoder.midFrame)
+  }, { arbitrary: { runs: 500 } })
+
   it.prop("is amid a frame exactly when the stream was cut inside one", [
     Body,
     Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1000 }))

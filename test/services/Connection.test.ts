@@ -51,6 +51,8 @@ const make = (door: Door = "bets", budgetBytes = 1000) => {
     frameDeadlines: new DeadlineQueue(),
     answerDeadlines: new DeadlineQueue(),
     lingerDeadlines: new DeadlineQueue(),
+    roomDeadlines: new DeadlineQueue(),
+    roomWaitMs: 700,
     onTurn: (connection) => turns.push(connection),
     onClosed: (_, reason) => closed.push(reason)
   }
@@ -108,6 +110,53 @@ describe("Connection", () => {
     assert.deepEqual(turns, [connection, other.connection])
     other.connection.endTurn()
     assert.strictEqual(context.budget.room, 100)
+  })
+
+  it("tells a client that counts to come again when no room is found, and drops the frame as it comes", () => {
+    const { connection, context, open, turns } = make("bets", 100)
+    const other = open()
+    const expire = () => {
+      for (let sweep = 0; sweep < 9; sweep++) {
+        for (const waiting of context.roomDeadlines.sweep()) waiting.onRoomDeadline()
+      }
+    }
+    connection.onBytes(frame("x".repeat(80)))
+    other.connection.onBytes(frame("y".repeat(80)).subarray(0, 10))
+    expire()
+    assert.deepEqual(other.transport.written, [])
+    connection.endTurn()
+    other.connection.onBytes(frame("y".repeat(80)).subarray(10))
+    other.connection.counts = true
+    other.connection.endTurn()
+
+    connection.onBytes(frame("x".repeat(80)))
+    other.connection.onBytes(frame("y".repeat(80)).subarray(0, 10))
+    assert.isFalse(other.transport.reading)
+    expire()
+    assert.lengthOf(other.transport.written, 1)
+    assert.match(other.transport.written[0] ?? "", /OVERLOADED.*"retry_after_ms":\s?700/)
+    assert.isTrue(other.transport.reading)
+    assert.strictEqual(context.frameDeadlines.size, 1)
+    assert.strictEqual(context.budget.room, 20)
+    other.connection.onBytes(frame("y".repeat(80)).subarray(10, 50))
+    other.connection.onBytes(frame("y".repeat(80)).subarray(50))
+    assert.strictEqual(context.frameDeadlines.size, 0)
+    assert.lengthOf(turns, 3)
+    other.connection.onBytes(frame("small"))
+    assert.strictEqual(textOf(turns[3]?.frame ?? new Uint8Array()), "small")
+    connection.endTurn()
+    other.connection.endTurn()
+    assert.strictEqual(context.budget.room, 100)
+  })
+
+  it("sets no deadline for room to a client that doesn't count: it waits", () => {
+    const { connection, context, open } = make("bets", 100)
+    const other = open()
+    connection.onBytes(frame("x".repeat(80)))
+    other.connection.onBytes(frame("y".repeat(80)))
+    assert.strictEqual(context.roomDeadlines.size, 0)
+    connection.endTurn()
+    assert.strictEqual(textOf(other.connection.frame), "y".repeat(80))
   })
 
   it("gives room back when it goes while it waits, or in the middle of a frame", () => {

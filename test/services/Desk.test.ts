@@ -25,6 +25,8 @@ const open = (): Connection =>
     frameDeadlines: new DeadlineQueue(),
     answerDeadlines: new DeadlineQueue(),
     lingerDeadlines: new DeadlineQueue(),
+    roomDeadlines: new DeadlineQueue(),
+    roomWaitMs: 700,
     onTurn: () => {},
     onClosed: () => {}
   }, transport)
