@@ -7,26 +7,19 @@ import { Context, Effect, Layer, Option, Schema } from "effect"
 import * as path from "node:path"
 import { type AgencyId, formatRoster, type Roster } from "../domain/Agency.ts"
 import { type Draw, WinningNumber } from "../domain/Draw.ts"
+import type { AgencyRecord, BetCursor } from "../domain/Intake.ts"
+import { runCheckpoints } from "./BetLedger/Checkpoints.ts"
 import { encodeGroup } from "./BetLedger/GroupBuffer.ts"
-import { LedgerThread } from "./BetLedger/LedgerThread.ts"
+import { LazyThread, LedgerThread } from "./BetLedger/LedgerThread.ts"
 import type {
   DrawRecord,
   Failure,
-  ReaderConfig,
   ReaderReply,
   ReaderRequest,
   WriterConfig,
   WriterReply,
   WriterRequest
 } from "./BetLedger/ThreadMessages.ts"
-
-/** What is stored of one agency. */
-export interface AgencyRecord {
-  /** The last chunk's `seq`; 0 when there is none. Chunks are numbered 1, 2, 3 … without gaps. */
-  readonly seq: number
-  readonly bets: number
-  readonly finished: boolean
-}
 
 /** A chunk to store. `numbers` and `body` as in domain/Chunk.ts. */
 export interface LedgerChunk {
@@ -37,12 +30,6 @@ export interface LedgerChunk {
   readonly bets: number
   readonly numbers: Uint8Array
   readonly body: Uint8Array
-}
-
-/** A place in an agency's bets: `offset` bytes into the body of chunk `seq`. The first bet is at `{ seq: 1, offset: 0 }`. */
-export interface BetCursor {
-  readonly seq: number
-  readonly offset: number
 }
 
 /** The ledger can't be used at the moment; nothing of the operation is stored. Trying again can help. */
@@ -97,9 +84,11 @@ export interface BetLedgerOptions {
   readonly path: string
   readonly roster: Roster
   readonly winningNumber: WinningNumber
-  /** Of a new file. Small pages keep single bets cheap and let the draw skip bodies. */
+  /** Of a new file. A chunk of the usual size fits into one; with smaller ones a commit costs half as much again. */
   readonly pageBytes?: number
-  /** A checkpoint is due when the write-ahead log has this many pages. */
+  /** Each time that the write-ahead log has grown by this, it is copied into the file beside the commits. */
+  readonly checkpointBytes?: number
+  /** With this many pages in the log the writer itself copies the rest, so that it can be begun anew. */
   readonly walPagesMax?: number
   /** What is left of the log's file after a checkpoint that followed a surge. */
   readonly walBytesKept?: number
@@ -109,8 +98,10 @@ export interface BetLedgerOptions {
   readonly snapshotChunks?: number
 }
 
-const defaults = {
-  pageBytes: 4096,
+/** The bounds of {@link BetLedgerOptions}. */
+export const ledgerDefaults = {
+  pageBytes: 16 * 1024,
+  checkpointBytes: 2 * 1024 * 1024,
   walPagesMax: 4096,
   walBytesKept: 64 * 1024 * 1024,
   busyTimeoutMs: 1000,
@@ -158,15 +149,21 @@ const spareBytesMax = 4 * 1024 * 1024
 
 const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
   const { roster, winningNumber, ...settings } = options
-  const config: WriterConfig = {
-    ...defaults,
+  const config: WriterConfig & { readonly checkpointBytes: number } = {
+    ...ledgerDefaults,
     ...settings,
     path: path.resolve(options.path),
     roster: formatRoster(roster),
     agencies: roster,
     winningNumber
   }
-  const reader = yield* lazyReader({ path: config.path, busyTimeoutMs: config.busyTimeoutMs })
+  const reader = new LazyThread<ReaderRequest, ReaderReply>(
+    new URL("./BetLedger/ReaderThread.ts", import.meta.url),
+    { path: config.path, busyTimeoutMs: config.busyTimeoutMs },
+    (id) => ({ _tag: "Close", id })
+  )
+  const read = (operation: string, request: (id: number) => ReaderRequest) =>
+    Effect.mapError(reader.call(request), toUnavailable(operation))
   const writer = yield* Effect.acquireRelease(
     Effect.sync(() =>
       new LedgerThread<WriterRequest, WriterReply>(
@@ -181,6 +178,7 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
     Effect.catch((failure) => Effect.fail(toOpenError(options.path, failure)))
   )
   if (opened._tag !== "Opened") return yield* unexpected(opened)
+  const onStored = yield* runCheckpoints(config)
 
   const toDraw = (record: DrawRecord): Draw => ({
     winningNumber: WinningNumber.make(record.winningNumber),
@@ -196,22 +194,24 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
     }).pipe(
       Effect.mapError(toUnavailable("commit")),
       Effect.map((reply) => {
-        if (reply._tag === "Committed" && reply.buffer.byteLength <= spareBytesMax) {
-          spare = reply.buffer
-        }
+        if (reply._tag !== "Committed") return
+        if (reply.buffer.byteLength <= spareBytesMax) spare = reply.buffer
+        onStored(
+          group.reduce((bytes, { body, numbers }) => bytes + body.length + numbers.length, 0)
+        )
       }),
       Effect.uninterruptible
     )
 
   const chunkAt = Effect.fnUntraced(function*(agency: AgencyId, seq: number) {
-    const reply = yield* reader.call("chunkAt", (id) => ({ _tag: "ChunkAt", id, agency, seq }))
+    const reply = yield* read("chunkAt", (id) => ({ _tag: "ChunkAt", id, agency, seq }))
     if (reply._tag !== "Chunk") return yield* unexpected(reply)
     return Option.map(Option.fromUndefinedOr(reply.chunk), (chunk) => ({ agency, seq, ...chunk }))
   })
 
   const readBets = Effect.fnUntraced(function*(agency: AgencyId, from: BetCursor, bytes: number) {
     const { offset, seq } = from
-    const reply = yield* reader.call(
+    const reply = yield* read(
       "readBets",
       (id) => ({ _tag: "ReadBets", id, agency, seq, offset, bytes })
     )
@@ -219,7 +219,7 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
   })
 
   const digest = Effect.fnUntraced(function*(agency: AgencyId) {
-    const reply = yield* reader.call("digest", (id) => ({ _tag: "Digest", id, agency }))
+    const reply = yield* read("digest", (id) => ({ _tag: "Digest", id, agency }))
     return reply._tag === "Digested" ? reply.digest : yield* unexpected(reply)
   })
 
@@ -243,23 +243,6 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
     holdDraw
   })
 })
-
-/** The reading thread starts with the first request: a server that is never asked doesn't pay its memory. */
-const lazyReader = (config: ReaderConfig) =>
-  Effect.sync(() => {
-    let thread: LedgerThread<ReaderRequest, ReaderReply> | undefined
-    const entry = new URL("./BetLedger/ReaderThread.ts", import.meta.url)
-    return {
-      call: (operation: string, request: (id: number) => ReaderRequest) =>
-        Effect.suspend(() => {
-          thread ??= new LedgerThread<ReaderRequest, ReaderReply>(entry, config)
-          return thread.call(request)
-        }).pipe(Effect.mapError(toUnavailable(operation))),
-      close: Effect.suspend(() =>
-        thread === undefined ? Effect.void : thread.close((id) => ({ _tag: "Close", id }))
-      )
-    }
-  })
 
 /** The entries of the roster's agencies: the threads know agencies as mere numbers. */
 const pick = <A>(roster: Roster, all: ReadonlyMap<number, A>): ReadonlyMap<AgencyId, A> => {

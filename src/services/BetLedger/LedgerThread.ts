@@ -99,3 +99,28 @@ export class LedgerThread<Request extends Message, Reply extends Message> {
     for (const resume of this.#onExit) resume()
   }
 }
+
+/** A thread that starts with its first request: a server that never needs it doesn't pay its memory. */
+export class LazyThread<Request extends Message, Reply extends Message> {
+  readonly #entry: URL
+  readonly #config: unknown
+  readonly #closing: (id: number) => Request
+  #thread: LedgerThread<Request, Reply> | undefined
+
+  constructor(entry: URL, config: unknown, closing: (id: number) => Request) {
+    this.#entry = entry
+    this.#config = config
+    this.#closing = closing
+  }
+
+  call(request: (id: number) => Request): Effect.Effect<Reply, Failure> {
+    return Effect.suspend(() => {
+      this.#thread ??= new LedgerThread<Request, Reply>(this.#entry, this.#config)
+      return this.#thread.call(request)
+    })
+  }
+
+  readonly close: Effect.Effect<void> = Effect.suspend(() =>
+    this.#thread === undefined ? Effect.void : this.#thread.close(this.#closing)
+  )
+}

@@ -1,5 +1,5 @@
 /**
- * What the main thread and the ledger's two threads say to each other. Each request carries an `id`, and each is
+ * What the main thread and the ledger's threads say to each other. Each request carries an `id`, and each is
  * answered once with the same `id`, if it fails with a
  * `Failed`. No Effect here: the threads import this file.
  */
@@ -95,6 +95,19 @@ export type ReaderRequest =
   }
   | { readonly _tag: "Digest"; readonly id: number; readonly agency: number }
   | { readonly _tag: "Close"; readonly id: number }
+
+export interface CheckpointConfig {
+  readonly path: string
+  readonly busyTimeoutMs: number
+}
+
+export type CheckpointRequest =
+  | { readonly _tag: "Pass"; readonly id: number }
+  | { readonly _tag: "Close"; readonly id: number }
+
+export type CheckpointReply =
+  | { readonly _tag: "Passed"; readonly id: number }
+  | { readonly _tag: "Closed"; readonly id: number }
 
 export interface StoredChunk {
   readonly last: boolean

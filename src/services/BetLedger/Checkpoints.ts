@@ -1,0 +1,36 @@
+/** Keeps the write-ahead log short beside the commits: see CheckpointThread.ts. */
+import { Effect, Queue } from "effect"
+import { LazyThread } from "./LedgerThread.ts"
+import type { CheckpointConfig, CheckpointReply, CheckpointRequest } from "./ThreadMessages.ts"
+
+/**
+ * Has a pass made each time that the log has grown by `checkpointBytes`. A pass that fails isn't lost: the next one,
+ * or the writer when the log is full, copies what it left. Gives what is told of bytes stored.
+ */
+export const runCheckpoints = Effect.fnUntraced(function*(
+  config: CheckpointConfig & { readonly checkpointBytes: number }
+) {
+  const thread = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      new LazyThread<CheckpointRequest, CheckpointReply>(
+        new URL("./CheckpointThread.ts", import.meta.url),
+        config,
+        (id) => ({ _tag: "Close", id })
+      )
+    ),
+    ({ close }) => close
+  )
+  const due = yield* Queue.dropping<void>(1)
+  yield* Queue.take(due).pipe(
+    Effect.andThen(Effect.ignore(thread.call((id) => ({ _tag: "Pass", id })))),
+    Effect.forever,
+    Effect.forkScoped
+  )
+  let grown = 0
+  return (bytes: number): void => {
+    grown += bytes
+    if (grown < config.checkpointBytes) return
+    grown = 0
+    Queue.offerUnsafe(due, undefined)
+  }
+})
