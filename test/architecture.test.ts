@@ -15,6 +15,8 @@ interface Import {
   readonly target: string
   /** Erased before it runs. */
   readonly typeOnly: boolean
+  /** Loaded only when the code that asks for it runs. */
+  readonly dynamic: boolean
 }
 
 const importPattern =
@@ -26,7 +28,8 @@ const importsOf = (path: string): ReadonlyArray<Import> =>
     const target = statically ?? dynamically ?? ""
     return {
       target: target.startsWith(".") ? join(dirname(path), target) : target,
-      typeOnly: type !== undefined
+      typeOnly: type !== undefined,
+      dynamic: dynamically !== undefined
     }
   })
 
@@ -40,12 +43,14 @@ const layerOf = (path: string): (typeof layers)[number] => {
   return layer
 }
 
-/** Everything that is loaded when the file runs. */
-const loadedBy = (entry: string): ReadonlySet<string> => {
+/** What is loaded when the file runs: everything that may be, or only what is in any case. */
+const loadedBy = (entry: string, which: "all" | "at once" = "all"): ReadonlySet<string> => {
   const loaded = new Set([entry])
   for (const path of loaded) {
     if (!path.startsWith("src/")) continue
-    for (const { target, typeOnly } of importsOf(path)) if (!typeOnly) loaded.add(target)
+    for (const { dynamic, target, typeOnly } of importsOf(path)) {
+      if (!typeOnly && (which === "all" || !dynamic)) loaded.add(target)
+    }
   }
   return loaded
 }
@@ -87,6 +92,22 @@ describe("imports", () => {
     const wrong = [...loadedBy("src/parser.ts")].filter((target) =>
       target !== "src/parser.ts" && !target.startsWith("src/domain/") && !target.startsWith("node:")
     )
+    assert.deepStrictEqual(wrong, [])
+  })
+
+  it("of the command line are no service: a command loads what it needs when it runs", () => {
+    const loaded = [...loadedBy("src/program.ts", "at once")]
+    assert.include(loaded, "src/commands/Serve.ts")
+    assert.deepStrictEqual(loaded.filter((target) => target.startsWith("src/services/")), [])
+    assert.include([...loadedBy("src/program.ts")], "src/services/Server.ts")
+  })
+
+  it("of commands other than serve are nothing of the server's", () => {
+    const commands = sources.filter((path) =>
+      layerOf(path) === "commands" && path !== "src/commands/Serve.ts"
+    )
+    assert.isAbove(commands.length, 5)
+    const wrong = commands.filter((path) => loadedBy(path).has("src/services/Server.ts"))
     assert.deepStrictEqual(wrong, [])
   })
 

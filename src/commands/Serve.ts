@@ -2,11 +2,6 @@
 import { Console, Effect, Layer } from "effect"
 import { Command, Flag } from "effect/cli"
 import { formatRoster } from "../domain/Agency.ts"
-import { Lifetime } from "../services/Lifetime.ts"
-import { OperatorLog } from "../services/OperatorLog.ts"
-import { serverLayer } from "../services/Server.ts"
-import { loadSettings, Settings } from "../services/Settings.ts"
-import { endOnSignals } from "../services/Signals.ts"
 
 const config = Flag.String("config").pipe(
   Flag.withAlias("c"),
@@ -18,7 +13,20 @@ const checkConfig = Flag.Boolean("check-config").pipe(
   Flag.withDescription("Validate the configuration, say what is wrong with it, and exit")
 )
 
+/** The server is more than all other commands together: they don't load it. */
+const modules = Effect.promise(async () => {
+  const [lifetime, log, server, settings, signals] = await Promise.all([
+    import("../services/Lifetime.ts"),
+    import("../services/OperatorLog.ts"),
+    import("../services/Server.ts"),
+    import("../services/Settings.ts"),
+    import("../services/Signals.ts")
+  ])
+  return { ...lifetime, ...log, ...server, ...settings, ...signals }
+})
+
 const run = Effect.gen(function*() {
+  const { endOnSignals, Lifetime, OperatorLog, serverLayer, Settings } = yield* modules
   const settings = yield* Settings
   const log = yield* OperatorLog
   const lifetime = yield* Lifetime
@@ -43,6 +51,7 @@ export const serve = Command.make(
   "serve",
   { config, checkConfig },
   Effect.fnUntraced(function*(flags) {
+    const { Lifetime, loadSettings, OperatorLog, Settings } = yield* modules
     const settings = yield* loadSettings(flags.config, process.env)
     if (flags.checkConfig) return yield* Console.log(`${flags.config}: valid`)
     return yield* run.pipe(
