@@ -8,6 +8,7 @@ import { demo } from "./commands/Demo.ts"
 import { exportBets } from "./commands/Export.ts"
 import { generate } from "./commands/Generate.ts"
 import { health } from "./commands/Health.ts"
+import { ledger } from "./commands/Ledger.ts"
 import { results } from "./commands/Results.ts"
 import { serve } from "./commands/Serve.ts"
 
@@ -16,7 +17,17 @@ const loteria = Command.make("loteria").pipe(
     "The central of a national lottery and its agencies. "
       + "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration."
   ),
-  Command.withSubcommands([serve, agency, results, exportBets, generate, demo, compose, health])
+  Command.withSubcommands([
+    serve,
+    agency,
+    results,
+    exportBets,
+    generate,
+    ledger,
+    demo,
+    compose,
+    health
+  ])
 )
 
 /** Logging has settings of its own here, so the flag that sets Effect's level is left out. */

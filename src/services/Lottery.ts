@@ -67,8 +67,8 @@ export class Lottery extends Context.Service<Lottery, {
       if (Option.isSome(ledger.opened.draw)) {
         yield* Deferred.succeed(drawn, ledger.opened.draw.value)
         log.write("WARNING", "draw_held", "success", {
-          detail: "this ledger only serves winners; for the next draw start with another ledger "
-            + "(ledger.path or LEDGER_PATH)"
+          detail:
+            "this ledger only serves winners; for the next draw stop the central and run `ledger begin`"
         })
       } else {
         yield* checkDue

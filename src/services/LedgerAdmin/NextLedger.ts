@@ -1,0 +1,141 @@
+/**
+ * Puts a new ledger in the place of one whose draw was held, which is kept under a name of its own. At every moment
+ * there is a whole ledger at the path, the old one or the new one; a crash in between costs nothing but a second try.
+ * Plain work on files, under the lock that a server would hold.
+ */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import {
+  makeFolder,
+  openForWriting,
+  openReadOnly,
+  primaryCode,
+  readLottery,
+  takeLock,
+  text,
+  whileOpening
+} from "../BetLedger/OpenLedger.ts"
+import type { WriterConfig } from "../BetLedger/ThreadMessages.ts"
+
+export type Outcome =
+  /** `archive` is where the old ledger is now, if there was one. */
+  | { readonly _tag: "Begun"; readonly archive: string | undefined }
+  /** The ledger that is there waits for its draw. */
+  | { readonly _tag: "NotDrawn" }
+  /** The old ledger's new name is taken. */
+  | { readonly _tag: "ArchiveExists"; readonly archive: string }
+  /** Another program has the old ledger open. */
+  | { readonly _tag: "BeingRead" }
+
+const busy = 5
+
+/** `config.path` may or may not exist. */
+export const beginNext = (config: WriterConfig): Outcome => {
+  whileOpening(config.path, () => makeFolder(config.path))
+  const file = fs.existsSync(config.path) ? fs.realpathSync(config.path) : config.path
+  const lock = takeLock(file)
+  try {
+    return whileOpening(file, () => begin({ ...config, path: file }))
+  } finally {
+    lock.close()
+  }
+}
+
+const begin = (config: WriterConfig): Outcome => {
+  const { path: file } = config
+  const heldAt = fs.existsSync(file) ? readHeldAt(file, config.busyTimeoutMs) : undefined
+  if (heldAt === "not held") return { _tag: "NotDrawn" }
+  const archive = heldAt === undefined ? undefined : archiveName(file, heldAt)
+  if (archive !== undefined && !settle(file, config.busyTimeoutMs)) return { _tag: "BeingRead" }
+  const next = writeNext(config)
+  if (archive !== undefined && !linkNew(file, archive)) {
+    fs.rmSync(next)
+    return { _tag: "ArchiveExists", archive }
+  }
+  fs.renameSync(next, file)
+  syncPath(path.dirname(file))
+  return { _tag: "Begun", archive }
+}
+
+/** `ledger.sqlite`, held at 2026-12-31T20:15:00Z, becomes `ledger-2026-12-31T20-15-00Z.sqlite`. */
+const archiveName = (file: string, heldAt: string): string => {
+  const { dir, ext, name } = path.parse(file)
+  return path.join(dir, `${name}-${heldAt.replaceAll(":", "-")}${ext}`)
+}
+
+/** When the draw was held; undefined when no lottery has begun in the file. */
+const readHeldAt = (file: string, busyTimeoutMs: number): string | undefined => {
+  const db = openReadOnly(file, busyTimeoutMs)
+  try {
+    if (readLottery(db) === undefined) return undefined
+    const draw = db.prepare("SELECT held_at FROM draw").get()
+    return draw === undefined ? "not held" : text(draw, "held_at")
+  } finally {
+    db.close()
+  }
+}
+
+/** Brings everything into the one file, which then needs no log beside it; false when somebody reads it. */
+const settle = (file: string, busyTimeoutMs: number): boolean => {
+  const db = new DatabaseSync(file, { timeout: busyTimeoutMs })
+  try {
+    db.exec("PRAGMA wal_checkpoint(TRUNCATE)")
+    return text(db.prepare("PRAGMA journal_mode = DELETE").get(), "journal_mode") === "delete"
+  } catch (error) {
+    if (primaryCode(error) === busy) return false
+    throw error
+  } finally {
+    db.close()
+  }
+}
+
+/** The new ledger under a temporary name, whole and on disk. */
+const writeNext = (config: WriterConfig): string => {
+  const next = `${config.path}.next`
+  for (const rest of ["", "-wal", "-shm", "-journal"]) fs.rmSync(next + rest, { force: true })
+  const db = openForWriting({ ...config, path: next })
+  try {
+    db.exec("PRAGMA wal_checkpoint(TRUNCATE)")
+  } finally {
+    db.close()
+  }
+  return next
+}
+
+/** File systems without hard links say one of these. */
+const noLinks: ReadonlySet<unknown> = new Set([
+  "EPERM",
+  "ENOTSUP",
+  "EOPNOTSUPP",
+  "ENOSYS",
+  "EMLINK"
+])
+
+/**
+ * Gives the file the name as well, where that is free: false when it is taken, and by another file. Without hard links
+ * the file is renamed.
+ */
+export const linkNew = (file: string, name: string): boolean => {
+  try {
+    fs.linkSync(file, name)
+    return true
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined
+    if (code === "EEXIST") return fs.statSync(file).ino === fs.statSync(name).ino
+    if (!noLinks.has(code)) throw error
+    if (fs.existsSync(name)) return false
+    fs.renameSync(file, name)
+    return true
+  }
+}
+
+/** Puts a file, or the names in a folder, on disk. */
+export const syncPath = (place: string): void => {
+  const descriptor = fs.openSync(place, "r")
+  try {
+    fs.fsyncSync(descriptor)
+  } finally {
+    fs.closeSync(descriptor)
+  }
+}

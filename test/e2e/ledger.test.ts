@@ -1,0 +1,281 @@
+/** What operators do with a ledger's file: look at it, check it, back it up while it is written, begin the next one. */
+import { assert, describe, it } from "@effect/vitest"
+import {
+  existsSync,
+  linkSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from "node:fs"
+import { copyFile } from "node:fs/promises"
+import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { Central, type CentralOptions, runMain } from "../support/Central.ts"
+import { FieldAgency } from "../support/FieldAgency.ts"
+import { LedgerFile } from "../support/LedgerFile.ts"
+import { sale, sales, winnersOf } from "../support/Sales.ts"
+import { Wire } from "../support/Wire.ts"
+
+const ledger = (command: string, path: string, ...rest: ReadonlyArray<string>) =>
+  runMain(["ledger", command, "--ledger", path, ...rest])
+
+/** A central that has taken in the bets of two of its agencies, and was stopped. */
+const soldAndStopped = async (options: CentralOptions): Promise<Central> => {
+  const central = await Central.start(options)
+  for (const [id, bets] of [[1, sales(1, 25, 2)], [2, sales(2, 12, 1)]] as const) {
+    using agency = await FieldAgency.open(central, id)
+    await agency.sendBets(bets, 5, true)
+  }
+  await central.stop()
+  return central
+}
+
+describe("ledger info", () => {
+  it("says which lottery it is of and how far it is", async () => {
+    await using central = await soldAndStopped({ agencies: 3 })
+    const open = await ledger("info", central.ledgerPath)
+    assert.strictEqual(open.code, 0, open.stderr)
+    assert.include(open.stdout, central.ledgerPath)
+    for (
+      const line of [
+        /^agencies: +3 \(2 of 3 finished\)$/m,
+        /^winning number: +7574$/m,
+        /^bets: +37 bets in 8 chunks$/m,
+        /^draw: +not held$/m
+      ]
+    ) assert.match(open.stdout, line)
+
+    await central.start()
+    using agency = await FieldAgency.open(central, 3)
+    await agency.work([], 5)
+    const drawn = await ledger("info", central.ledgerPath)
+    assert.match(drawn.stdout, /^draw: +held \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \(3 winners\)$/m)
+  })
+
+  it("of what is no ledger fails and says why", async () => {
+    await using central = await Central.prepare()
+    const missing = await ledger("info", central.ledgerPath)
+    assert.deepStrictEqual([missing.code, missing.stdout], [1, ""])
+    assert.include(missing.stderr, "there is no such file")
+    assert.isFalse(existsSync(central.ledgerPath))
+    writeFileSync(central.ledgerPath, "not a ledger but a text that is longer than a header")
+    assert.include((await ledger("info", central.ledgerPath)).stderr, "not a ledger")
+  })
+})
+
+describe("ledger verify", () => {
+  it("finds nothing wrong with a ledger, at rest or written to, before the draw and after", async () => {
+    await using central = await soldAndStopped({ agencies: 3 })
+    const summary = "37 bets in 8 chunks of 2 agencies, 2 finished, draw not held; 0 problems"
+    const atRest = await ledger("verify", central.ledgerPath)
+    assert.deepStrictEqual(atRest, {
+      code: 0,
+      stdout: `${central.ledgerPath}: ${summary}\n`,
+      stderr: ""
+    })
+    await central.start()
+    using agency = await FieldAgency.open(central, 3)
+    await agency.sendBets(sales(3, 10), 5, false)
+    const written = await ledger("verify", central.ledgerPath)
+    assert.include(written.stdout, "47 bets in 10 chunks of 3 agencies, 2 finished, draw not held")
+    await agency.sendBets([], 5, true)
+    const drawn = await ledger("verify", central.ledgerPath)
+    assert.include(drawn.stdout, "3 finished, draw held; 0 problems")
+    assert.deepStrictEqual([written.code, drawn.code], [0, 0])
+  })
+
+  it("finds pages that were overwritten", async () => {
+    await using central = await soldAndStopped({ agencies: 2 })
+    const bytes = readFileSync(central.ledgerPath)
+    const at = bytes.indexOf("10100003")
+    assert.isAbove(at, 0)
+    const page = Math.floor(at / 4096) * 4096
+    bytes.fill(0x5a, page, page + 4096)
+    writeFileSync(central.ledgerPath, bytes)
+    const { code, stderr, stdout } = await ledger("verify", central.ledgerPath)
+    assert.strictEqual(code, 1)
+    assert.match(stdout, /^problem: SQLite: /m)
+    assert.match(stderr, /\d problems; stop the server and restore the ledger from a backup/)
+  })
+})
+
+describe("ledger backup", () => {
+  it("while chunks pour in is of one moment, whole, and holds what was answered before", async () => {
+    await using central = await Central.start({ agencies: 2 })
+    using wire = await Wire.connect(central.betsPort)
+    let answered = 0
+    const pouring = { on: true }
+    const payload = (seq: number) =>
+      Array.from({ length: 50 }, (_, index) => sale(1, (seq - 1) * 50 + index))
+    const pour = (async () => {
+      for (let seq = 1; pouring.on; seq++) {
+        await wire.ask({ type_message: 1, agency: 1, seq, payload: payload(seq) })
+        answered = seq
+      }
+    })()
+    await central.waitUntil("chunks", () => answered >= 50)
+    const before = answered
+    const out = join(central.folder, "backup.sqlite")
+    const { code, stderr, stdout } = await ledger("backup", central.ledgerPath, "--out", out)
+    const after = answered
+    pouring.on = false
+    await pour
+    assert.strictEqual(code, 0, stderr)
+    assert.isAbove(after, before, "chunks poured in meanwhile")
+    using copy = new LedgerFile(out)
+    const stored = copy.betsOf(1)
+    assert.isAtLeast(stored.length, before * 50)
+    assert.isAtMost(stored.length, (after + 1) * 50)
+    assert.deepStrictEqual(stored, stored.map((_, index) => sale(1, index)))
+    assert.include(stdout, `${out}: ${stored.length.toLocaleString("en-US")} bets in `)
+    assert.deepStrictEqual(
+      readdirSync(central.folder).filter((name) => name.startsWith("backup")),
+      ["backup.sqlite"]
+    )
+  })
+
+  it("can be put in the ledger's place, and the central goes on from there", async () => {
+    await using central = await soldAndStopped({ agencies: 3 })
+    const out = join(central.folder, "backup.sqlite")
+    assert.strictEqual((await ledger("backup", central.ledgerPath, "--out", out)).code, 0)
+    await copyFile(out, central.ledgerPath)
+    await central.start()
+    using agency = await FieldAgency.open(central, 3)
+    assert.deepStrictEqual(
+      (await agency.work(sales(3, 5, 1), 5)).winners,
+      winnersOf(sales(3, 5, 1))
+    )
+  })
+
+  it("overwrites nothing, and leaves nothing when it fails", async () => {
+    await using central = await soldAndStopped({ agencies: 2 })
+    const out = join(central.folder, "taken")
+    writeFileSync(out, "mine")
+    const taken = await ledger("backup", central.ledgerPath, "--out", out)
+    assert.strictEqual(taken.code, 1)
+    assert.include(taken.stderr, `${out} already exists`)
+    assert.strictEqual(readFileSync(out, "utf8"), "mine")
+
+    const db = new DatabaseSync(central.ledgerPath)
+    db.exec("UPDATE chunk SET bets = 4 WHERE id = 1")
+    db.close()
+    // Who reads a ledger in use leaves SQLite's files beside it.
+    const files = () => readdirSync(central.folder).filter((name) => !/-(?:wal|shm)$/.test(name))
+    const before = files()
+    const damaged = await ledger(
+      "backup",
+      central.ledgerPath,
+      "--out",
+      join(central.folder, "new")
+    )
+    assert.strictEqual(damaged.code, 1)
+    assert.match(damaged.stderr, /2 problems|3 problems/)
+    const nowhere = join(central.folder, "nowhere/backup.sqlite")
+    assert.strictEqual((await ledger("backup", central.ledgerPath, "--out", nowhere)).code, 1)
+    assert.deepStrictEqual(files(), before)
+  })
+})
+
+describe("ledger begin", () => {
+  it("keeps the ledger whose draw was held under the time of its draw, and the central sells again", async () => {
+    await using central = await soldAndStopped({ agencies: 2 })
+    const before = statSync(central.ledgerPath).ino
+    const { code, stderr, stdout } = await ledger(
+      "begin",
+      central.ledgerPath,
+      "--winning-number",
+      "1234",
+      "--agencies",
+      "2,"
+    )
+    assert.strictEqual(code, 0, stderr)
+    const archive = /^(.*): the ledger that was there$/m.exec(stdout)?.[1] ?? ""
+    assert.match(archive, /\/ledger-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ\.sqlite$/)
+    assert.strictEqual(statSync(archive).ino, before)
+    assert.include(stdout, "agencies 2,, winning number 1234")
+    assert.include(stdout, "set lottery.agencies: 2, and lottery.winningNumber: 1234")
+    assert.sameMembers(
+      readdirSync(central.folder).filter((name) => name.includes("ledger")),
+      ["ledger.sqlite", "ledger.sqlite.lock", archive.split("/").at(-1)]
+    )
+    using old = new LedgerFile(archive)
+    assert.lengthOf(old.betsOf(1), 25)
+    assert.include((await ledger("verify", archive)).stdout, "draw held; 0 problems")
+
+    // The configuration is still yesterday's.
+    await central.spawn()
+    assert.strictEqual((await central.ended()).code, 78)
+    await central.configure({ agencies: "2,", settings: { lottery: { winningNumber: 1234 } } })
+    await central.start()
+    using agency = await FieldAgency.open(central, 2)
+    const bets = ["Ana,Lorca,30904465,1999-03-17,1234", "Eva,Sosa,30904466,1999-03-17,7574"]
+    assert.deepStrictEqual(await agency.work(bets, 5), { logged: 2, winners: ["30904465"] })
+  })
+
+  it("takes the number and the agencies from the configuration where they aren't given", async () => {
+    await using central = await Central.prepare({
+      agencies: "2,4",
+      settings: { lottery: { winningNumber: 77 } }
+    })
+    const { code, stdout } = await runMain(["ledger", "begin", "--config", central.configPath])
+    assert.strictEqual(code, 0)
+    assert.strictEqual(stdout, `${central.ledgerPath}: agencies 2,4, winning number 77\n`)
+    await central.start()
+  })
+
+  it("refuses while the draw has not been held, and changes nothing", async () => {
+    await using central = await soldAndStopped({ agencies: 3 })
+    const before = readFileSync(central.ledgerPath)
+    const { code, stderr } = await runMain(["ledger", "begin", "--config", central.configPath])
+    assert.strictEqual(code, 1)
+    assert.include(stderr, "its draw has not been held")
+    assert.deepStrictEqual(readFileSync(central.ledgerPath), before)
+  })
+
+  it("refuses while a central runs on the ledger, and the central goes on", async () => {
+    await using central = await soldAndStopped({ agencies: 2 })
+    await central.start()
+    const { code, stderr } = await runMain(["ledger", "begin", "--config", central.configPath])
+    assert.strictEqual(code, 1)
+    assert.include(stderr, "in use by another process")
+    using agency = await FieldAgency.open(central, 1)
+    assert.deepStrictEqual(await agency.consult(), winnersOf(sales(1, 25, 2)))
+  })
+
+  it("refuses while another program reads the ledger, and goes through when it is done", async () => {
+    await using central = await soldAndStopped({ agencies: 2 })
+    const args = ["ledger", "begin", "--config", central.configPath]
+    {
+      using reader = new LedgerFile(central.ledgerPath)
+      assert.lengthOf(reader.betsOf(1), 25)
+      const { code, stderr } = await runMain(args)
+      assert.strictEqual(code, 1)
+      assert.include(stderr, "another program has it open")
+    }
+    assert.strictEqual((await runMain(args)).code, 0)
+  })
+
+  it("never overwrites an older archive, and goes on after a crash between its two steps", async () => {
+    await using central = await soldAndStopped({ agencies: 2 })
+    const args = ["ledger", "begin", "--config", central.configPath]
+    using held = new DatabaseSync(central.ledgerPath, { readOnly: true })
+    const heldAt = String(held.prepare("SELECT held_at FROM draw").get()?.["held_at"])
+    held.close()
+    const archive = join(central.folder, `ledger-${heldAt.replaceAll(":", "-")}.sqlite`)
+    writeFileSync(archive, "older")
+    const { code, stderr } = await runMain(args)
+    assert.strictEqual(code, 1)
+    assert.include(stderr, `${archive} already exists`)
+    assert.strictEqual(readFileSync(archive, "utf8"), "older")
+
+    rmSync(archive)
+    linkSync(central.ledgerPath, archive)
+    writeFileSync(`${central.ledgerPath}.next`, "half of a")
+    assert.strictEqual((await runMain(args)).code, 0)
+    assert.notStrictEqual(statSync(archive).ino, statSync(central.ledgerPath).ino)
+    assert.include((await ledger("verify", archive)).stdout, "37 bets in 8 chunks")
+    assert.include((await ledger("info", central.ledgerPath)).stdout, "0 bets in 0 chunks")
+  })
+})
