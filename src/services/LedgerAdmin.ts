@@ -77,7 +77,7 @@ export interface LedgerInfo {
 const { busyTimeoutMs } = ledgerDefaults
 
 /** Pages copied between two looks at whether to go on. */
-const pagesAStep = 1024
+const pagesAStep = 256
 
 export const ledgerInfo = Effect.fn("LedgerAdmin.info")(function*(file: string) {
   const db = yield* open(file)
