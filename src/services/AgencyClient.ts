@@ -41,6 +41,7 @@ export const agencyDefaults = {
   answerTimeoutMs: 60_000,
   backoffFirstMs: 100,
   backoffMaxMs: 5000,
+  takeoverBackoffMaxMs: 60_000,
   giveUpAfterMs: 24 * 60 * 60 * 1000
 } as const
 
@@ -79,6 +80,9 @@ export class AgencyClient extends Context.Service<AgencyClient, {
 const consultWaitLevel = (lost: ConnectionLost): LogLevel =>
   lost.retryAfterMs === undefined ? "WARNING" : "DEBUG"
 
+const rivalDetail =
+  "another client of this agency sends too, and each takes the connection from the other: stop one of them"
+
 const untilSome = <A, E>(attempt: Effect.Effect<Option.Option<A>, E>): Effect.Effect<A, E> =>
   Effect.flatMap(
     attempt,
@@ -107,9 +111,18 @@ const makeAgencyClient = Effect.fnUntraced(function*(
         logWait("apuestas_enviadas", () => "WARNING")
       )
       let held = 0
+      let sent: number | undefined
       let outOfStep = false
 
       const observer = {
+        connected: (seq: number) => {
+          // Chunks are stored that this client never sent.
+          if (sent !== undefined && seq > sent) {
+            log.write("WARNING", "superseded", "success", { agencia: agency, detail: rivalDetail })
+          }
+          sent = seq
+          return patience.connected
+        },
         resumed: Effect.fnUntraced(function*(seq: number, count: number) {
           held = count
           if (seq > 0) {
@@ -117,6 +130,9 @@ const makeAgencyClient = Effect.fnUntraced(function*(
           }
           if (onProgress !== undefined) yield* onProgress({ bets: held })
         }),
+        sending: (seq: number) => {
+          sent = seq
+        },
         stored: Effect.fnUntraced(function*(count: number) {
           held += count
           outOfStep = false

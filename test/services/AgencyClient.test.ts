@@ -337,6 +337,24 @@ describe("when something fails", () => {
       assert.match(error.message, /^127\.0\.0\.1:\d+ does not speak this protocol/)
     }).pipe(Effect.scoped))
 
+  it.live("shares an agency with another client without a quarrel, and says what is going on", () =>
+    Effect.gen(function*() {
+      const { central, client, log } = yield* trial
+      const bets = sales(3, 4000)
+      const rivals = [yield* client({ chunkBets: 2 }), yield* client({ chunkBets: 3 })]
+      const held = yield* Effect.forEach(rivals, ({ deliver }) => deliver(fileOf(bets)), {
+        concurrency: "unbounded"
+      })
+      assert.deepStrictEqual(held, [4000, 4000])
+      assert.deepStrictEqual(central.bets, bets)
+      assert.isAtLeast(central.takeovers, 2)
+      assert.isAtMost(central.takeovers, 40)
+      assert.match(
+        log().find((line) => line.includes("superseded")) ?? "",
+        /WARNING {2}action: superseded \| result: success \| agencia: 3 \| detail: another client of /
+      )
+    }).pipe(Effect.scoped))
+
   it.live("gives up, naming the address, when nobody is there for long enough", () =>
     Effect.gen(function*() {
       const server = createServer().listen(0, "127.0.0.1")

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Schema } from "effect"
+import { Effect, Exit, Fiber, Random, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { ConnectionLost } from "../../src/services/AgencyClient/CentralConnection.ts"
 import { makePatience } from "../../src/services/AgencyClient/Patience.ts"
@@ -22,7 +22,12 @@ describe("patience", () => {
         const giveUpAfterMs = 1_000_000
         const patience = yield* makePatience(
           "central:1",
-          { backoffFirstMs: first, backoffMaxMs: maximum, giveUpAfterMs },
+          {
+            backoffFirstMs: first,
+            backoffMaxMs: maximum,
+            takeoverBackoffMaxMs: maximum,
+            giveUpAfterMs
+          },
           (_, waitMs) => waits.push(waitMs)
         )
         const lost = new ConnectionLost(
@@ -48,4 +53,58 @@ describe("patience", () => {
         assert.isTrue(Exit.isFailure(outcome))
       })
   )
+
+  const closed = new ConnectionLost({ problem: "closed", closed: true })
+  const reset = new ConnectionLost({ problem: "ECONNRESET" })
+
+  /** Chances of 1: every wait is as long as it can get. */
+  const longestWaits = Effect.fnUntraced(function*(
+    losses: ReadonlyArray<{ readonly lost: ConnectionLost; readonly heldMs: number | undefined }>
+  ) {
+    const waits: Array<number> = []
+    const patience = yield* makePatience(
+      "central:1",
+      { backoffFirstMs: 100, backoffMaxMs: 400, takeoverBackoffMaxMs: 1600, giveUpAfterMs: 60_000 },
+      (_, waitMs) => waits.push(waitMs)
+    )
+    for (const { heldMs, lost } of losses) {
+      if (heldMs !== undefined) {
+        yield* patience.connected
+        yield* TestClock.adjust(heldMs)
+        yield* patience.progressed
+      }
+      const waiting = yield* Effect.forkChild(patience.wait(lost))
+      yield* TestClock.adjust(1600)
+      yield* Fiber.join(waiting)
+    }
+    return waits
+  }, Effect.provideService(Random.Random, { nextDoubleUnsafe: () => 1, nextIntUnsafe: () => 1 }))
+
+  it.effect("waits ever longer when each connection is closed, whatever was achieved on it", () =>
+    Effect.gen(function*() {
+      const waits = yield* longestWaits(
+        Array.from({ length: 7 }, () => ({ lost: closed, heldMs: 50 }))
+      )
+      assert.deepStrictEqual(waits, [100, 200, 400, 800, 1600, 1600, 1600])
+      const resets = yield* longestWaits(
+        Array.from({ length: 3 }, () => ({ lost: reset, heldMs: 50 }))
+      )
+      assert.deepStrictEqual(resets, [100, 100, 100])
+    }))
+
+  it.effect("takes a connection that was left alone, or nobody there, for having no rival", () =>
+    Effect.gen(function*() {
+      const taken = { lost: closed, heldMs: 50 }
+      const heldLong = yield* longestWaits([
+        taken,
+        taken,
+        taken,
+        { lost: closed, heldMs: 1601 },
+        taken
+      ])
+      assert.deepStrictEqual(heldLong, [100, 200, 400, 100, 200])
+      const away = { lost: reset, heldMs: undefined }
+      const restarted = yield* longestWaits([taken, taken, taken, away, taken])
+      assert.deepStrictEqual(restarted, [100, 200, 400, 200, 100])
+    }))
 })

@@ -42,6 +42,9 @@ export class ScriptedCentral implements AsyncDisposable {
   /** Documents, once drawn. */
   winners: ReadonlyArray<string> | undefined
   react: (message: Received) => Reaction = () => "serve"
+  /** How often a connection was closed because a newer one took over. */
+  takeovers = 0
+  #speaker: Socket | undefined
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
   #connections = 0
@@ -139,6 +142,7 @@ export class ScriptedCentral implements AsyncDisposable {
       return
     }
     if (type_message === 4) {
+      this.#takeOver(socket)
       const lines = this.bets.map((bet) => csvLine(message.agency, bet))
       const digest = createHash("sha256").update(lines.join("")).digest("hex")
       const { bets, finished } = this
@@ -162,6 +166,15 @@ export class ScriptedCentral implements AsyncDisposable {
     this.#store(message)
     socket.write(frame({ type_message: 1, payload: null, seq }))
     if (type_message === 2) socket.end()
+  }
+
+  #takeOver(socket: Socket): void {
+    const older = this.#speaker
+    this.#speaker = socket
+    if (older === undefined || older === socket || older.destroyed) return
+    this.takeovers++
+    older.end()
+    older.removeAllListeners("data").resume()
   }
 
   #store({ payload, seq, type_message }: Received): void {

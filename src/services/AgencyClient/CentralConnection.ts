@@ -23,6 +23,8 @@ export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
   readonly problem: string
   /** The central is there and said when to come back. */
   readonly retryAfterMs?: number
+  /** The central closed it, and said nothing: it stops, or another client of the agency has taken over. */
+  readonly closed?: boolean
 }> {}
 
 /** The central's bytes are not an answer of this protocol. */
@@ -49,15 +51,24 @@ export interface CentralConnection {
 /** A system error's code (`ECONNREFUSED`) says more than the layers that it was wrapped in. */
 const describe = (error: Socket.SocketError): string => {
   const { reason } = error
-  if (reason._tag === "SocketCloseError") return "the central closed the connection"
+  if (reason._tag === "SocketCloseError") return reason.message
   if (reason._tag === "SocketOpenError" && reason.kind === "Timeout") return "connecting timed out"
   const { cause } = reason
   if (cause instanceof Error && "code" in cause && typeof cause.code === "string") return cause.code
   return reason.message
 }
 
-const lost = (error: Socket.SocketError) =>
-  Effect.fail(new ConnectionLost({ problem: describe(error) }))
+/** Writing to a connection fails so when the other side has closed it. */
+const closedCodes: ReadonlySet<string> = new Set(["EPIPE", "ERR_STREAM_WRITE_AFTER_END"])
+
+const lost = (error: Socket.SocketError) => {
+  const problem = describe(error)
+  return Effect.fail(
+    error.reason._tag === "SocketCloseError" || closedCodes.has(problem)
+      ? new ConnectionLost({ problem: "the central closed the connection", closed: true })
+      : new ConnectionLost({ problem })
+  )
+}
 
 const utf8 = new TextEncoder()
 

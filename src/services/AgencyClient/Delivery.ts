@@ -66,8 +66,12 @@ export interface DeliveryOptions {
 }
 
 export interface DeliveryObserver {
-  /** The central said where to go on; `seq` is 0 when it holds nothing. */
+  /** The central said how many chunks it holds. */
+  readonly connected: (seq: number) => Effect.Effect<void>
+  /** What it holds is the beginning of this file; `seq` is 0 when it holds nothing. */
   readonly resumed: (seq: number, bets: number) => Effect.Effect<void>
+  /** A chunk is about to be sent. */
+  readonly sending: (seq: number) => void
   /** A chunk was stored. */
   readonly stored: (bets: number) => Effect.Effect<void>
 }
@@ -190,6 +194,7 @@ export const deliverOver = Effect.fnUntraced(function*(
   observer: DeliveryObserver
 ) {
   const point = yield* resume(central, connection, agency)
+  yield* observer.connected(point.seq)
   const reader = yield* openBets(stream)
   yield* skipStored(agency, reader, point.bets, point.digest)
   yield* observer.resumed(point.seq, point.bets)
@@ -209,6 +214,7 @@ export const deliverOver = Effect.fnUntraced(function*(
     if (!sentLast && inFlight.length < windowChunks) {
       const { bets, last } = yield* reader.take(chunkBets)
       const chunk: SentChunk = { seq: ++seq, bets }
+      observer.sending(seq)
       yield* connection.send({
         _tag: last ? "SendLastChunk" : "SendChunk",
         agency,

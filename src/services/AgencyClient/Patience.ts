@@ -2,6 +2,10 @@
  * How an agency tries again: exponential backoff with full jitter, so that agencies cut off together don't come back
  * together, and never before the central's `retry_after_ms`. Any progress starts the backoff anew. Every single wait is
  * bounded, and so is the time without progress, after which the agency says so and ends.
+ *
+ * Two clients of one agency take the connection from each other, each making progress in between. So connections that
+ * the central closes one after another have a backoff of their own, which no progress starts anew: only a connection
+ * that was left alone for longer than its longest wait, or a central that isn't there, shows that nobody else wants it.
  */
 import { Clock, Effect, Random, Schema } from "effect"
 import type { ConnectionLost } from "./CentralConnection.ts"
@@ -9,6 +13,8 @@ import type { ConnectionLost } from "./CentralConnection.ts"
 export interface PatienceOptions {
   readonly backoffFirstMs: number
   readonly backoffMaxMs: number
+  /** The longest wait of a client that the connection is taken from. */
+  readonly takeoverBackoffMaxMs: number
   /** Without progress for as long as this, trying ends. */
   readonly giveUpAfterMs: number
 }
@@ -31,21 +37,54 @@ export class CentralUnreachable
 const retryAfterMsMax = 600_000
 
 export interface Patience {
+  /** The central answers on a new connection. */
+  readonly connected: Effect.Effect<void>
   /** Something was achieved: the backoff and the time to give up start anew. */
   readonly progressed: Effect.Effect<void>
   /** Waits until it is time to try again. */
   readonly wait: (lost: ConnectionLost) => Effect.Effect<void, CentralUnreachable>
 }
 
+/** Connections that the central closed one after another, as when another client takes each of them over. */
+class Takeovers {
+  readonly #longestWaitMs: number
+  #count = 0
+  #connectedAt: number | undefined
+
+  constructor(longestWaitMs: number) {
+    this.#longestWaitMs = longestWaitMs
+  }
+
+  connected(now: number): void {
+    this.#connectedAt = now
+  }
+
+  /** How many, the one that was just lost included. */
+  lost(closed: boolean, now: number): number {
+    const connectedAt = this.#connectedAt
+    this.#connectedAt = undefined
+    if (connectedAt === undefined) this.#count = 0
+    else if (closed) this.#count = now - connectedAt > this.#longestWaitMs ? 1 : this.#count + 1
+    return this.#count
+  }
+}
+
 /** `onWait` is told of every wait before it begins. */
 export const makePatience = Effect.fnUntraced(function*(
   central: string,
-  { backoffFirstMs, backoffMaxMs, giveUpAfterMs }: PatienceOptions,
+  { backoffFirstMs, backoffMaxMs, giveUpAfterMs, takeoverBackoffMaxMs }: PatienceOptions,
   onWait: (lost: ConnectionLost, waitMs: number) => void
 ): Effect.fn.Return<Patience> {
   let failures = 0
   let progressAt = yield* Clock.currentTimeMillis
+  const takeovers = new Takeovers(takeoverBackoffMaxMs)
+
+  /** 2^30 times the first wait is above any maximum: the power needn't grow further. */
+  const grown = (steps: number, maximum: number): number =>
+    Math.min(maximum, backoffFirstMs * 2 ** Math.min(steps, 30))
+
   return {
+    connected: Effect.map(Clock.currentTimeMillis, (now) => takeovers.connected(now)),
     progressed: Effect.map(Clock.currentTimeMillis, (now) => {
       failures = 0
       progressAt = now
@@ -58,8 +97,11 @@ export const makePatience = Effect.fnUntraced(function*(
       if (forMs >= giveUpAfterMs) {
         return yield* new CentralUnreachable({ central, forMs, problem: lost.problem })
       }
-      // 2^30 times the first wait is above any maximum: the power needn't grow further.
-      const ceiling = Math.min(backoffMaxMs, backoffFirstMs * 2 ** Math.min(failures, 30))
+      const taken = takeovers.lost(lost.closed === true, now)
+      const ceiling = Math.max(
+        grown(failures, backoffMaxMs),
+        taken === 0 ? 0 : grown(taken - 1, takeoverBackoffMaxMs)
+      )
       failures++
       const jitter = (yield* Random.next) * ceiling
       const waitMs = Math.round(Math.min(lost.retryAfterMs ?? 0, retryAfterMsMax) + jitter)
