@@ -1,0 +1,279 @@
+/**
+ * The judge: a simple model of what was sent, stored, acknowledged and drawn. It never looks into the services, only at
+ * what crosses their borders: groups on disk, answers written, log lines. What it holds the central to:
+ *
+ * - an agency's stored bets are at all times the beginning of its file: nothing lost, doubled, altered or reordered,
+ *   nothing that was not sent;
+ * - CHUNK_PROCESSED is written only when every bet of the chunk is on disk, RESUME_POINT tells exactly what is there;
+ * - an agency is finished exactly from when the chunk with its last bet is stored as its last;
+ * - the draw is held once, after all have finished, with exactly the winners of the files;
+ * - each agency is told its own winners, after the draw;
+ * - answers come one to each request, in the order of the requests of their connection;
+ * - an agency that doesn't count is never told what waiting can cure.
+ */
+import type { AgencyId } from "../../src/domain/Agency.ts"
+import type { Draw } from "../../src/domain/Draw.ts"
+import { type Answer, decodeAnswer } from "../../src/domain/Message.ts"
+import { codes } from "../../src/domain/Rejection.ts"
+import type { LedgerChunk } from "../../src/services/BetLedger.ts"
+import type { AgencyFile } from "./AgencyFile.ts"
+import type { Timeline } from "./Timeline.ts"
+
+/** What was asked on a connection, as far as the answer depends on it. */
+export type Asked =
+  | {
+    readonly _tag: "Chunk"
+    readonly agency: AgencyId
+    readonly seq: number | undefined
+    /** The bets from..to-1 of the agency's file. */
+    readonly from: number
+    readonly to: number
+    readonly last: boolean
+  }
+  | { readonly _tag: "Resume"; readonly agency: AgencyId }
+  | { readonly _tag: "Consult"; readonly agency: AgencyId; readonly wait: boolean }
+  /** Nothing that may be stored or told. */
+  | { readonly _tag: "Nonsense" }
+
+/** One connection as the judge sees it. */
+export interface Conversation {
+  readonly name: string
+  /** Requests in the order sent, answered ones removed. */
+  readonly asked: Array<Asked>
+  /** How many requests were answered. */
+  answered: number
+  /** A request was put off or rejected: those already sent behind it come too early. */
+  rejected: boolean
+  /** It has sent `seq` or RESUME. */
+  counts: boolean
+}
+
+interface Standing {
+  bets: number
+  seq: number
+  finished: boolean
+}
+
+const utf8 = new TextDecoder()
+
+export class Judge {
+  readonly #timeline: Timeline
+  readonly #files: ReadonlyMap<AgencyId, AgencyFile>
+  readonly #winningNumber: number
+  readonly #standings = new Map<AgencyId, Standing>()
+  #draw: Draw | undefined
+  #drawKnown = false
+  #drawsLogged = 0
+  readonly #told = new Set<AgencyId>()
+
+  constructor(timeline: Timeline, files: ReadonlyMap<AgencyId, AgencyFile>, winningNumber: number) {
+    this.#timeline = timeline
+    this.#files = files
+    this.#winningNumber = winningNumber
+    for (const agency of files.keys()) {
+      this.#standings.set(agency, { bets: 0, seq: 0, finished: false })
+    }
+  }
+
+  // ---- what the ledger did
+
+  /** The chunk is on disk. */
+  onStored(chunk: LedgerChunk): void {
+    const file = this.#files.get(chunk.agency)
+    const standing = this.#standings.get(chunk.agency)
+    if (file === undefined || standing === undefined) {
+      return this.#fail(`a chunk of agency ${chunk.agency} was stored, which is not in the roster`)
+    }
+    const where = `agency ${chunk.agency}, chunk ${chunk.seq}`
+    if (standing.finished) this.#fail(`${where}: stored after the last one`)
+    const records = utf8.decode(chunk.body).split("\n").slice(0, -1)
+    if (records.length !== chunk.bets) this.#fail(`${where}: ${chunk.bets} bets by its count only`)
+    records.forEach((record, index) => {
+      const at = standing.bets + index
+      if (`${record}\n` !== file.records[at]) {
+        const place = file.records.indexOf(`${record}\n`)
+        this.#fail(`${where}: bet ${at} is ${place === -1 ? "not of the file" : `bet ${place}`}`)
+      }
+      const number = (chunk.numbers[2 * index] ?? 0) * 256 + (chunk.numbers[2 * index + 1] ?? 0)
+      if (number !== Number(file.bets[at]?.number)) this.#fail(`${where}: bet ${at}: wrong number`)
+    })
+    standing.bets += chunk.bets
+    standing.seq = chunk.seq
+    standing.finished = chunk.last
+    if (chunk.last && standing.bets !== file.bets.length) {
+      this.#fail(`${where}: finished after ${standing.bets} of ${file.bets.length} bets`)
+    }
+  }
+
+  /** The draw is on disk. */
+  onDrawn(draw: Draw): void {
+    if (this.#draw !== undefined) this.#fail("a second draw was stored")
+    this.#draw = draw
+    for (const [agency, { finished }] of this.#standings) {
+      if (!finished) this.#fail(`the draw was held before agency ${agency} had finished`)
+      const expected = this.#winnersOf(agency).join()
+      if ((draw.winners.get(agency) ?? []).join() !== expected) {
+        this.#fail(`the draw has other winners of agency ${agency} than its file`)
+      }
+    }
+  }
+
+  /** A life of the server opened the ledger and read what is in it. */
+  onOpened(): void {
+    this.#drawKnown = this.#draw !== undefined
+  }
+
+  /** The server asked the ledger to hold the draw. */
+  onDrawAsked(): void {
+    if (this.#drawKnown) this.#fail("the draw was to be held again")
+  }
+
+  /** The server learned that the draw is stored. */
+  onDrawKnown(): void {
+    this.#drawKnown = true
+  }
+
+  onLog(action: string, result: string): void {
+    if (action !== "sorteo" || result !== "success") return
+    this.#drawsLogged++
+    if (this.#drawsLogged > 1) this.#fail("the log reports a second draw")
+  }
+
+  // ---- what the server answered
+
+  /** The server wrote to a connection. Must be called before anything of it is sent. */
+  onWritten(conversation: Conversation, bytes: Uint8Array): void {
+    const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
+    const answer = decodeAnswer(bytes.subarray(4))
+    if (length !== bytes.length - 4 || answer._tag === "None") {
+      return this.#fail(`${conversation.name}: a write that is not one whole answer`)
+    }
+    this.#timeline.trace(`${conversation.name} answered ${JSON.stringify(answer.value)}`)
+    this.#timeline.count(
+      "code" in answer.value ? `answer ${answer.value.code}` : `answer ${answer.value._tag}`
+    )
+    this.#judge(conversation, answer.value)
+  }
+
+  #judge(conversation: Conversation, answer: Answer): void {
+    const wrong = (problem: string) => this.#fail(`${conversation.name}: ${answer._tag} ${problem}`)
+    if (answer._tag === "ErrorAnswer" && answer.code !== "WRONG_PORT") {
+      const nonsense = conversation.asked.some(({ _tag }) => _tag === "Nonsense")
+      if (!nonsense && answer.code !== "TIMEOUT" && answer.code !== "TOO_MANY_CONNECTIONS") {
+        wrong(`${answer.code} to an agency that did nothing wrong`)
+      }
+      return
+    }
+    const asked = conversation.asked.shift()
+    if (asked === undefined) return wrong("to nothing that was asked")
+    conversation.answered++
+    switch (asked._tag) {
+      case "Chunk":
+        return this.#judgeChunk(conversation, asked, answer, wrong)
+      case "Resume":
+        return this.#judgeResume(conversation, asked.agency, answer, wrong)
+      case "Consult":
+        return this.#judgeConsult(asked, answer, wrong)
+      case "Nonsense":
+        if (answer._tag !== "ChunkRejected" && answer._tag !== "ErrorAnswer") {
+          wrong("to nonsense")
+        }
+    }
+  }
+
+  #judgeChunk(
+    conversation: Conversation,
+    asked: Extract<Asked, { _tag: "Chunk" }>,
+    answer: Answer,
+    wrong: (problem: string) => void
+  ): void {
+    if (answer._tag === "ChunkRejected") {
+      return this.#judgeRejection(conversation, asked.seq, answer)
+    }
+    if (answer._tag !== "ChunkProcessed") return wrong("to a chunk")
+    if (answer.seq !== asked.seq) wrong(`with seq ${answer.seq} to chunk ${asked.seq}`)
+    const standing = this.#standings.get(asked.agency)
+    if ((standing?.bets ?? 0) < asked.to) {
+      wrong(`to bets up to ${asked.to}, but only ${standing?.bets} are on disk`)
+    }
+    if (asked.last && standing?.finished !== true) wrong("to a last chunk that is not on disk")
+  }
+
+  #judgeRejection(
+    conversation: Conversation,
+    seq: number | undefined,
+    answer: Extract<Answer, { _tag: "ChunkRejected" }>
+  ): void {
+    const problem = `${conversation.name}: ${answer.code}`
+    if (codes[answer.code].retryable) {
+      if (!conversation.counts) this.#fail(`${problem} to an agency that doesn't count`)
+      // What found no room, or what the parsers failed on, was never read, not even its seq.
+      const unread = answer.code === "PARSER_FAILED" || answer.code === "OVERLOADED"
+      if (answer.seq !== (unread ? undefined : seq)) this.#fail(`${problem}: wrong seq`)
+    } else if (answer.code !== "SEQUENCE_GAP" || !conversation.rejected) {
+      this.#fail(`${problem} to an agency that did nothing wrong`)
+    }
+    conversation.rejected = true
+  }
+
+  #judgeResume(
+    conversation: Conversation,
+    agency: AgencyId,
+    answer: Answer,
+    wrong: (problem: string) => void
+  ): void {
+    if (answer._tag === "ChunkRejected") {
+      return this.#judgeRejection(conversation, undefined, answer)
+    }
+    const standing = this.#standings.get(agency)
+    if (answer._tag !== "ResumePoint" || standing === undefined) return wrong("to RESUME")
+    const { bets, digest, finished, seq } = answer
+    if (bets !== standing.bets || seq !== standing.seq || finished !== standing.finished) {
+      wrong(`tells other than what is on disk (${JSON.stringify(standing)})`)
+    }
+    if (digest !== this.#files.get(agency)?.digest(bets)) wrong("tells another digest")
+  }
+
+  #judgeConsult(
+    { agency, wait }: Extract<Asked, { _tag: "Consult" }>,
+    answer: Answer,
+    wrong: (problem: string) => void
+  ): void {
+    if (answer._tag === "WinnersNotReady") {
+      if (wait) wrong("to a consult that waits")
+      if (this.#drawKnown) wrong("after the draw")
+    } else if (answer._tag === "InformAgencyWinners") {
+      if (this.#draw === undefined) wrong("before the draw is on disk")
+      if (answer.documents.join() !== this.#winnersOf(agency).join()) {
+        wrong(`with other winners than those of agency ${agency}`)
+      }
+    } else wrong("to a consult")
+  }
+
+  // ---- the end
+
+  /** The agency received its winners. */
+  onTold(agency: AgencyId): void {
+    this.#told.add(agency)
+  }
+
+  /** Everybody had time enough after the last fault. */
+  onEnd(): void {
+    for (const [agency, { bets, finished }] of this.#standings) {
+      const all = this.#files.get(agency)?.bets.length
+      if (bets !== all || !finished) {
+        this.#fail(`agency ${agency} never finished: ${bets} of ${all} bets are stored`)
+      }
+      if (!this.#told.has(agency)) this.#fail(`agency ${agency} was never told its winners`)
+    }
+    if (this.#draw === undefined) this.#fail("the draw was never held")
+  }
+
+  #winnersOf(agency: AgencyId): ReadonlyArray<string> {
+    return this.#files.get(agency)?.winners(this.#winningNumber) ?? []
+  }
+
+  #fail(problem: string): void {
+    this.#timeline.fail(problem)
+  }
+}

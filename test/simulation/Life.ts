@@ -1,0 +1,226 @@
+/**
+ * One life of the central: the real services of `intakeLayer` over a simulated ledger, parser and network, from its start
+ * to a shutdown in good order or a crash. Fibers run on a queue of this life and sleep on a test clock of its own, so
+ * nothing happens but when the simulation says so, always in the same order; and a crash is to forget them: no
+ * finalizer runs, as with kill -9.
+ */
+import {
+  Cause,
+  Clock,
+  Context,
+  Duration,
+  Effect,
+  Exit,
+  Layer,
+  MutableList,
+  Scheduler,
+  Scope
+} from "effect"
+import { TestClock } from "effect/testing"
+import type { Connection, Door, Transport } from "../../src/services/Connection.ts"
+import { Connections } from "../../src/services/Connections.ts"
+import { Lifetime } from "../../src/services/Lifetime.ts"
+import { type Details, LogWriter, OperatorLog } from "../../src/services/OperatorLog.ts"
+import { intakeLayer } from "../../src/services/Server.ts"
+import { type LogLevel, Settings, type SettingsShape } from "../../src/services/Settings.ts"
+import type { LedgerLife } from "./SimulatedLedger.ts"
+import type { ParserLife } from "./SimulatedParser.ts"
+import type { Timeline } from "./Timeline.ts"
+
+export type LogObserver = (
+  level: LogLevel,
+  action: string,
+  result: string,
+  details: Details | undefined
+) => void
+
+/** Nothing is written: the real one would start timers of the real clock. */
+class ObservedLog extends LogWriter {
+  readonly #observer: LogObserver
+
+  constructor(observer: LogObserver) {
+    super({ level: "CRITICAL", format: "text", flushMs: 0 }, () => {})
+    this.#observer = observer
+  }
+
+  override write(level: LogLevel, action: string, result: string, details?: Details): void {
+    this.#observer(level, action, result, details)
+  }
+}
+
+export interface LifeOptions {
+  readonly timeline: Timeline
+  readonly settings: SettingsShape
+  readonly ledger: LedgerLife
+  readonly parser: ParserLife
+  readonly onLog: LogObserver
+  /** The process was killed: nothing of this life happens any more. */
+  readonly onKilled: () => void
+  /** The server asks to be ended in good order. */
+  readonly onDone: () => void
+}
+
+/** More tasks than this without time passing are a loop. */
+const tasksMax = 200_000
+
+export class Life {
+  readonly #timeline: Timeline
+  readonly #options: LifeOptions
+  readonly #tasks: Array<() => void> = []
+  readonly #scope = Scope.makeUnsafe()
+  readonly #context: Context.Context<never>
+  readonly #clock: TestClock.TestClock
+  #connections: Connections["Service"] | undefined
+  readonly #begun: number
+  #crashAfterTasks: number | undefined
+  #state: "serving" | "closing" | "ended" = "serving"
+
+  constructor(options: LifeOptions) {
+    this.#options = options
+    this.#timeline = options.timeline
+    this.#begun = options.timeline.now
+    const scheduler = new Scheduler.MixedScheduler("async", (task) => {
+      this.#tasks.push(task)
+      return () => {
+        const at = this.#tasks.indexOf(task)
+        if (at !== -1) this.#tasks.splice(at, 1)
+      }
+    })
+    // What the test clock takes for the real one: time outside of the simulation doesn't exist.
+    const stopped = { ...this.#runNow(Context.empty(), Clock.clockWith(Effect.succeed)) }
+    const testing = this.#runNow(
+      Context.make(Scheduler.Scheduler, scheduler).pipe(
+        Context.add(Clock.Clock, { ...stopped, sleep: () => Effect.never })
+      ),
+      Layer.buildWithScope(TestClock.layer(), this.#scope)
+    )
+    const clock = this.#runNow(testing, TestClock.testClockWith(Effect.succeed))
+    this.#clock = clock
+    // The timeline is told of every sleep, so that it stops exactly where one ends.
+    this.#context = Context.add(testing, Clock.Clock, {
+      ...clock,
+      sleep: (duration) => {
+        this.#timeline.after(Duration.toMillis(duration), () => {})
+        return clock.sleep(duration)
+      }
+    })
+    const { onLog, ledger, parser, settings } = options
+    const services = intakeLayer.pipe(
+      Layer.provideMerge(Layer.mergeAll(ledger.layer, parser.layer)),
+      Layer.provideMerge(Lifetime.layer),
+      Layer.provideMerge(Layer.mergeAll(
+        Layer.succeed(Settings, settings),
+        Layer.succeed(OperatorLog, new ObservedLog(onLog))
+      ))
+    )
+    const built = this.#runNow(this.#context, Layer.buildWithScope(services, this.#scope))
+    this.#connections = Context.get(built, Connections)
+    this.#watch(Context.get(built, Lifetime).awaitEnd)
+  }
+
+  get serving(): boolean {
+    return this.#state === "serving"
+  }
+
+  get ended(): boolean {
+    return this.#state === "ended"
+  }
+
+  /** A new connection comes in. */
+  accept(door: Door, transport: Transport): Connection {
+    if (this.#connections === undefined) throw new Error("the server hasn't started")
+    return this.#connections.open(door, transport)
+  }
+
+  get connections(): number {
+    return this.#connections?.size() ?? 0
+  }
+
+  get turnsWaiting(): number {
+    return this.#connections?.turns.messages.length ?? 0
+  }
+
+  /** Lets the services' time go on to the timeline's, and everything run that is ready. */
+  proceed(): void {
+    if (this.ended) return
+    this.#checkTurns()
+    this.#pump()
+    const behind = this.#timeline.now - this.#begun - this.#clock.currentTimeMillisUnsafe()
+    if (behind <= 0 || this.ended) return
+    const fiber = Effect.runForkWith(this.#context)(this.#clock.adjust(behind))
+    this.#pump()
+    if (!this.ended && fiber.pollUnsafe() === undefined) this.#timeline.fail("time stands still")
+  }
+
+  /** As kill -9 at the given task of those to come; everything in memory is lost. */
+  crashAfter(tasks: number): void {
+    this.#crashAfterTasks = tasks
+  }
+
+  /** SIGTERM: the doors are closed, then everything in order. */
+  shutdown(onClosed: () => void): void {
+    if (!this.serving) return
+    this.#state = "closing"
+    const fiber = Effect.runForkWith(this.#context)(Scope.close(this.#scope, Exit.void))
+    fiber.addObserver((exit) => {
+      if (this.ended) return
+      this.#state = "ended"
+      if (Exit.isFailure(exit)) this.#timeline.fail(`the shutdown: ${Cause.pretty(exit.cause)}`)
+      if (this.connections > 0) {
+        this.#timeline.trace(`${this.connections} connections outlived the shutdown`)
+      }
+      onClosed()
+    })
+  }
+
+  #watch(awaitEnd: Effect.Effect<void>): void {
+    const fiber = Effect.runForkWith(this.#context)(awaitEnd)
+    fiber.addObserver((exit) => {
+      if (Exit.isFailure(exit)) {
+        return this.#timeline.fail(`the server ended itself: ${Cause.pretty(exit.cause)}`)
+      }
+      this.#options.onDone()
+    })
+  }
+
+  /** Runs an effect that nothing outside has to happen for. */
+  #runNow<A, E, R>(context: Context.Context<R>, effect: Effect.Effect<A, E, R>): A {
+    const fiber = Effect.runForkWith(context)(effect)
+    this.#pump()
+    const exit = fiber.pollUnsafe()
+    if (exit === undefined) throw new Error("the server didn't start")
+    if (Exit.isFailure(exit)) {
+      throw new Error(`the server didn't start: ${Cause.pretty(exit.cause)}`)
+    }
+    return exit.value
+  }
+
+  #pump(): void {
+    for (let count = 0; !this.ended; count++) {
+      if (this.#crashAfterTasks !== undefined && this.#crashAfterTasks-- <= 0) return this.#die()
+      const task = this.#tasks.shift()
+      if (task === undefined) return
+      if (count > tasksMax) {
+        this.#timeline.fail("the services are busy without end")
+        return this.#die()
+      }
+      task()
+      this.#checkTurns()
+    }
+  }
+
+  #die(): void {
+    this.#state = "ended"
+    this.#tasks.length = 0
+    this.#options.onKilled()
+  }
+
+  #checkTurns(): void {
+    const messages = this.#connections?.turns.messages
+    if (messages === undefined || messages.length < 2) return
+    const turns: ReadonlyArray<unknown> = MutableList.toArray(messages)
+    if (new Set(turns).size < turns.length) {
+      this.#timeline.fail("a connection is in the queue of turns twice")
+    }
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * Mistakes planted on purpose, to show that the simulation can fail. Each is an edit of one source file as it is loaded;
+ * the tree isn't touched. The text to replace must occur exactly once: when the source moves on, the mutant says so.
+ */
+
+export interface Mutant {
+  readonly name: string
+  /** From the root of the project. */
+  readonly file: string
+  readonly edits: ReadonlyArray<readonly [text: string, planted: string]>
+}
+
+export const mutants: ReadonlyArray<Mutant> = [
+  {
+    name: "skip the duplicate check of agencies that don't count",
+    file: "src/domain/Intake.ts",
+    edits: [["  return startsWithStoredBet(chunk, evidence)\n", "  return false\n"]]
+  },
+  {
+    name: "skip the duplicate check of agencies that count",
+    file: "src/domain/Intake.ts",
+    edits: [
+      ["  if (seq <= record.seq) {\n", "  if (seq <= 0) {\n"],
+      ["  if (seq > expectedSeq) {\n", "  if (seq > expectedSeq + 1e6) {\n"]
+    ]
+  },
+  {
+    name: "answer before commit",
+    file: "src/services/BetsDesk.ts",
+    edits: [
+      [
+        "    commits.submit({\n",
+        "    this.#replies.processed(connection, chunk, false)\n    commits.submit({\n"
+      ],
+      [
+        "        this.#replies.processed(connection, chunk, false)\n        this.#settle(connection, desk)\n",
+        "        this.#settle(connection, desk)\n"
+      ]
+    ]
+  },
+  {
+    name: "keep decisions of a failed group",
+    file: "src/services/BetsDesk.ts",
+    edits: [[
+      "      onFailed: (retryAfterMs) => {\n",
+      "      onFailed: (retryAfterMs) => {\n        desk.record = recordAfter(desk.record, stored)\n"
+    ]]
+  },
+  {
+    name: "answer a failed group as stored",
+    file: "src/services/GroupCommit.ts",
+    edits: [[
+      "          if (Exit.isSuccess(exit)) {\n",
+      "          if (Exit.isSuccess(exit) || retryMs > 0) {\n"
+    ]]
+  },
+  {
+    name: "forget the chunks of a failed group that were to stay",
+    file: "src/services/GroupCommit.ts",
+    edits: [["          open.unshift(...staying)\n", "          void staying\n"]]
+  },
+  {
+    name: "lose a finished mark on its way to disk",
+    file: "src/services/BetsDesk.ts",
+    edits: [[
+      "      chunk: { agency: desk.agency, ...stored },\n",
+      "      chunk: { agency: desk.agency, ...stored, last: false },\n"
+    ]]
+  },
+  {
+    name: "lose the finished marks at a restart",
+    file: "src/services/Lottery.ts",
+    edits: [[".filter(([, record]) => record.finished)", ".filter(() => false)"]]
+  },
+  {
+    name: "hold the draw again after a restart",
+    file: "src/services/Lottery.ts",
+    edits: [
+      ["if (Option.isSome(ledger.opened.draw)) {", "if (false) {"],
+      ["Deferred.succeed(drawn, ledger.opened.draw.value)", "Effect.void"]
+    ]
+  },
+  {
+    name: "hold the draw when one agency is still selling",
+    file: "src/services/Lottery.ts",
+    edits: [[
+      "=== roster.size) {\n          yield* Deferred",
+      ">= roster.size - 1) {\n          yield* Deferred"
+    ]]
+  },
+  {
+    name: "reorder within an agency: a newer connection doesn't wait for the older one's chunk",
+    file: "src/services/Desk.ts",
+    edits: [["    if (this.#busy) ", "    if (false) "]]
+  },
+  {
+    name: "reorder within an agency: a connection goes on while its chunk is on its way to disk",
+    file: "src/services/BetsDesk.ts",
+    edits: [[
+      "    const { commits, log, lottery } = this.#options\n",
+      "    const { commits, log, lottery } = this.#options\n    this.#settle(connection, desk)\n"
+    ]]
+  },
+  {
+    name: "put a connection twice in the queue",
+    file: "src/services/Connections.ts",
+    edits: [[
+      "          Queue.offerUnsafe(turns, connection)\n",
+      "          Queue.offerUnsafe(turns, connection)\n          Queue.offerUnsafe(turns, connection)\n"
+    ]]
+  },
+  {
+    name: "leave the older connection of an agency open",
+    file: "src/services/Desk.ts",
+    edits: [["      this.#speaker?.close(\"superseded\")\n", ""]]
+  },
+  {
+    name: "tell an agency that doesn't count to come again",
+    file: "src/services/BetsDesk/Replies.ts",
+    edits: [["    if (!connection.counts) return connection.close(\"unavailable\")\n", ""]]
+  },
+  {
+    name: "tell an agency the winners of another",
+    file: "src/services/ConsultDesk.ts",
+    edits: [[
+      "draw.winners.get(agency) ?? []",
+      "[...draw.winners.values()][0] ?? []"
+    ]]
+  },
+  {
+    name: "drop frames that were read when the shutdown began",
+    file: "src/services/Connection.ts",
+    edits: [[
+      "    this.#draining = true\n",
+      "    this.#draining = true\n    this.close(\"shutdown\")\n"
+    ]]
+  },
+  {
+    name: "keep the room of a frame when its connection is lost in the middle of it",
+    file: "src/services/Connection.ts",
+    edits: [["  #end(): void {\n    this.#release()\n", "  #end(): void {\n"]]
+  },
+  {
+    name: "keep the room of a frame after its turn",
+    file: "src/services/Connection/FrameBudget.ts",
+    edits: [["    this.#room += bytes\n", "    this.#room += bytes - 1\n"]]
+  },
+  {
+    name: "not wake who waits for room",
+    file: "src/services/Connection/FrameBudget.ts",
+    edits: [["    this.#room += bytes\n    this.#serve()\n", "    this.#room += bytes\n"]]
+  },
+  {
+    name: "read on while a chunk is in hand",
+    file: "src/services/Connection.ts",
+    edits: [[
+      "    if (!this.#inTurn && !this.#waitingForRoom) this.#advance()\n  }\n\n  /** The peer's FIN",
+      "    if (!this.#waitingForRoom) this.#advance()\n  }\n\n  /** The peer's FIN"
+    ]]
+  },
+  {
+    name: "end a turn without looking for the next frame",
+    file: "src/services/Connection.ts",
+    edits: [[
+      "    this.#release()\n    if (!this.closing) this.#advance()\n",
+      "    this.#release()\n"
+    ]]
+  },
+  {
+    name: "tell a turn's end to nobody when the parser fails",
+    file: "src/services/BetsDesk.ts",
+    edits: [[
+      "\"PARSER_FAILED\", failure.problem, retryFirstMs)\n    return endTurn(connection)\n",
+      "\"PARSER_FAILED\", failure.problem, retryFirstMs)\n    return Effect.void\n"
+    ]]
+  },
+  {
+    name: "take a frame's last bet for the next one's first",
+    file: "src/domain/Intake.ts",
+    edits: [["chunk.numbers.subarray(2 * repeated)", "chunk.numbers.subarray(repeated)"]]
+  },
+  {
+    name: "compare repetitions within one chunk only",
+    file: "src/domain/Intake.ts",
+    edits: [["? evidence.next : speaker.from", "? speaker.from : speaker.from"]]
+  }
+]

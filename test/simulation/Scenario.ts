@@ -1,0 +1,154 @@
+/**
+ * What a seed stands for: the lottery, the settings of the server (small, so that every bound is reached), the agencies,
+ * and which faults happen how often. Each kind of fault is left out of about half of the seeds: what one kind breaks
+ * must not be hidden by another.
+ */
+import { Effect, Option } from "effect"
+import { type AgencyId, parseRoster } from "../../src/domain/Agency.ts"
+import { WinningNumber } from "../../src/domain/Draw.ts"
+import { decodeSettings, type SettingsShape } from "../../src/services/Settings.ts"
+import { type AgencyFile, randomFile } from "./AgencyFile.ts"
+import type { Random } from "./Random.ts"
+import type { AgencyStyle } from "./SimulatedAgency.ts"
+import type { NetworkFaults } from "./SimulatedNetwork.ts"
+
+/** When something goes wrong, and how often. */
+export interface Trouble {
+  readonly from: number
+  readonly to: number
+  readonly rate: number
+}
+
+export interface Blow {
+  readonly at: number
+  readonly kind: "crash" | "shutdown"
+}
+
+export interface AgencyPlan {
+  readonly file: AgencyFile
+  readonly counts: boolean
+  readonly style: AgencyStyle
+}
+
+export interface Scenario {
+  readonly settings: SettingsShape
+  readonly winningNumber: WinningNumber
+  readonly roster: readonly [AgencyId, ...Array<AgencyId>]
+  readonly agencies: ReadonlyArray<AgencyPlan>
+  /** From here on nothing goes wrong any more. */
+  readonly quietAt: number
+  readonly network: NetworkFaults
+  /** What a commit takes when nothing is wrong. */
+  readonly commitMax: number
+  readonly ledgerFailing: ReadonlyArray<Trouble>
+  readonly ledgerSlow: ReadonlyArray<Trouble>
+  readonly parserFailing: ReadonlyArray<Trouble>
+  readonly parserSlow: ReadonlyArray<Trouble>
+  readonly blows: ReadonlyArray<Blow>
+  /** How often a write of the ledger is what a crash comes upon. */
+  readonly crashesOnWrite: number
+  /** What happens to the first attempts to hold the draw, even when all else is quiet. */
+  readonly drawFaults: ReadonlyArray<"failure" | "crash">
+  readonly strangers: ReadonlyArray<number>
+}
+
+const drawTroubles = (random: Random, quietAt: number): ReadonlyArray<Trouble> =>
+  random.chance(0.5) ? [] : Array.from({ length: random.integer(1, 3) }, () => {
+    const from = random.integer(0, quietAt)
+    return {
+      from,
+      to: Math.min(quietAt, from + random.skewed(100, 6000)),
+      rate: random.pick([0.1, 0.3, 0.7, 1])
+    }
+  })
+
+const drawBlows = (random: Random, quietAt: number): ReadonlyArray<Blow> => {
+  const crashes = random.chance(0.5) ? random.integer(1, 4) : 0
+  const shutdowns = random.chance(0.4) ? random.integer(1, 3) : 0
+  return Array.from({ length: crashes + shutdowns }, (_, index) => ({
+    at: random.integer(0, quietAt),
+    kind: index < crashes ? "crash" : "shutdown"
+  }))
+}
+
+const drawSettings = (random: Random, agencies: number, winningNumber: number) => {
+  const frameBytesMax = 2048
+  return Effect.runSync(decodeSettings("the scenario", {
+    lottery: { agencies, winningNumber, exitWhenServed: random.chance(0.1) },
+    ledger: {
+      groupChunksMax: random.integer(1, 8),
+      groupBytesMax: random.pick([1024, 4096, 1_000_000]),
+      retryFirstMs: random.integer(5, 100),
+      retryMaxMs: random.integer(200, 2000)
+    },
+    connections: {
+      max: random.chance(0.3) ? Math.max(5, 2 * agencies + random.integer(0, 2)) : 64,
+      frameBytesMax,
+      frameBudgetBytes: frameBytesMax * random.pick([1, 1, 2, 4]),
+      roomWaitMs: random.pick([100, 500, 5000]),
+      frameDeadlineMs: 1000 * random.integer(2, 4),
+      answerDeadlineMs: 1000 * random.integer(2, 4),
+      closeLingerMs: random.pick([200, 1000])
+    },
+    workers: random.integer(1, 4),
+    consults: { retryAfterMs: random.integer(100, 1000) },
+    shutdown: { graceMs: random.integer(2000, 8000) }
+  }, {}))
+}
+
+const isNonEmpty = <A>(all: ReadonlyArray<A>): all is readonly [A, ...Array<A>] => all.length > 0
+
+export const drawScenario = (random: Random): Scenario => {
+  const winningNumber = WinningNumber.make(random.integer(0, 9999))
+  const count = random.integer(1, 7)
+  const settings = drawSettings(random, count, winningNumber)
+  const roster = Option.getOrElse(parseRoster(String(count), count), () => [])
+  if (!isNonEmpty(roster)) throw new Error("a lottery without agencies")
+  const quietAt = random.integer(4000, 14_000)
+  // Where all are fast the draw and the consults come while things go wrong.
+  const pace = random.pick([0.01, 0.1, 0.5, 1.2])
+  const agencies = roster.map((agency) => {
+    const counts = random.chance(0.5)
+    const length = random.chance(0.1) ? random.integer(0, 2) : random.integer(5, 160)
+    const chunkMax = random.integer(1, 20)
+    // Most sell for as long as things go wrong; a pause is a fifth of the longest on average.
+    const chunks = 1 + 2 * length / (1 + chunkMax)
+    const pauseMax = Math.ceil(5 * quietAt * pace * (0.2 + random.next()) / chunks)
+    const style = {
+      chunkMax,
+      pauseMax,
+      waits: !counts || random.chance(0.5),
+      consultsEarly: !counts || random.chance(0.3)
+    }
+    return { file: randomFile(random, agency, length, winningNumber, counts), counts, style }
+  })
+  const rate = (often: number) => random.chance(0.5) ? often * random.next() : 0
+  return {
+    settings,
+    winningNumber,
+    roster,
+    agencies,
+    quietAt,
+    network: {
+      cuts: rate(0.4),
+      stalls: rate(0.3),
+      deafness: rate(0.4),
+      stubbornness: rate(0.5),
+      latencyMax: random.pick([2, 20, 200, 500])
+    },
+    commitMax: random.pick([10, 50, 500]),
+    ledgerFailing: drawTroubles(random, quietAt),
+    ledgerSlow: drawTroubles(random, quietAt),
+    parserFailing: drawTroubles(random, quietAt),
+    parserSlow: drawTroubles(random, quietAt),
+    blows: drawBlows(random, quietAt),
+    crashesOnWrite: rate(0.1),
+    drawFaults: Array.from(
+      { length: random.chance(0.5) ? random.integer(1, 3) : 0 },
+      () => random.pick(["failure", "crash"])
+    ),
+    strangers: random.chance(0.5)
+      ? Array.from({ length: random.integer(1, 16) }, () => random.integer(0, quietAt))
+      : []
+  }
+}

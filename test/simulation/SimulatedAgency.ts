@@ -1,0 +1,226 @@
+/**
+ * The agencies of a simulation: what they have in common, the world that they live in, and the agency from the field. It
+ * doesn't count, goes on with its next chunk after any answer, and starts again from the top of its file when its
+ * connection is lost, maybe with chunks of another size.
+ */
+import type { AgencyId } from "../../src/domain/Agency.ts"
+import { fieldsOfBet } from "../../src/domain/Bet.ts"
+import { encodeFrame } from "../../src/domain/Frame.ts"
+import { decodeAnswer, encodeRequest } from "../../src/domain/Message.ts"
+import type { Door } from "../../src/services/Connection.ts"
+import type { AgencyFile } from "./AgencyFile.ts"
+import type { Judge } from "./Judge.ts"
+import type { Random } from "./Random.ts"
+import type { Link, Peer } from "./SimulatedNetwork.ts"
+import type { Planned, Timeline } from "./Timeline.ts"
+
+export interface AgencyWorld {
+  readonly timeline: Timeline
+  readonly random: Random
+  readonly judge: Judge
+  readonly connect: (door: Door, peer: Peer) => Link
+  /** No more faults: also agencies stop doing odd things. */
+  readonly quiet: () => boolean
+}
+
+export interface AgencyStyle {
+  /** Bets a chunk, at most. */
+  readonly chunkMax: number
+  /** What it takes to sell the next chunk. */
+  readonly pauseMax: number
+  /** Consults with `wait`. */
+  readonly waits: boolean
+  /** Opens the consult connection at the start. */
+  readonly consultsEarly: boolean
+}
+
+/** How long the next chunk takes to be sold; in the end everybody hurries. */
+export const pauseOf = ({ quiet, random }: AgencyWorld, { pauseMax }: AgencyStyle): number =>
+  quiet() ? random.integer(1, 20) : random.skewed(1, pauseMax)
+
+/** Over a slow network more would take too long. */
+const chunksMax = 60
+
+const utf8 = new TextEncoder()
+
+/** As the field writes it: strings for numbers, nothing but ASCII, a space after `:` and `,`. */
+const fieldFrame = (type: number, agency: number, items: ReadonlyArray<string>): Uint8Array => {
+  const payload = items.map((item) => JSON.stringify(item)).join(", ")
+  const json = `{"type_message": "${type}", "agency": "${agency}", "payload": [${payload}]}`
+  return encodeFrame(utf8.encode(
+    json.replace(
+      /[\u007f-\uffff]/g,
+      (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`
+    )
+  ))
+}
+
+/** Learns the agency's winners, as often as it takes. */
+export class Consult {
+  readonly #world: AgencyWorld
+  readonly #agency: AgencyId
+  readonly #style: AgencyStyle
+  #link: Link | undefined
+  #open = false
+  #asking = false
+  told = false
+
+  constructor(world: AgencyWorld, agency: AgencyId, style: AgencyStyle) {
+    this.#world = world
+    this.#agency = agency
+    this.#style = style
+  }
+
+  begin(): void {
+    if (this.#style.consultsEarly) this.#connect()
+  }
+
+  ask(): void {
+    if (this.#asking) return
+    this.#asking = true
+    if (this.#link === undefined) this.#connect()
+    else if (this.#open) this.#send()
+  }
+
+  #send(): void {
+    const wait = this.#style.waits
+    this.#link?.ask(
+      { _tag: "Consult", agency: this.#agency, wait },
+      encodeRequest({ _tag: "ConsultWinners", agency: this.#agency, wait })
+    )
+  }
+
+  #connect(): void {
+    this.#open = false
+    const link = this.#world.connect("consult", {
+      onOpen: () => {
+        this.#open = true
+        if (this.#asking) this.#send()
+      },
+      onAnswer: (body) => {
+        const answer = decodeAnswer(body)
+        if (answer._tag === "Some" && answer.value._tag === "InformAgencyWinners") {
+          this.told = true
+          this.#world.judge.onTold(this.#agency)
+        }
+      },
+      onClosed: () => {
+        if (this.#link !== link) return
+        this.#link = undefined
+        if (this.told || !this.#asking) return
+        this.#world.timeline.after(this.#world.random.integer(50, 1500), () => this.#connect())
+      }
+    })
+    this.#link = link
+  }
+}
+
+export interface SimulatedAgency {
+  readonly begin: () => void
+  /** It sold everything and knows its winners. */
+  readonly done: () => boolean
+}
+
+export class FieldAgency implements SimulatedAgency {
+  readonly #world: AgencyWorld
+  readonly #file: AgencyFile
+  readonly #style: AgencyStyle
+  readonly #consult: Consult
+  #link: Link | undefined
+  #patience: Planned | undefined
+  #chunkSize = 1
+  #next = 0
+  #sentLast = false
+  #sold = false
+
+  constructor(world: AgencyWorld, file: AgencyFile, style: AgencyStyle) {
+    this.#world = world
+    this.#file = file
+    this.#style = style
+    this.#consult = new Consult(world, file.agency, style)
+  }
+
+  begin(): void {
+    this.#consult.begin()
+    this.#startFromTheTop()
+  }
+
+  done(): boolean {
+    return this.#sold && this.#consult.told
+  }
+
+  #startFromTheTop(): void {
+    const { random, timeline } = this.#world
+    const chunkMin = Math.ceil(this.#file.bets.length / chunksMax)
+    this.#chunkSize = random.integer(chunkMin, Math.max(chunkMin, this.#style.chunkMax))
+    this.#next = 0
+    this.#sentLast = false
+    timeline.trace(`agency ${this.#file.agency} starts with chunks of ${this.#chunkSize}`)
+    const link = this.#world.connect("bets", {
+      onOpen: () => this.#sell(),
+      onAnswer: (body) => {
+        if (this.#link === link) this.#onAnswer(body)
+      },
+      onClosed: () => {
+        if (this.#link === link) this.#onLost()
+      }
+    })
+    this.#link = link
+    this.#beImpatient()
+  }
+
+  #sell(): void {
+    const { agency, bets } = this.#file
+    const from = this.#next
+    const to = Math.min(from + this.#chunkSize, bets.length)
+    // An agency doesn't always know that a chunk is its last: then an empty one follows.
+    const last = to === bets.length && (from === to || this.#world.random.chance(0.7))
+    this.#next = to
+    this.#sentLast = last
+    const items = bets.slice(from, to).map((bet) => fieldsOfBet(bet).join(","))
+    this.#link?.ask(
+      { _tag: "Chunk", agency, seq: undefined, from, to, last },
+      fieldFrame(last ? 2 : 1, agency, items)
+    )
+    this.#beImpatient()
+  }
+
+  #onAnswer(body: Uint8Array): void {
+    const answer = decodeAnswer(body)
+    if (answer._tag === "Some" && answer.value._tag === "ErrorAnswer") return
+    if (!this.#sentLast) {
+      const link = this.#link
+      this.#beImpatient()
+      this.#world.timeline.after(pauseOf(this.#world, this.#style), () => {
+        if (this.#link === link && link !== undefined) this.#sell()
+      })
+      return
+    }
+    this.#sold = true
+    this.#patience?.cancel()
+    this.#link?.finish()
+    this.#link = undefined
+    this.#consult.ask()
+  }
+
+  #onLost(): void {
+    this.#link = undefined
+    this.#patience?.cancel()
+    this.#world.timeline.count("field agency starts from the top again")
+    this.#world.timeline.after(
+      this.#world.random.skewed(20, 2000),
+      () => this.#startFromTheTop()
+    )
+  }
+
+  /** Somebody starts the agency again when nothing comes for long. */
+  #beImpatient(): void {
+    const { random, timeline } = this.#world
+    this.#patience?.cancel()
+    this.#patience = timeline.after(random.integer(4000, 12_000), () => {
+      timeline.count("agency lost patience")
+      this.#link?.abandon(random.chance(0.5))
+      this.#onLost()
+    })
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * A pool of parsers without processes: what comes of a frame is what the real parser makes of it, but when is up to the
+ * seed. Faults:
+ *
+ * - slow: a frame takes up to seconds, and frames of other connections that came later are ready earlier;
+ * - failing: a frame ends in ParserFailed, as when two children in turn died of it;
+ * - crash: frames in hand get no answer.
+ *
+ * The real parser's buffers are its own and reused, so what is given back is a copy, as a pipe makes one.
+ */
+import { Effect, Layer } from "effect"
+import type { Parsed } from "../../src/domain/Chunk.ts"
+import { parseMessage } from "../../src/domain/ChunkScanner.ts"
+import { ChunkParser, ParserFailed } from "../../src/services/ChunkParser.ts"
+
+export interface ParserWorld {
+  /** Runs something after as long as a child takes for a frame. */
+  readonly later: (run: () => void) => void
+  /** Whether the frame that is due kills its children. */
+  readonly fails: () => boolean
+  readonly onMisuse: (problem: string) => void
+}
+
+export interface ParserLife {
+  readonly layer: Layer.Layer<ChunkParser>
+  readonly crash: () => void
+}
+
+const parse = (frame: Uint8Array): Parsed => {
+  const parsed = parseMessage(frame)
+  return parsed._tag === "Chunk"
+    ? { ...parsed, numbers: parsed.numbers.slice(), body: parsed.body.slice() }
+    : parsed
+}
+
+/** One life of the pool, with so many children: each has one frame in hand, the others wait in line. */
+export const openParser = (world: ParserWorld, children: number): ParserLife => {
+  const waiting: Array<() => void> = []
+  const inHand = new Set<Uint8Array>()
+  let busy = 0
+  let dead = false
+  let closed = false
+
+  const next = () => {
+    if (busy === children) return
+    const job = waiting.shift()
+    if (job === undefined) return
+    busy++
+    world.later(() => {
+      if (dead) return
+      busy--
+      job()
+      next()
+    })
+  }
+
+  const layer = Layer.effect(
+    ChunkParser,
+    Effect.gen(function*() {
+      const close = Effect.sync(() => {
+        closed = true
+      })
+      yield* Effect.addFinalizer(() => close)
+      return ChunkParser.of({
+        pids: () => [],
+        close,
+        parse: (frame) =>
+          Effect.callback<Parsed, ParserFailed>((resume) => {
+            if (closed) return resume(Effect.fail(failed))
+            if (inHand.has(frame)) world.onMisuse("a frame was to be parsed twice at once")
+            inHand.add(frame)
+            waiting.push(() => {
+              inHand.delete(frame)
+              resume(world.fails() ? Effect.fail(failed) : Effect.succeed(parse(frame)))
+            })
+            next()
+          })
+      })
+    })
+  )
+  return {
+    layer,
+    crash: () => {
+      dead = true
+    }
+  }
+}
+
+const failed = new ParserFailed({ problem: "two simulated children died of it" })

@@ -1,0 +1,86 @@
+import { assert, describe, it } from "@effect/vitest"
+import { execFile } from "node:child_process"
+import { join } from "node:path"
+import { setImmediate } from "node:timers/promises"
+import { promisify } from "node:util"
+import { mutants } from "./Mutants.ts"
+import { simulate } from "./Simulation.ts"
+
+const seeds = 200
+const seedsATest = 50
+
+/** What must have happened somewhere in the seeds: a fault that never comes proves nothing. */
+const rarities = [
+  "a FIN ignored",
+  "agency lost patience",
+  "answer AGENCY_MISMATCH",
+  "answer FRAME_EMPTY",
+  "answer FRAME_TOO_LARGE",
+  "answer INVALID_BET",
+  "answer INVALID_MESSAGE",
+  "answer LEDGER_UNAVAILABLE",
+  "answer OVERLOADED",
+  "answer PARSER_FAILED",
+  "answer SEQUENCE_GAP",
+  "answer TIMEOUT",
+  "answer TOO_MANY_CONNECTIONS",
+  "answer UNKNOWN_AGENCY",
+  "answer WRONG_PORT",
+  "answer WinnersNotReady",
+  "answers swallowed by a reset",
+  "closed: answers_unread",
+  "closed: connection_lost",
+  "closed: peer_left",
+  "closed: shutdown",
+  "closed: superseded",
+  "closed: unavailable",
+  "connection replaced while alive",
+  "crash upon: commit",
+  "crash upon: draw",
+  "crash upon: news",
+  "cut",
+  "duplicate",
+  "field agency starts from the top again",
+  "half-open connection",
+  "ledger failed: commit",
+  "ledger failed: draw",
+  "ledger failed: read",
+  "ledger slow",
+  "parser failed",
+  "parser slow",
+  "shutdown",
+  "takeover by a stranger",
+  "the server was done"
+]
+
+describe("the central, simulated,", () => {
+  const counts = new Map<string, number>()
+  const blocks = Array.from({ length: seeds / seedsATest }, (_, index) => 1 + index * seedsATest)
+
+  it.each(blocks)("keeps its promises with 50 seeds from %i on", async (first) => {
+    for (let seed = first; seed < first + seedsATest; seed++) {
+      const result = simulate(seed)
+      const again = `again: npm run simulate -- --seed ${seed} --trace`
+      assert.deepStrictEqual(result.failures, [], `${again}\n${result.tail.join("\n")}\n${again}\n`)
+      for (const [what, times] of result.counts) counts.set(what, (counts.get(what) ?? 0) + times)
+      await setImmediate()
+    }
+  }, 60_000)
+
+  it("has met every kind of fault by then", () => {
+    assert.deepStrictEqual(rarities.filter((what) => !counts.has(what)), [])
+  })
+
+  it("does the same again with the same seed, and other things with another", () => {
+    const hashes = [1, 2, 3, 4, 5].map((seed) => simulate(seed).hash)
+    assert.deepStrictEqual([1, 2, 3, 4, 5].map((seed) => simulate(seed).hash), hashes)
+    assert.strictEqual(new Set(hashes).size, hashes.length)
+  })
+
+  it("catches every planted mistake", async () => {
+    const main = join(import.meta.dirname, "main.ts")
+    const { stdout } = await promisify(execFile)(process.execPath, [main, "--mutants"])
+      .catch((failure: { readonly stdout: string }) => failure)
+    assert.match(stdout, new RegExp(`${mutants.length} mistakes planted, 0 not caught`), stdout)
+  }, 120_000)
+})
