@@ -1,6 +1,7 @@
 /**
  * Entry of a parser child: requests come in and responses go out, in order, over one duplex pipe on fd 3
  * (domain/ParserPipe.ts). Nothing is kept from one request to the next, so the server can kill it at any time.
+ * When it takes more memory than its argument says, in MiB, it asks to be replaced.
  *
  * It ends by itself when its parent is gone, however that went: the pipe ends, or the IPC channel does. Signals that a
  * terminal sends to the whole group are the parent's to decide upon. No Effect here: it would cost each child
@@ -9,10 +10,16 @@
 import { Socket } from "node:net"
 import { parseMessage } from "./domain/ChunkScanner.ts"
 import { FrameDecoder } from "./domain/Frame.ts"
-import { decodeRequest, requestBytesMax, ResponseBatch } from "./domain/ParserPipe.ts"
+import { decodeRequest, noRequest, requestBytesMax, ResponseBatch } from "./domain/ParserPipe.ts"
 
 /** What one read takes at most: some dozens of usual chunks, answered in one write. */
 const readBytes = 256 * 1024
+/** How much is parsed between two looks at the memory: a look costs as much as a small chunk. */
+const lookBytes = 1024 * 1024
+
+const memoryBytesMax = Number(process.argv[2] ?? Infinity) * 1024 * 1024
+let parsedBytes = 0
+let replacementAsked = false
 
 const decoder = new FrameDecoder()
 const responses = new ResponseBatch(readBytes)
@@ -31,8 +38,18 @@ const parse = (bytes: Uint8Array): void => {
     } else {
       const request = decodeRequest(step.body) ?? outOfStep()
       responses.add(request.id, parseMessage(request.body))
+      parsedBytes += step.body.length
+      if (parsedBytes >= lookBytes) look()
     }
   }
+}
+
+/** Engines give memory back late or, if something leaks, never: it isn't worth finding out which. */
+const look = (): void => {
+  parsedBytes = 0
+  if (replacementAsked || process.memoryUsage.rss() <= memoryBytesMax) return
+  replacementAsked = true
+  responses.add(noRequest, { _tag: "WrongPort" })
 }
 
 /** The written bytes' memory is free again. */

@@ -15,7 +15,8 @@
  *     flags      1 last   2 agency is there   4 seq is there   8 the bet's index is there
  *     agency and seq are float64: safe integers from 1, and 0 where their flag isn't set
  *
- * Bulk comes last, so that decoding gives views and copies nothing. A child that answers anything else has lost
+ * The id 0 is no agency's request: the server sends one to see the child answer, and a child that has outgrown its
+ * memory sends such a response to be replaced. Bulk comes last, so that decoding gives views and copies nothing. A child that answers anything else has lost
  * its senses: {@link decodeResponse} gives undefined for it and never throws.
  * No Effect here: the parser child imports this file.
  */
@@ -23,6 +24,7 @@ import { type Chunk, lineFeed, type Parsed, type ParseRefusal } from "./Chunk.ts
 import { frameBytesCeiling, frameHeaderBytes } from "./Limits.ts"
 
 const idBytes = 4
+export const noRequest = 0
 /** What a record adds to the longest frame: the child refuses a request above the sum. */
 export const requestBytesMax = frameBytesCeiling + idBytes
 /** The fixed part of a response, without N. */

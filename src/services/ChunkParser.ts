@@ -2,6 +2,7 @@
  * The pool of parser children. It owns their processes and the pipes to them; it gives back what came of each frame,
  * or {@link ParserFailed}. A child that dies, hangs or answers garbage is killed and replaced; the frame that was in
  * its hands is tried once more elsewhere, the frames queued behind it are handed on without counting against them.
+ * A child that outgrows its memory goes on until its replacement answers.
  *
  * The way there is a raw pipe (fd 3) with several frames per write: IPC messages cost three times the CPU.
  */
@@ -33,35 +34,39 @@ export class ChunkParser extends Context.Service<ChunkParser, {
   /** Ends the children, once; the scope that owns the pool does so at the latest. */
   readonly close: Effect.Effect<void>
 }>()("loteria-nacional/services/ChunkParser") {
-  static readonly layer = Layer.effect(
-    ChunkParser,
-    Effect.gen(function*() {
-      const { parsers } = yield* Settings
-      const log = yield* OperatorLog
-      const pool = new ParserPool(
-        parsers,
-        (problem) => log.write("WARNING", "parser_replaced", "success", { problem })
-      )
-      const close = yield* Effect.cached(
-        Effect.promise(() => pool.stop()).pipe(
-          Effect.andThen(
-            Effect.sync(() =>
-              log.write("INFO", "close_resource", "success", { resource: "parsers" })
+  /** A pool of children that run another program. */
+  static readonly layerOf = (entry: URL) =>
+    Layer.effect(
+      ChunkParser,
+      Effect.gen(function*() {
+        const { parsers } = yield* Settings
+        const log = yield* OperatorLog
+        const pool = new ParserPool(
+          { ...parsers, entry },
+          (problem) => log.write("WARNING", "parser_replaced", "success", { problem })
+        )
+        const close = yield* Effect.cached(
+          Effect.promise(() => pool.stop()).pipe(
+            Effect.andThen(
+              Effect.sync(() =>
+                log.write("INFO", "close_resource", "success", { resource: "parsers" })
+              )
             )
           )
         )
-      )
-      yield* Effect.acquireRelease(Effect.promise(() => pool.start()), () => close)
-      return ChunkParser.of({
-        pids: () => pool.pids(),
-        close,
-        parse: (frame) =>
-          Effect.callback<Parsed, ParserFailed>((resume) => {
-            pool.submit({ frame, done: resume, failures: 0 })
-          })
+        yield* Effect.acquireRelease(Effect.promise(() => pool.start()), () => close)
+        return ChunkParser.of({
+          pids: () => pool.pids(),
+          close,
+          parse: (frame) =>
+            Effect.callback<Parsed, ParserFailed>((resume) => {
+              pool.submit({ frame, done: resume, failures: 0 })
+            })
+        })
       })
-    })
-  )
+    )
+
+  static readonly layer = ChunkParser.layerOf(new URL("../parser.ts", import.meta.url))
 }
 
 export interface PoolOptions {
@@ -69,6 +74,8 @@ export interface PoolOptions {
   readonly chunkDeadlineMs: number
   readonly restartFirstMs: number
   readonly restartMaxMs: number
+  readonly memoryMb: number
+  readonly entry: URL
 }
 
 class ParserPool {
@@ -78,6 +85,8 @@ class ParserPool {
   /** Jobs without a child to go to. Bounded by the workers: each waits for the one job it submitted. */
   #waiting: Array<Job> = []
   #restarts = new Set<NodeJS.Timeout>()
+  /** Children that asked to be replaced, until they have ended; in the rotation until their replacement answers. */
+  readonly #outgrown = new Set<ParserChild<Job>>()
   #backoffMs: number
   #stopping = false
 
@@ -93,7 +102,8 @@ class ParserPool {
   }
 
   pids(): ReadonlyArray<number> {
-    return [...this.#children].flatMap((child) => (child.pid === undefined ? [] : [child.pid]))
+    return [...this.#children, ...this.#outgrown]
+      .flatMap((child) => (child.pid === undefined ? [] : [child.pid]))
   }
 
   submit(job: Job): void {
@@ -108,7 +118,8 @@ class ParserPool {
     for (const timer of this.#restarts) clearTimeout(timer)
     this.#restarts.clear()
     for (const job of this.#waiting.splice(0)) this.#refuse(job, "the parsers are closed")
-    await Promise.all([...this.#children].map((child) => child.stop()))
+    const children = new Set([...this.#children, ...this.#outgrown])
+    await Promise.all([...children].map((child) => child.stop()))
   }
 
   #refuse(job: Job, problem: string): void {
@@ -125,16 +136,29 @@ class ParserPool {
 
   async #launch(): Promise<void> {
     const child = new ParserChild<Job>({
+      entry: this.#options.entry,
       deadlineMs: this.#options.chunkDeadlineMs,
+      memoryMb: this.#options.memoryMb,
       onParsed: (job, parsed) => {
         this.#backoffMs = this.#options.restartFirstMs
         job.done(Effect.succeed(parsed))
       },
-      onFailed: (problem, jobs) => this.#replace(child, problem, jobs)
+      onFailed: (problem, jobs) => this.#replace(child, problem, jobs),
+      onOutgrown: () => void this.#relieve(child)
     })
     this.#children.add(child)
     for (const job of this.#waiting.splice(0)) child.send(job)
     await child.answering
+  }
+
+  async #relieve(child: ParserChild<Job>): Promise<void> {
+    if (this.#stopping || !this.#children.has(child) || this.#outgrown.has(child)) return
+    this.#outgrown.add(child)
+    this.#onReplaced("the parser had outgrown its memory")
+    await this.#launch()
+    if (this.#stopping || !this.#children.delete(child)) return
+    await child.retire()
+    this.#outgrown.delete(child)
   }
 
   #replace(
@@ -143,7 +167,8 @@ class ParserPool {
     [inHand, ...queued]: ReadonlyArray<Job>
   ): void {
     this.#children.delete(child)
-    if (!this.#stopping) {
+    // One that asked to be replaced has its replacement already.
+    if (!this.#stopping && !this.#outgrown.delete(child)) {
       this.#onReplaced(problem)
       const timer = setTimeout(() => {
         this.#restarts.delete(timer)

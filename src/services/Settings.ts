@@ -145,6 +145,7 @@ const SettingsSchema = Schema.Struct({
   parsers: withDefault(
     Schema.Struct({
       processes: bounded(2, 1, 64),
+      memoryMb: bounded(256, 128, 16_384),
       chunkDeadlineMs: bounded(10_000, 50, 600_000),
       restartFirstMs: bounded(100, 1, 60_000),
       restartMaxMs: bounded(5000, 1, 600_000)

@@ -8,7 +8,12 @@ import { getCompileCacheDir } from "node:module"
 import { Duplex } from "node:stream"
 import type { Parsed } from "../../domain/Chunk.ts"
 import { FrameDecoder } from "../../domain/Frame.ts"
-import { decodeResponse, encodeRequest, responseBytesMax } from "../../domain/ParserPipe.ts"
+import {
+  decodeResponse,
+  encodeRequest,
+  noRequest,
+  responseBytesMax
+} from "../../domain/ParserPipe.ts"
 
 /** How long a child may take to leave after its pipe was closed. */
 const stopMs = 1000
@@ -19,10 +24,16 @@ const childEnvironment = (): NodeJS.ProcessEnv => {
 }
 
 export interface ParserChildOptions<Job extends { readonly frame: Uint8Array }> {
+  /** The child's program: src/parser.ts, or one that speaks as it does. */
+  readonly entry: URL
   readonly deadlineMs: number
+  /** What its heap may take at most; and when all of it takes more, the child asks to be replaced. */
+  readonly memoryMb: number
   readonly onParsed: (job: Job, parsed: Parsed) => void
   /** Once, with the jobs that weren't answered, oldest first. */
   readonly onFailed: (problem: string, jobs: ReadonlyArray<Job>) => void
+  /** Once at most: the child asks to be replaced, and goes on meanwhile. */
+  readonly onOutgrown: () => void
 }
 
 export class ParserChild<Job extends { readonly frame: Uint8Array }> {
@@ -35,7 +46,9 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
   /** Settles when the child has answered a first request, or has failed. */
   readonly answering: Promise<void>
   #onAnswering: () => void = () => {}
-  #nextId = 0
+  #nextId = noRequest
+  #hasAnswered = false
+  #whenIdle: (() => void) | undefined
   #corked = false
   #over = false
   /** Runs while jobs are in the child; restarted by each answer, so it measures the job in hand. */
@@ -43,11 +56,11 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
 
   constructor(options: ParserChildOptions<Job>) {
     this.#options = options
-    this.#process = fork(new URL("../../parser.ts", import.meta.url), [], {
+    this.#process = fork(options.entry, [String(options.memoryMb)], {
       stdio: ["ignore", "ignore", "inherit", "pipe", "ipc"],
       // The child needs nothing of our environment but where compiled code is kept.
       env: childEnvironment(),
-      execArgv: []
+      execArgv: [`--max-old-space-size=${options.memoryMb}`]
     })
     const pipe = this.#process.stdio[3]
     if (!(pipe instanceof Duplex)) throw new Error("fork gave no duplex pipe as fd 3")
@@ -64,7 +77,7 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
       "exit",
       (code, signal) => this.#fail(`the parser ended with ${signal ?? `code ${code}`}`)
     )
-    this.#write(0, new Uint8Array([0x7b, 0x7d]))
+    this.#write(noRequest, new Uint8Array([0x7b, 0x7d]))
     this.#deadline = setTimeout(() => this.#expire(), this.#options.deadlineMs)
   }
 
@@ -83,6 +96,16 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
     }
     this.#jobs.set(this.#nextId, job)
     this.#write(this.#nextId, job.frame)
+  }
+
+  /** Stops once it has answered what it was given, or has failed. */
+  async retire(): Promise<void> {
+    if (this.#jobs.size > 0 && !this.#over) {
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve
+      })
+    }
+    return this.stop()
   }
 
   /** Closes the pipe, whose end the child takes as its own; kills it if it doesn't. */
@@ -127,11 +150,7 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
   #onResponse(record: Uint8Array): void {
     const response = decodeResponse(record)
     if (response === undefined) return this.#fail("the parser answered garbage")
-    if (response.id === 0) {
-      this.#onAnswering()
-      this.#rearm()
-      return
-    }
+    if (response.id === noRequest) return this.#onNotice()
     const [oldest] = this.#jobs
     if (oldest === undefined || oldest[0] !== response.id) {
       return this.#fail("the parser answered out of order")
@@ -139,6 +158,15 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
     this.#jobs.delete(response.id)
     this.#rearm()
     this.#options.onParsed(oldest[1], response.parsed)
+    if (this.#jobs.size === 0) this.#whenIdle?.()
+  }
+
+  /** The first is that the child answers. */
+  #onNotice(): void {
+    if (this.#hasAnswered) return this.#options.onOutgrown()
+    this.#hasAnswered = true
+    this.#onAnswering()
+    this.#rearm()
   }
 
   #rearm(): void {
@@ -162,5 +190,6 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
     this.#onAnswering()
     this.#options.onFailed(problem, [...this.#jobs.values()])
     this.#jobs.clear()
+    this.#whenIdle?.()
   }
 }

@@ -1,0 +1,197 @@
+/** The pool of parser children, with real children: good ones, and ones that misbehave on request. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Layer } from "effect"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { ChunkParser } from "../../src/services/ChunkParser.ts"
+import { LogWriter, OperatorLog } from "../../src/services/OperatorLog.ts"
+import { decodeSettings, Settings } from "../../src/services/Settings.ts"
+import { isAlive } from "../support/Processes.ts"
+import { sales } from "../support/Sales.ts"
+import { waitUntil } from "../support/WaitUntil.ts"
+
+const faultyParser = new URL("../support/FaultyParser.ts", import.meta.url)
+const utf8 = new TextEncoder()
+
+interface PoolOptions {
+  readonly entry?: URL
+  readonly parsers?: Readonly<Record<string, number>>
+}
+
+/** Runs a pool for as long as the test. `replaced` gives what the log says of children that were. */
+const withPool = <A, E>(
+  options: PoolOptions,
+  test: (
+    parser: ChunkParser["Service"],
+    replaced: () => ReadonlyArray<string>
+  ) => Effect.Effect<A, E>
+) =>
+  Effect.gen(function*() {
+    let log = ""
+    const defaults = yield* decodeSettings("the test", {}, {})
+    // Not decoded: a configuration would be refused some of what is tried here.
+    const parsers = { ...defaults.parsers, processes: 1, restartFirstMs: 1, ...options.parsers }
+    const settings = { ...defaults, parsers }
+    const writer = new LogWriter(
+      { level: "DEBUG", format: "text", flushMs: 0 },
+      (text) => (log += text)
+    )
+    const replaced = () => {
+      writer.flush()
+      return log.split("\n").filter((line) => line.includes("action: parser_replaced"))
+    }
+    const pool = options.entry === undefined
+      ? ChunkParser.layer
+      : ChunkParser.layerOf(options.entry)
+    return yield* Effect.flatMap(ChunkParser, (parser) => test(parser, replaced)).pipe(
+      Effect.provide(
+        Layer.provide(
+          pool,
+          Layer.merge(Layer.succeed(Settings, settings), Layer.succeed(OperatorLog, writer))
+        )
+      ),
+      Effect.timeout("20 seconds")
+    )
+  })
+
+const temporaryFile = Effect.acquireRelease(
+  Effect.promise(() => mkdtemp(join(tmpdir(), "loteria-parser-"))),
+  (folder) => Effect.promise(() => rm(folder, { recursive: true }))
+).pipe(Effect.map((folder) => join(folder, "fault")))
+
+const chunk = (more: Readonly<Record<string, unknown>> = {}, bets = sales(1, 3)): Uint8Array =>
+  utf8.encode(JSON.stringify({ type_message: 1, agency: 1, payload: bets, ...more }))
+
+const gone = (pids: ReadonlyArray<number>) =>
+  Effect.promise(() => waitUntil("children gone", () => !pids.some(isAlive), 5000))
+
+describe("a parser child", () => {
+  const faults = [
+    ["dies", "die", /ended with code 7|closed its pipe/],
+    ["hangs", "hang", /did not answer in time/],
+    ["answers garbage", "garbage", /answered garbage/],
+    ["announces an endless answer", "announce", /too long an answer/],
+    ["answers what wasn't asked", "disorder", /out of order/]
+  ] as const
+
+  it.live.each(faults)(
+    "that %s is killed and replaced, and the frame is parsed by the next",
+    ([, fault, problem]) =>
+      withPool(
+        { entry: faultyParser, parsers: { chunkDeadlineMs: fault === "hang" ? 800 : 10_000 } },
+        (parser, replaced) =>
+          Effect.gen(function*() {
+            const once = yield* temporaryFile
+            const [first] = parser.pids()
+            const parsed = yield* parser.parse(chunk({ fault, once }))
+            assert.strictEqual(parsed._tag, "Chunk")
+            assert.lengthOf(replaced(), 1)
+            assert.match(replaced()[0] ?? "", problem)
+            assert.lengthOf(parser.pids(), 1)
+            assert.notInclude(parser.pids(), first)
+            yield* gone([first ?? 0])
+          }).pipe(Effect.scoped)
+      )
+  )
+
+  it.live.each(faults)(
+    "that %s again on the same frame fails it, and no other",
+    ([, fault, problem]) =>
+      withPool(
+        { entry: faultyParser, parsers: { chunkDeadlineMs: fault === "hang" ? 800 : 10_000 } },
+        (parser, replaced) =>
+          Effect.gen(function*() {
+            const doomed = yield* Effect.forkChild(Effect.flip(parser.parse(chunk({ fault }))))
+            const others = yield* Effect.forEach(
+              [1, 2, 3, 4, 5],
+              (bets) => parser.parse(chunk({}, sales(1, bets))),
+              { concurrency: "unbounded" }
+            )
+            assert.deepStrictEqual(
+              others.map((parsed) => parsed._tag === "Chunk" && parsed.bets),
+              [1, 2, 3, 4, 5]
+            )
+            assert.match((yield* Fiber.join(doomed)).problem, problem)
+            assert.lengthOf(replaced(), 2, replaced().join())
+          })
+      )
+  )
+
+  it.live("that asks to be replaced answers on until its replacement does", () =>
+    withPool({ entry: faultyParser }, (parser, replaced) =>
+      Effect.gen(function*() {
+        const [first = 0] = parser.pids()
+        const all = Array.from(
+          { length: 20 },
+          (_, index) => chunk(index ? {} : { fault: "outgrow" })
+        )
+        const parsed = yield* Effect.forEach(all, parser.parse, { concurrency: "unbounded" })
+        assert.isTrue(parsed.every(({ _tag }) => _tag === "Chunk"))
+        yield* gone([first])
+        assert.lengthOf(replaced(), 1)
+        assert.include(replaced()[0], "outgrown its memory")
+        yield* Effect.promise(() => waitUntil("one child", () => parser.pids().length === 1))
+        assert.strictEqual((yield* parser.parse(chunk()))._tag, "Chunk")
+      })))
+
+  it.live("that asks to be replaced and dies is replaced once", () =>
+    withPool({ entry: faultyParser }, (parser, replaced) =>
+      Effect.gen(function*() {
+        const once = yield* temporaryFile
+        const frames = [chunk({ fault: "outgrow" }), chunk({ fault: "die", once }), chunk()]
+        const parsed = yield* Effect.forEach(frames, parser.parse, { concurrency: "unbounded" })
+        assert.isTrue(parsed.every(({ _tag }) => _tag === "Chunk"))
+        yield* Effect.promise(() => waitUntil("one child", () => parser.pids().length === 1))
+        assert.lengthOf(replaced(), 1)
+      }).pipe(Effect.scoped)))
+
+  it.live("whose memory has grown beyond its bound is replaced", () =>
+    // Less than a child takes at its start: the first look finds it too large, and every one after that.
+    withPool({ parsers: { memoryMb: 20 } }, (parser, replaced) =>
+      Effect.gen(function*() {
+        const [first = 0] = parser.pids()
+        const large = chunk({}, sales(1, 25_000))
+        assert.isAbove(large.length, 1024 * 1024)
+        const parsed = yield* parser.parse(large)
+        assert.strictEqual(parsed._tag === "Chunk" && parsed.bets, 25_000)
+        yield* gone([first])
+        assert.lengthOf(replaced(), 1)
+      })))
+
+  it.live("can't take more memory for one frame than its bound: it dies of it, and the frame fails", () =>
+    withPool({ parsers: { memoryMb: 24 } }, (parser, replaced) =>
+      Effect.gen(function*() {
+        const bomb = utf8.encode(`{"type_message":1,"agency":1,"x":[${"{},".repeat(2_000_000)}{}]}`)
+        const exit = yield* Effect.exit(parser.parse(bomb))
+        assert.isTrue(Exit.isFailure(exit))
+        assert.isAtLeast(replaced().length, 2)
+        assert.strictEqual((yield* parser.parse(chunk()))._tag, "Chunk")
+      })))
+})
+
+describe("the pool", () => {
+  it.live("ends its children, also one that is stopped", () =>
+    Effect.gen(function*() {
+      const pids = yield* withPool({ parsers: { processes: 2 } }, (parser) =>
+        Effect.sync(() => {
+          const all = parser.pids()
+          process.kill(all[0] ?? 0, "SIGSTOP")
+          return all
+        }))
+      assert.lengthOf(pids, 2)
+      assert.isFalse(pids.some(isAlive))
+    }))
+
+  it.live("without a program to run refuses frames only when it closes", () =>
+    withPool(
+      { entry: new URL("file:///nowhere/parser.ts"), parsers: { restartMaxMs: 1 } },
+      (parser) =>
+        Effect.gen(function*() {
+          const waiting = yield* Effect.forkChild(Effect.exit(parser.parse(chunk())))
+          yield* Effect.yieldNow
+          yield* parser.close
+          assert.isTrue(Exit.isFailure(yield* Fiber.join(waiting)))
+        })
+    ))
+})

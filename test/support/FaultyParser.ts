@@ -1,0 +1,69 @@
+/**
+ * A parser child that misbehaves on request: what a frame's JSON says as `fault` is what it does instead of an answer.
+ * With `once`, the path of a file, only as long as there is no such file: it makes it, and so the next child behaves.
+ * Everything else it parses as the real one does.
+ *
+ * - die: ends, in the middle of whatever it was
+ * - hang: never does anything again
+ * - garbage: answers bytes that are no response
+ * - announce: announces an answer that is longer than any may be
+ * - disorder: answers a request that nobody made
+ * - outgrow: answers, and asks to be replaced
+ */
+import { existsSync, writeFileSync } from "node:fs"
+import { Socket } from "node:net"
+import { readMessage } from "../../src/domain/ChunkReader.ts"
+import { FrameDecoder } from "../../src/domain/Frame.ts"
+import { decodeRequest, encodeResponse, noRequest } from "../../src/domain/ParserPipe.ts"
+
+const pipe = new Socket({ fd: 3 })
+const decoder = new FrameDecoder()
+
+const faultOf = (body: Uint8Array): unknown => {
+  const { fault, once }: { readonly fault?: unknown; readonly once?: unknown } = JSON.parse(
+    new TextDecoder().decode(body)
+  )
+  if (typeof once !== "string") return fault
+  if (existsSync(once)) return undefined
+  writeFileSync(once, "")
+  return fault
+}
+
+const handle = (id: number, body: Uint8Array): void => {
+  switch (faultOf(body)) {
+    case "die":
+      process.exit(7)
+    case "hang":
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+      return
+    case "garbage":
+      pipe.write(Uint8Array.from([0, 0, 0, 40, ...Array.from({ length: 40 }, () => 0xee)]))
+      return
+    case "announce":
+      pipe.write(Uint8Array.of(0xff, 0xff, 0xff, 0xff))
+      return
+    case "disorder":
+      pipe.write(encodeResponse(id + 1, readMessage(body)))
+      return
+    case "outgrow":
+      pipe.write(encodeResponse(id, readMessage(body)))
+      pipe.write(encodeResponse(noRequest, { _tag: "WrongPort" }))
+      return
+    default:
+      pipe.write(encodeResponse(id, readMessage(body)))
+  }
+}
+
+pipe.on("data", (bytes: Buffer) => {
+  decoder.push(bytes)
+  for (let step = decoder.next(); step._tag !== "Starved"; step = decoder.next()) {
+    if (step._tag === "Announced") decoder.accept()
+    else {
+      const request = decodeRequest(step.body)
+      if (request !== undefined) handle(request.id, request.body)
+    }
+  }
+})
+pipe.on("error", () => process.exit(0))
+pipe.on("close", () => process.exit(0))
+process.on("disconnect", () => process.exit(0))
