@@ -135,6 +135,7 @@ describe("imports", () => {
       "Container",
       "Dockerfile",
       "FieldAgency",
+      "FreePort",
       "Image",
       "LedgerFile",
       "Processes",

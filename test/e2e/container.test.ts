@@ -12,12 +12,12 @@ import {
   rmSync,
   writeFileSync
 } from "node:fs"
-import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { projectFolder } from "../support/Central.ts"
 import { type Container, obstacle } from "../support/Container.ts"
 import { execForm, parseDockerfile } from "../support/Dockerfile.ts"
+import { freePort } from "../support/FreePort.ts"
 import { Image } from "../support/Image.ts"
 import { LedgerFile } from "../support/LedgerFile.ts"
 import { waitUntilGone } from "../support/Processes.ts"
@@ -56,15 +56,6 @@ const csvOf = (bet: string): string =>
     field.includes("\"") ? `"${field.replaceAll("\"", "\"\"")}"` : field
   )
     .join(",")
-
-const freePort = async (): Promise<number> => {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen({ port: 0, host: "127.0.0.1" }, resolve))
-  const address = server.address()
-  server.close()
-  if (address === null || typeof address === "string") throw new Error("no port")
-  return address.port
-}
 
 describe.skipIf(missing !== undefined)(
   `the image${missing === undefined ? "" : ` (not here: ${missing})`}`,
