@@ -8,6 +8,9 @@ import { Effect, type Scope } from "effect"
 /** Sweeps per duration. */
 const sweeps = 8
 
+/** Sweeps are at least this far apart: without it a duration of 0 would keep a core busy. */
+const sweepMsMin = 5
+
 export class DeadlineQueue<Owner> {
   #tick = 0
   readonly #begun = new Map<Owner, number>()
@@ -42,7 +45,7 @@ export class DeadlineQueue<Owner> {
     durationMs: number,
     onExpired: (owner: Owner) => void
   ): Effect.Effect<void, never, Scope.Scope> {
-    return Effect.sleep(durationMs / sweeps).pipe(
+    return Effect.sleep(Math.max(durationMs / sweeps, sweepMsMin)).pipe(
       Effect.andThen(Effect.sync(() => {
         for (const owner of this.sweep()) onExpired(owner)
       })),
