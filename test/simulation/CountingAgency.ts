@@ -9,6 +9,7 @@ import type { Asked } from "./Judge.ts"
 import {
   type AgencyStyle,
   type AgencyWorld,
+  chunksMax,
   Consult,
   pauseOf,
   type SimulatedAgency
@@ -92,7 +93,7 @@ export class CountingAgency implements SimulatedAgency {
     const { agency, bets } = this.#file
     while (!this.#sentLast && this.#due.length < windowMax) {
       const from = this.#next
-      const to = Math.min(from + random.integer(0, this.#style.chunkMax), bets.length)
+      const to = Math.min(from + this.#chunkSize(), bets.length)
       const last = to === bets.length && (from === to || random.chance(0.7))
       const chunk: SentChunk = { _tag: "Chunk", agency, seq: ++this.#seq, from, to, last }
       this.#next = to
@@ -105,6 +106,13 @@ export class CountingAgency implements SimulatedAgency {
       if (this.#due.length < windowMax) this.#sellSoon()
     } else if (random.chance(0.3)) this.#link.finish()
     if (!this.#world.quiet() && random.chance(0.03)) this.#startAnew()
+  }
+
+  /** Now and then none, which is legal. */
+  #chunkSize(): number {
+    const { random } = this.#world
+    const min = Math.ceil(this.#file.bets.length / chunksMax)
+    return random.chance(0.05) ? 0 : random.integer(min, Math.max(min, this.#style.chunkMax))
   }
 
   #send(chunk: SentChunk): void {

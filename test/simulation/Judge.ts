@@ -65,6 +65,8 @@ export class Judge {
   #drawKnown = false
   #drawsLogged = 0
   readonly #told = new Set<AgencyId>()
+  /** Whose winners this life of the server has answered. */
+  readonly #informed = new Set<AgencyId>()
 
   constructor(timeline: Timeline, files: ReadonlyMap<AgencyId, AgencyFile>, winningNumber: number) {
     this.#timeline = timeline
@@ -121,6 +123,14 @@ export class Judge {
   /** A life of the server opened the ledger and read what is in it. */
   onOpened(): void {
     this.#drawKnown = this.#draw !== undefined
+    this.#informed.clear()
+  }
+
+  /** The server ends itself since there is nothing left to do (`exitWhenServed`). */
+  onDone(): void {
+    if (this.#informed.size < this.#files.size) {
+      this.#fail(`the server was done when only ${this.#informed.size} agencies had been told`)
+    }
   }
 
   /** The server asked the ledger to hold the draw. */
@@ -243,6 +253,7 @@ export class Judge {
       if (wait) wrong("to a consult that waits")
       if (this.#drawKnown) wrong("after the draw")
     } else if (answer._tag === "InformAgencyWinners") {
+      this.#informed.add(agency)
       if (this.#draw === undefined) wrong("before the draw is on disk")
       if (answer.documents.join() !== this.#winnersOf(agency).join()) {
         wrong(`with other winners than those of agency ${agency}`)

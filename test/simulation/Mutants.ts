@@ -183,5 +183,10 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "compare repetitions within one chunk only",
     file: "src/domain/Intake.ts",
     edits: [["? evidence.next : speaker.from", "? speaker.from : speaker.from"]]
+  },
+  {
+    name: "end the server when one agency has not been told its winners",
+    file: "src/services/Lottery.ts",
+    edits: [["HashSet.size(all) === roster.size", "HashSet.size(all) >= roster.size - 1"]]
   }
 ]

@@ -74,7 +74,7 @@ const drawBlows = (random: Random, quietAt: number): ReadonlyArray<Blow> => {
 const drawSettings = (random: Random, agencies: number, winningNumber: number) => {
   const frameBytesMax = 2048
   return Effect.runSync(decodeSettings("the scenario", {
-    lottery: { agencies, winningNumber, exitWhenServed: random.chance(0.1) },
+    lottery: { agencies, winningNumber, exitWhenServed: random.chance(0.2) },
     ledger: {
       groupChunksMax: random.integer(1, 8),
       groupBytesMax: random.pick([1024, 4096, 1_000_000]),

@@ -39,7 +39,7 @@ export const pauseOf = ({ quiet, random }: AgencyWorld, { pauseMax }: AgencyStyl
   quiet() ? random.integer(1, 20) : random.skewed(1, pauseMax)
 
 /** Over a slow network more would take too long. */
-const chunksMax = 60
+export const chunksMax = 60
 
 const utf8 = new TextEncoder()
 

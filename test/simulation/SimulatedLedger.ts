@@ -64,6 +64,8 @@ export class SimulatedLedger {
     let dead = false
     /** The write in hand: what a crash would leave of it. */
     let writing: (() => void) | undefined
+    let busy = false
+    let onIdle: (() => void) | undefined
 
     const operation = <A>(
       name: Operation,
@@ -85,15 +87,28 @@ export class SimulatedLedger {
         if (writing !== undefined) {
           this.#world.onMisuse("the ledger was to write two things at once")
         }
+        busy = true
         writing = () => void work()
         return operation(name, () => {
           writing = undefined
           return work()
         })
       }).pipe(
-        Effect.onExit(() => Effect.sync(() => (writing = undefined))),
+        Effect.onExit(() =>
+          Effect.sync(() => {
+            busy = false
+            writing = undefined
+            onIdle?.()
+          })
+        ),
         Effect.uninterruptible
       )
+
+    /** To close a ledger is to wait for what is being written. */
+    const closed = Effect.callback<void>((resume) => {
+      onIdle = () => resume(Effect.void)
+      if (!busy) onIdle()
+    })
 
     const make = Effect.suspend(() => {
       const mismatch = this.#mismatch(lottery)
@@ -115,7 +130,7 @@ export class SimulatedLedger {
     })
 
     return {
-      layer: Layer.effect(BetLedger, make),
+      layer: Layer.effect(BetLedger, Effect.acquireRelease(make, () => closed)),
       crash: (inHandReachesDisk) => {
         dead = true
         if (writing !== undefined && inHandReachesDisk()) writing()

@@ -131,6 +131,7 @@ class Simulation {
       onKilled: () => this.#onKilled(),
       onDone: () => {
         this.#timeline.count("the server was done")
+        this.#judge.onDone()
         this.#shutdown()
       }
     })
@@ -218,12 +219,21 @@ class Simulation {
     return {
       later: (operation: string, run: () => void) => {
         if (hurts(operation)) {
-          timeline.count(`crash upon: ${operation}`)
-          timeline.after(random.integer(0, 20), () => this.#crash())
+          timeline.count(`blow upon: ${operation}`)
+          const mildly = random.chance(0.3)
+          timeline.after(
+            random.integer(0, 20),
+            () => mildly ? this.#shutdown() : this.#crash()
+          )
         }
         const slow = operation !== "news" && random.chance(during(ledgerSlow, timeline.now))
         if (slow) timeline.count("ledger slow")
-        timeline.after(slow ? random.integer(50, 2500) : random.skewed(0, commitMax), run)
+        timeline.after(
+          slow
+            ? random.integer(50, 2500)
+            : random.skewed(0, timeline.now < quietAt ? commitMax : 20),
+          run
+        )
       },
       fails: (operation: string) => {
         const fails = random.chance(during(ledgerFailing, timeline.now))
