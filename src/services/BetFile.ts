@@ -53,7 +53,8 @@ const reasons: ReadonlyMap<unknown, string> = new Map([
   ["ENOSPC", "the disk is full"]
 ])
 
-const unusable = (path: string) => (cause: unknown): BetFileUnusable => {
+/** What the system says of a file, in words. */
+export const betFileUnusable = (path: string) => (cause: unknown): BetFileUnusable => {
   const code = cause instanceof Error && "code" in cause ? cause.code : undefined
   return new BetFileUnusable({
     path,
@@ -115,7 +116,7 @@ export const readBets = (path: string): Stream.Stream<BetLine, BetFileError> =>
     path,
     NodeStream.fromReadable<Uint8Array, BetFileError>({
       evaluate: () => createReadStream(path),
-      onError: unusable(path)
+      onError: betFileUnusable(path)
     })
   )
 
@@ -145,7 +146,7 @@ export const writeBets = (
       await pipeline(Readable.from(csvPieces(bets)), createWriteStream(partial), { signal })
       await rename(partial, path)
     },
-    catch: unusable(path)
+    catch: betFileUnusable(path)
   })
 }
 
@@ -162,7 +163,7 @@ export const generateFiles = Effect.fnUntraced(function*(
 ): Effect.fn.Return<ReadonlyArray<GeneratedFile>, BetFileUnusable> {
   yield* Effect.tryPromise({
     try: () => mkdir(folder, { recursive: true }),
-    catch: unusable(folder)
+    catch: betFileUnusable(folder)
   })
   return yield* Effect.forEach(agencySizes(generation), (bets, index) => {
     const agency = index + 1

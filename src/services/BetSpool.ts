@@ -1,0 +1,72 @@
+/**
+ * Bets that can be read only once, as from a pipe, made readable again: delivery starts over after every lost connection.
+ * They are copied to a file in the folder for temporary files, piece by piece. The file has no name, so that nothing is
+ * left of it however the process ends.
+ */
+import { Effect, type Scope, Stream } from "effect"
+import { randomUUID } from "node:crypto"
+import { type FileHandle, open, unlink } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import type { Readable } from "node:stream"
+import { pipeline } from "node:stream/promises"
+import {
+  type BetFileError,
+  BetFileUnusable,
+  betFileUnusable,
+  type BetLine,
+  betsOfBytes
+} from "./BetFile.ts"
+
+/** A file of one's own that nobody else can open. */
+const openNameless = async (): Promise<FileHandle> => {
+  const path = join(tmpdir(), `loteria-${randomUUID()}`)
+  const file = await open(path, "wx+", 0o600)
+  await unlink(path)
+  return file
+}
+
+const pieceBytes = 64 * 1024
+
+/** Each run has a position of its own. */
+async function* pieces(file: FileHandle): AsyncGenerator<Uint8Array> {
+  let position = 0
+  while (true) {
+    // oxlint-disable-next-line no-await-in-loop -- a piece begins where the one before it ended
+    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(pieceBytes), { position })
+    if (bytesRead === 0) return
+    position += bytesRead
+    yield buffer.subarray(0, bytesRead)
+  }
+}
+
+/** Reads the input to its end; `name` is for messages. The stream can be run as often as the scope lasts. */
+export const spoolBets = Effect.fnUntraced(function*(
+  name: string,
+  input: Readable
+): Effect.fn.Return<Stream.Stream<BetLine, BetFileError>, BetFileError, Scope.Scope> {
+  const file = yield* Effect.acquireRelease(
+    Effect.tryPromise({ try: openNameless, catch: betFileUnusable(tmpdir()) }),
+    (opened) => Effect.promise(() => opened.close())
+  )
+  let bytes = 0
+  const keep = async (received: AsyncIterable<Uint8Array>) => {
+    for await (const piece of received) {
+      bytes += piece.length
+      await file.appendFile(piece)
+    }
+  }
+  yield* Effect.tryPromise({
+    try: (signal) => pipeline(input, keep, { signal }),
+    catch: betFileUnusable(`${name}, kept in ${tmpdir()} meanwhile`)
+  })
+  if (bytes === 0) {
+    // Whatever should have written to the pipe failed, more likely than that nothing was sold; and an agency's end is final.
+    const problem = "nothing came; an agency that has no bets to send says so with an empty file"
+    return yield* new BetFileUnusable({ path: name, problem })
+  }
+  return betsOfBytes(
+    name,
+    Stream.suspend(() => Stream.fromAsyncIterable(pieces(file), betFileUnusable(name)))
+  )
+})
