@@ -4,6 +4,7 @@ import { CliConfig, Command, GlobalFlag } from "effect/cli"
 import packageJson from "../package.json" with { type: "json" }
 import { agency } from "./commands/Agency.ts"
 import { compose } from "./commands/Compose.ts"
+import { consult } from "./commands/Consult.ts"
 import { demo } from "./commands/Demo.ts"
 import { exportBets } from "./commands/Export.ts"
 import { generate } from "./commands/Generate.ts"
@@ -20,6 +21,7 @@ const loteria = Command.make("loteria").pipe(
   Command.withSubcommands([
     serve,
     agency,
+    consult,
     results,
     exportBets,
     generate,

@@ -1,31 +1,16 @@
-/** `agency`: delivers an agency's bet file, waits for the draw, and prints the agency's winners. */
-import { Config, Console, Effect, Layer, Option, Stream } from "effect"
+/** `agency`: delivers an agency's bets, waits for the draw, and prints the agency's winners. */
+import { Config, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
-import { AgencyId } from "../domain/Agency.ts"
-import { addressFlag, expectAddress, integer, logLevelFlag } from "./Flags.ts"
+import { agencyFlags, openAgency, printText, printWinners } from "./AgencyFlags.ts"
+import { integer } from "./Flags.ts"
 
 const flags = {
-  id: Flag.Int("id").pipe(
-    Flag.withFallbackConfig(Config.Int("CLI_ID")),
-    Flag.withSchema(AgencyId),
-    Flag.withDescription("The agency's number (or CLI_ID)")
-  ),
+  ...agencyFlags,
   file: Flag.String("file").pipe(
     Flag.optional,
-    Flag.withDescription("The agency's bet file; data/agency-ID.csv when absent")
-  ),
-  server: addressFlag("server", "CLI_SERVER_ADDRESS").pipe(
-    Flag.withDefault("127.0.0.1:12345"),
-    expectAddress,
     Flag.withDescription(
-      "The central's bets port (or CLI_SERVER_ADDRESS); 127.0.0.1:12345 when absent"
-    )
-  ),
-  consult: addressFlag("consult", "CLI_SERVER_CONSULT_ADDRESS").pipe(
-    expectAddress,
-    Flag.optional,
-    Flag.withDescription(
-      "Its consult port (or CLI_SERVER_CONSULT_ADDRESS); the bets port's address, one port up, when absent"
+      "The agency's bet file, - for standard input; when absent the one bet in NOMBRE, APELLIDO, DOCUMENTO, "
+        + "NACIMIENTO and NUMERO if they are set, else data/agency-ID.csv"
     )
   ),
   chunk: Flag.Int("chunk").pipe(
@@ -40,81 +25,71 @@ const flags = {
     Flag.withDefault(8),
     Flag.withSchema(integer(1, 1024)),
     Flag.withDescription("Chunks sent before the first of them is answered, at most")
-  ),
-  giveUpAfter: Flag.Int("give-up-after").pipe(
-    Flag.withDefault(24 * 60 * 60),
-    Flag.withSchema(integer(1, 365 * 24 * 60 * 60)),
-    Flag.withDescription("Seconds without a sign of the central after which trying ends")
-  ),
-  logLevel: logLevelFlag("CLI_LOG_LEVEL")
+  )
 }
 
-/** How long a signal may take to end the agency: it has nothing to finish but its connection. */
-const graceMs = 5000
+/** The agency's bets, from where the flags and the environment say; can be run again. */
+const openBets = Effect.fnUntraced(function*(file: Option.Option<string>, id: number) {
+  if (Option.isSome(file) && file.value === "-") {
+    const { spoolBets } = yield* Effect.promise(() => import("../services/BetSpool.ts"))
+    return yield* spoolBets("standard input", process.stdin)
+  }
+  const { readBets } = yield* Effect.promise(() => import("../services/BetFile.ts"))
+  if (Option.isSome(file)) return readBets(file.value)
+  const { singleBet } = yield* Effect.promise(() => import("../services/SingleBet.ts"))
+  return Option.getOrElse(
+    yield* singleBet(process.env),
+    () => readBets(`data/agency-${id}.csv`)
+  )
+})
 
-const modules = Effect.promise(async () => {
-  const [client, file, log, signals] = await Promise.all([
-    import("../services/AgencyClient.ts"),
-    import("../services/BetFile.ts"),
-    import("../services/OperatorLog.ts"),
-    import("../services/Signals.ts")
-  ])
-  return { ...client, ...file, ...log, ...signals }
+/** A bar on standard error, if a person sees both outputs on a terminal that has a size and can move its cursor. */
+const barOnTerminal = Effect.gen(function*() {
+  const { stderr, stdout } = process
+  if (!stdout.isTTY || !stderr.isTTY || !stderr.columns || process.env["TERM"] === "dumb") return
+  const { ProgressBar } = yield* Effect.promise(() => import("../services/ProgressBar.ts"))
+  return new ProgressBar(stderr)
 })
 
 export const agency = Command.make(
   "agency",
   flags,
-  Effect.fnUntraced(function*({ chunk, consult, file, giveUpAfter, id, logLevel, server, window }) {
-    const { agencyDefaults, AgencyClient, endOnSignals, LogWriter, OperatorLog, readBets } =
-      yield* modules
-    const logLayer = Layer.effect(
-      OperatorLog,
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          // A reader of our stdout that went away must not end the agency.
-          process.stdout.on("error", () => {})
-          return new LogWriter({ level: logLevel, format: "text", flushMs: 20 }, (text) => {
-            process.stdout.write(text)
-          })
-        }),
-        (log) => Effect.sync(() => log.flush())
+  Effect.fnUntraced(function*({ chunk, file, window, ...shared }) {
+    const bar = yield* barOnTerminal
+    const client = yield* openAgency(
+      shared,
+      bar === undefined ? printText : (text) => bar.above(() => printText(text)),
+      // Where there is a bar it says the same as the lines of single chunks.
+      { chunkBets: chunk, windowChunks: window, chunkLogLevel: bar ? "DEBUG" : "INFO" }
+    )
+    const bets = yield* openBets(file, shared.id)
+    // Bets that are missing or wrong are told of before the first one is sent.
+    const total = yield* Stream.runCount(bets)
+    if (bar === undefined) yield* client.deliver(bets)
+    else {
+      yield* Effect.scoped(
+        Effect.flatMap(
+          bar.follow(total),
+          (told) => client.deliver(bets, (progress) => told(progress.bets))
+        )
       )
-    )
-    const clientLayer = AgencyClient.layer({
-      ...agencyDefaults,
-      agency: id,
-      server,
-      consult: Option.getOrElse(consult, () => ({ ...server, port: server.port + 1 })),
-      chunkBets: chunk,
-      windowChunks: window,
-      giveUpAfterMs: giveUpAfter * 1000
-    })
-    yield* Effect.gen(function*() {
-      yield* endOnSignals(graceMs)
-      const client = yield* AgencyClient
-      const bets = readBets(Option.getOrElse(file, () => `data/agency-${id}.csv`))
-      // A file that is missing or wrong is told of before the first bet is sent.
-      yield* Stream.runDrain(bets)
-      yield* client.deliver(bets)
-      const winners = yield* client.winners
-      // The log is written with a delay; the winners come after it.
-      const log = yield* OperatorLog
-      log.flush()
-      for (const document of winners) yield* Console.log(document)
-    }).pipe(
-      Effect.scoped,
-      Effect.provide(clientLayer.pipe(Layer.provideMerge(logLayer)))
-    )
-  })
+      yield* Effect.addFinalizer(() => Effect.sync(() => bar.clear()))
+      bar.show("waiting for the draw")
+    }
+    const winners = yield* client.winners
+    bar?.clear()
+    yield* printWinners(winners)
+  }, Effect.scoped)
 ).pipe(
   Command.withDescription(
-    "Deliver an agency's bets, wait for the draw, and print the documents of its winning bets. "
+    "Deliver an agency's bets, wait for the draw, and print the documents of its winning bets, one a line, after the log. "
       + "Interrupted at any point it can be started again: it goes on where the central got to. "
-      + "Exit codes: 0 done or ended by a signal, 1 failed, 2 wrong usage."
+      + "Exit codes: 0 done or ended by a signal, 1 failed (standard error says why and what to do) or cut short by a "
+      + "second signal, 2 wrong usage."
   ),
   Command.withShortDescription("Deliver an agency's bets and print its winners"),
   Command.withExamples([
-    { command: "loteria agency --id 3 --file agency-3.csv --server central:12345" }
+    { command: "loteria agency --id 3 --file agency-3.csv --server central:12345" },
+    { command: "zcat agency-3.csv.gz | loteria agency --id 3 --file - --server central:12345" }
   ])
 )

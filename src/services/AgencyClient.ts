@@ -31,6 +31,8 @@ export interface AgencyOptions extends DeliveryOptions, ConnectionTimeouts, Pati
   readonly server: Address
   /** Where winners are asked for. */
   readonly consult: Address
+  /** Of the log line that each stored chunk gets. */
+  readonly chunkLogLevel: LogLevel
 }
 
 /** Every bound's default; an agency on a poor line must get through with them. */
@@ -42,7 +44,8 @@ export const agencyDefaults = {
   backoffFirstMs: 100,
   backoffMaxMs: 5000,
   takeoverBackoffMaxMs: 60_000,
-  giveUpAfterMs: 24 * 60 * 60 * 1000
+  giveUpAfterMs: 24 * 60 * 60 * 1000,
+  chunkLogLevel: "INFO"
 } as const
 
 /** What an agency can't cure by itself. Each message says what to do. */
@@ -88,6 +91,27 @@ const untilSome = <A, E>(attempt: Effect.Effect<Option.Option<A>, E>): Effect.Ef
     attempt,
     (outcome) => Option.isSome(outcome) ? Effect.succeed(outcome.value) : untilSome(attempt)
   )
+
+/** One question on a connection of its own. */
+const ask = Effect.fnUntraced(function*({ agency, ...options }: AgencyOptions) {
+  const central = formatAddress(options.consult)
+  const connection = yield* openConnection(options.consult, options)
+  yield* connection.send({ _tag: "ConsultWinners", agency, wait: false })
+  const answer = yield* connection.receive
+  switch (answer._tag) {
+    case "InformAgencyWinners":
+      return answer.documents
+    case "WinnersNotReady":
+      return yield* new ConnectionLost({
+        problem: "the draw has not been held",
+        retryAfterMs: answer.retryAfterMs
+      })
+    case "ErrorAnswer":
+      return yield* failureOfError(agency, answer.code, answer.message)
+    default:
+      return yield* new AnswerUnreadable({ central, problem: `${answer._tag} out of place` })
+  }
+}, Effect.scoped)
 
 const makeAgencyClient = Effect.fnUntraced(function*(
   options: AgencyOptions
@@ -136,7 +160,10 @@ const makeAgencyClient = Effect.fnUntraced(function*(
         stored: Effect.fnUntraced(function*(count: number) {
           held += count
           outOfStep = false
-          log.write("INFO", "apuestas_enviadas", "success", { agencia: agency, cantidad: count })
+          log.write(options.chunkLogLevel, "apuestas_enviadas", "success", {
+            agencia: agency,
+            cantidad: count
+          })
           yield* patience.progressed
           if (onProgress !== undefined) yield* onProgress({ bets: held })
         })
@@ -158,35 +185,13 @@ const makeAgencyClient = Effect.fnUntraced(function*(
     }
   )
 
-  const central = formatAddress(options.consult)
-
-  /** One question on a connection of its own. */
-  const ask = Effect.gen(function*() {
-    const connection = yield* openConnection(options.consult, options)
-    yield* connection.send({ _tag: "ConsultWinners", agency, wait: false })
-    const answer = yield* connection.receive
-    switch (answer._tag) {
-      case "InformAgencyWinners":
-        return answer.documents
-      case "WinnersNotReady":
-        return yield* new ConnectionLost({
-          problem: "the draw has not been held",
-          retryAfterMs: answer.retryAfterMs
-        })
-      case "ErrorAnswer":
-        return yield* failureOfError(agency, answer.code, answer.message)
-      default:
-        return yield* new AnswerUnreadable({ central, problem: `${answer._tag} out of place` })
-    }
-  }).pipe(Effect.scoped)
-
   const winners = Effect.gen(function*() {
     const patience = yield* makePatience(
-      central,
+      formatAddress(options.consult),
       options,
       logWait("consulta_ganadores", consultWaitLevel)
     )
-    const documents = yield* ask.pipe(
+    const documents = yield* ask(options).pipe(
       Effect.asSome,
       Effect.catchTag("ConnectionLost", (lost) => Effect.as(patience.wait(lost), Option.none())),
       untilSome
