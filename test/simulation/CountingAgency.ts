@@ -10,9 +10,10 @@ import {
   type AgencyStyle,
   type AgencyWorld,
   chunksMax,
-  Consult,
+  type Consult,
   pauseOf,
-  type SimulatedAgency
+  type SimulatedAgency,
+  type Successor
 } from "./SimulatedAgency.ts"
 import type { Link } from "./SimulatedNetwork.ts"
 import type { Planned } from "./Timeline.ts"
@@ -25,6 +26,7 @@ export class CountingAgency implements SimulatedAgency {
   readonly #world: AgencyWorld
   readonly #file: AgencyFile
   readonly #style: AgencyStyle
+  readonly #successor: Successor
   readonly #consult: Consult
   #link: Link | undefined
   #patience: Planned | undefined
@@ -38,23 +40,30 @@ export class CountingAgency implements SimulatedAgency {
   /** Something was refused: nothing more is sent here before a RESUME. */
   #astray = true
 
-  constructor(world: AgencyWorld, file: AgencyFile, style: AgencyStyle) {
+  constructor(
+    world: AgencyWorld,
+    file: AgencyFile,
+    style: AgencyStyle,
+    consult: Consult,
+    successor: Successor = () => false
+  ) {
     this.#world = world
     this.#file = file
     this.#style = style
-    this.#consult = new Consult(world, file.agency, style)
+    this.#successor = successor
+    this.#consult = consult
   }
 
   begin(): void {
     this.#consult.begin()
-    this.#connect()
+    this.sell()
   }
 
   done(): boolean {
     return this.#sold && this.#consult.told
   }
 
-  #connect(): void {
+  sell(): void {
     this.#due = []
     this.#astray = true
     const link = this.#world.connect("bets", {
@@ -83,29 +92,35 @@ export class CountingAgency implements SimulatedAgency {
     this.#sellingSoon = true
     this.#world.timeline.after(pauseOf(this.#world, this.#style), () => {
       this.#sellingSoon = false
-      this.#sell()
+      this.#sellChunks()
     })
   }
 
-  #sell(): void {
+  #sellChunks(): void {
     const { random } = this.#world
     if (this.#link === undefined || this.#astray || this.#sentLast) return
     const { agency, bets } = this.#file
-    while (!this.#sentLast && this.#due.length < windowMax) {
+    while (!this.#sentLast && this.#due.length < this.#window) {
       const from = this.#next
       const to = Math.min(from + this.#chunkSize(), bets.length)
       const last = to === bets.length && (from === to || random.chance(0.7))
-      const chunk: SentChunk = { _tag: "Chunk", agency, seq: ++this.#seq, from, to, last }
+      const seq = this.#style.numbers ? ++this.#seq : undefined
+      const chunk: SentChunk = { _tag: "Chunk", agency, seq, from, to, last }
       this.#next = to
       this.#sentLast = last
       this.#send(chunk)
-      if (!this.#world.quiet() && random.chance(0.05)) this.#send(chunk)
+      if (seq !== undefined && !this.#world.quiet() && random.chance(0.05)) this.#send(chunk)
       if (random.chance(0.5)) break
     }
     if (!this.#sentLast) {
-      if (this.#due.length < windowMax) this.#sellSoon()
+      if (this.#due.length < this.#window) this.#sellSoon()
     } else if (random.chance(0.3)) this.#link.finish()
     if (!this.#world.quiet() && random.chance(0.03)) this.#startAnew()
+  }
+
+  /** Without `seq` a chunk behind one that is refused would be stored in its place. */
+  get #window(): number {
+    return this.#style.numbers ? windowMax : 1
   }
 
   /** Now and then none, which is legal. */
@@ -169,7 +184,7 @@ export class CountingAgency implements SimulatedAgency {
     this.#world.timeline.count("connection replaced while alive")
     this.#link = undefined
     this.#patience?.cancel()
-    this.#connect()
+    this.sell()
   }
 
   #finish(): void {
@@ -183,7 +198,9 @@ export class CountingAgency implements SimulatedAgency {
   #onLost(): void {
     this.#link = undefined
     this.#patience?.cancel()
-    this.#world.timeline.after(this.#world.random.skewed(20, 2000), () => this.#connect())
+    this.#world.timeline.after(this.#world.random.skewed(20, 2000), () => {
+      if (!this.#successor()) this.sell()
+    })
   }
 
   #beImpatient(): void {

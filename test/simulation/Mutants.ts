@@ -175,7 +175,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     ]]
   },
   {
-    name: "take a frame's last bet for the next one's first",
+    name: "cut the numbers of a partly repeated chunk in the wrong place",
     file: "src/domain/Intake.ts",
     edits: [["chunk.numbers.subarray(2 * repeated)", "chunk.numbers.subarray(repeated)"]]
   },
@@ -188,5 +188,10 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "end the server when one agency has not been told its winners",
     file: "src/services/Lottery.ts",
     edits: [["HashSet.size(all) === roster.size", "HashSet.size(all) >= roster.size - 1"]]
+  },
+  {
+    name: "not wait for the last answers at a shutdown",
+    file: "src/services/Connections.ts",
+    edits: [["          yield* Effect.timeoutOption(awaitNone(\"bets\"), graceMs)\n", ""]]
   }
 ]

@@ -24,9 +24,12 @@ export interface Blow {
   readonly kind: "crash" | "shutdown"
 }
 
+/** `mended` is an agency from the field that gets a client that counts, and sometimes its old one back. */
+export type AgencyKind = "field" | "counting" | "mended"
+
 export interface AgencyPlan {
   readonly file: AgencyFile
-  readonly counts: boolean
+  readonly kind: AgencyKind
   readonly style: AgencyStyle
 }
 
@@ -108,7 +111,8 @@ export const drawScenario = (random: Random): Scenario => {
   // Where all are fast the draw and the consults come while things go wrong.
   const pace = random.pick([0.01, 0.1, 0.5, 1.2])
   const agencies = roster.map((agency) => {
-    const counts = random.chance(0.5)
+    const kind = random.pick<AgencyKind>(["field", "field", "counting", "counting", "mended"])
+    const counts = kind === "counting"
     const length = random.chance(0.1) ? random.integer(0, 2) : random.integer(5, 160)
     const chunkMax = random.integer(1, 20)
     // Most sell for as long as things go wrong; a pause is a fifth of the longest on average.
@@ -118,9 +122,10 @@ export const drawScenario = (random: Random): Scenario => {
       chunkMax,
       pauseMax,
       waits: !counts || random.chance(0.5),
-      consultsEarly: !counts || random.chance(0.3)
+      consultsEarly: !counts || random.chance(0.3),
+      numbers: random.chance(0.8)
     }
-    return { file: randomFile(random, agency, length, winningNumber, counts), counts, style }
+    return { file: randomFile(random, agency, length, winningNumber, counts), kind, style }
   })
   const rate = (often: number) => random.chance(0.5) ? often * random.next() : 0
   return {

@@ -32,7 +32,12 @@ export interface AgencyStyle {
   readonly waits: boolean
   /** Opens the consult connection at the start. */
   readonly consultsEarly: boolean
+  /** Its chunks carry `seq`, if it counts at all; without, it sends them one at a time. */
+  readonly numbers: boolean
 }
+
+/** Called when the connection is lost: whether somebody else goes on with the agency's file. */
+export type Successor = () => boolean
 
 /** How long the next chunk takes to be sold; in the end everybody hurries. */
 export const pauseOf = ({ quiet, random }: AgencyWorld, { pauseMax }: AgencyStyle): number =>
@@ -117,6 +122,8 @@ export class Consult {
 
 export interface SimulatedAgency {
   readonly begin: () => void
+  /** Begins, or goes on where another one stopped. */
+  readonly sell: () => void
   /** It sold everything and knows its winners. */
   readonly done: () => boolean
 }
@@ -125,6 +132,7 @@ export class FieldAgency implements SimulatedAgency {
   readonly #world: AgencyWorld
   readonly #file: AgencyFile
   readonly #style: AgencyStyle
+  readonly #successor: Successor
   readonly #consult: Consult
   #link: Link | undefined
   #patience: Planned | undefined
@@ -133,23 +141,30 @@ export class FieldAgency implements SimulatedAgency {
   #sentLast = false
   #sold = false
 
-  constructor(world: AgencyWorld, file: AgencyFile, style: AgencyStyle) {
+  constructor(
+    world: AgencyWorld,
+    file: AgencyFile,
+    style: AgencyStyle,
+    consult: Consult,
+    successor: Successor = () => false
+  ) {
     this.#world = world
     this.#file = file
     this.#style = style
-    this.#consult = new Consult(world, file.agency, style)
+    this.#successor = successor
+    this.#consult = consult
   }
 
   begin(): void {
     this.#consult.begin()
-    this.#startFromTheTop()
+    this.sell()
   }
 
   done(): boolean {
     return this.#sold && this.#consult.told
   }
 
-  #startFromTheTop(): void {
+  sell(): void {
     const { random, timeline } = this.#world
     const chunkMin = Math.ceil(this.#file.bets.length / chunksMax)
     this.#chunkSize = random.integer(chunkMin, Math.max(chunkMin, this.#style.chunkMax))
@@ -157,7 +172,7 @@ export class FieldAgency implements SimulatedAgency {
     this.#sentLast = false
     timeline.trace(`agency ${this.#file.agency} starts with chunks of ${this.#chunkSize}`)
     const link = this.#world.connect("bets", {
-      onOpen: () => this.#sell(),
+      onOpen: () => this.#sellChunk(),
       onAnswer: (body) => {
         if (this.#link === link) this.#onAnswer(body)
       },
@@ -169,7 +184,7 @@ export class FieldAgency implements SimulatedAgency {
     this.#beImpatient()
   }
 
-  #sell(): void {
+  #sellChunk(): void {
     const { agency, bets } = this.#file
     const from = this.#next
     const to = Math.min(from + this.#chunkSize, bets.length)
@@ -192,7 +207,7 @@ export class FieldAgency implements SimulatedAgency {
       const link = this.#link
       this.#beImpatient()
       this.#world.timeline.after(pauseOf(this.#world, this.#style), () => {
-        if (this.#link === link && link !== undefined) this.#sell()
+        if (this.#link === link && link !== undefined) this.#sellChunk()
       })
       return
     }
@@ -206,11 +221,11 @@ export class FieldAgency implements SimulatedAgency {
   #onLost(): void {
     this.#link = undefined
     this.#patience?.cancel()
-    this.#world.timeline.count("field agency starts from the top again")
-    this.#world.timeline.after(
-      this.#world.random.skewed(20, 2000),
-      () => this.#startFromTheTop()
-    )
+    this.#world.timeline.after(this.#world.random.skewed(20, 2000), () => {
+      if (this.#successor()) return
+      this.#world.timeline.count("field agency starts from the top again")
+      this.sell()
+    })
   }
 
   /** Somebody starts the agency again when nothing comes for long. */

@@ -66,6 +66,8 @@ export class Link implements Conversation {
   owed = 0
   /** Whole requests that have reached the server. */
   received = 0
+  /** The server let go of the connection by itself. */
+  dropped = false
   readonly #timeline: Timeline
   readonly #random: Random
   readonly #judge: Judge
@@ -265,6 +267,7 @@ export class Link implements Conversation {
       this.#tellClosed(this.#random.integer(0, 20))
     }
     this.#up.close()
+    this.dropped = this.#connection !== undefined
     this.#timeline.after(0, () => this.#gone())
   }
 

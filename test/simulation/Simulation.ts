@@ -6,17 +6,18 @@ import { encodeFrame } from "../../src/domain/Frame.ts"
 import type { Door } from "../../src/services/Connection.ts"
 import type { Details } from "../../src/services/OperatorLog.ts"
 import type { LogLevel } from "../../src/services/Settings.ts"
-import { CountingAgency } from "./CountingAgency.ts"
+import { agencyOf } from "./Agencies.ts"
 import { Judge } from "./Judge.ts"
 import { Life } from "./Life.ts"
 import { Random } from "./Random.ts"
-import { drawScenario, type Scenario, type Trouble } from "./Scenario.ts"
-import { type AgencyWorld, FieldAgency, type SimulatedAgency } from "./SimulatedAgency.ts"
+import { type Blow, drawScenario, type Scenario } from "./Scenario.ts"
+import type { AgencyWorld, SimulatedAgency } from "./SimulatedAgency.ts"
 import { type LedgerLife, SimulatedLedger } from "./SimulatedLedger.ts"
 import { calmNetwork, Link, type Peer } from "./SimulatedNetwork.ts"
 import { openParser, type ParserLife } from "./SimulatedParser.ts"
 import { sendStranger } from "./Stranger.ts"
 import { Timeline } from "./Timeline.ts"
+import { ledgerWorld, parserWorld, type TroubledWorld } from "./Troubles.ts"
 
 export interface SimulationResult {
   readonly seed: number
@@ -37,6 +38,8 @@ const patienceMs = 90_000
 const settlingMs = 25_000
 /** What a shutdown may take beyond its grace: a commit that is under way is waited for. */
 const shutdownSlackMs = 4000
+/** Of the grace, what is kept for those that end after the connections. */
+const graceKeptMs = 1500
 
 export const simulate = (seed: number, onLine?: (line: string) => void): SimulationResult => {
   const timeline = new Timeline(onLine)
@@ -57,12 +60,6 @@ export const simulate = (seed: number, onLine?: (line: string) => void): Simulat
   }
 }
 
-const during = (troubles: ReadonlyArray<Trouble>, now: number): number =>
-  troubles.reduce(
-    (rate, { from, rate: worst, to }) => now >= from && now < to ? Math.max(rate, worst) : rate,
-    0
-  )
-
 class Simulation {
   readonly #timeline: Timeline
   readonly #random: Random
@@ -76,6 +73,8 @@ class Simulation {
   #ledgerLife: LedgerLife | undefined
   #parserLife: ParserLife | undefined
   #linkCount = 0
+  /** From here on a shutdown no longer waits for connections. */
+  #graceUsedUp = Number.POSITIVE_INFINITY
   #phase: "selling" | "settling" | "probing" | "closing" | "over" = "selling"
 
   constructor(timeline: Timeline, random: Random) {
@@ -85,7 +84,7 @@ class Simulation {
     const { agencies, winningNumber } = this.#scenario
     const files = new Map(agencies.map(({ file }) => [file.agency, file] as const))
     this.#judge = new Judge(timeline, files, winningNumber)
-    this.#ledger = new SimulatedLedger(this.#ledgerWorld(random.split()))
+    this.#ledger = new SimulatedLedger(ledgerWorld(this.#troubled(), (kind) => this.#blow(kind)))
   }
 
   run(): void {
@@ -93,15 +92,13 @@ class Simulation {
     const timeline = this.#timeline
     this.#start()
     const world = this.#agencyWorld()
-    this.#agencies = agencies.map(({ counts, file, style }) =>
-      counts ? new CountingAgency(world, file, style) : new FieldAgency(world, file, style)
-    )
+    this.#agencies = agencies.map((plan) => agencyOf(world, plan))
     for (const agency of this.#agencies) {
       timeline.after(this.#random.skewed(0, 2000), () => agency.begin())
     }
     for (const at of strangers) timeline.after(at, () => sendStranger(world, this.#scenario.roster))
     for (const { at, kind } of blows) {
-      timeline.after(at, () => kind === "crash" ? this.#crash() : this.#shutdown())
+      timeline.after(at, () => this.#blow(kind))
     }
     timeline.after(quietAt, () => this.#watchProgress(quietAt + patienceMs))
     while (this.#phase !== "over" && timeline.failures.length === 0) {
@@ -119,9 +116,10 @@ class Simulation {
   #start(): void {
     const { roster, settings, winningNumber } = this.#scenario
     this.#timeline.trace("the server starts")
+    this.#graceUsedUp = Number.POSITIVE_INFINITY
     this.#ledgerLife = this.#ledger.open({ roster, winningNumber })
     this.#judge.onOpened()
-    this.#parserLife = openParser(this.#parserWorld(), settings.parsers.processes)
+    this.#parserLife = openParser(parserWorld(this.#troubled()), settings.parsers.processes)
     this.#life = new Life({
       timeline: this.#timeline,
       settings,
@@ -137,8 +135,9 @@ class Simulation {
     })
   }
 
-  #crash(): void {
-    this.#life?.crashAfter(this.#random.skewed(0, 40))
+  #blow(kind: Blow["kind"]): void {
+    if (kind === "shutdown") this.#shutdown()
+    else this.#life?.crashAfter(this.#random.skewed(0, 40))
   }
 
   #onKilled(): void {
@@ -154,6 +153,7 @@ class Simulation {
     if (life === undefined || !life.serving) return
     const { graceMs } = this.#scenario.settings.shutdown
     const deadline = this.#timeline.now + graceMs + shutdownSlackMs
+    this.#graceUsedUp = this.#timeline.now + graceMs - graceKeptMs
     this.#timeline.trace("the server is told to end")
     this.#timeline.count("shutdown")
     for (const link of this.#links.values()) link.owed = link.received
@@ -198,6 +198,9 @@ class Simulation {
     this.#reasons.add(name)
     const link = this.#links.get(name)
     this.#links.delete(name)
+    if (reason === "connection_lost" && link?.dropped && this.#timeline.now < this.#graceUsedUp) {
+      this.#timeline.fail(`${name}: dropped without a reason`)
+    }
     if (reason === "shutdown" && link?.door === "bets" && link.answered < link.owed) {
       this.#timeline.fail(`${name}: ${link.answered} of ${link.owed} frames read were answered`)
     }
@@ -205,75 +208,12 @@ class Simulation {
 
   // ---- what the simulated parts are told
 
-  #ledgerWorld(random: Random) {
-    const { commitMax, crashesOnWrite, ledgerFailing, ledgerSlow, quietAt } = this.#scenario
-    const timeline = this.#timeline
-    const drawFaults = [...this.#scenario.drawFaults]
-    let drawFault: "failure" | "crash" | undefined
-    const hurts = (operation: string) => {
-      if (operation === "draw") drawFault = drawFaults.shift()
-      return operation === "draw"
-        ? drawFault === "crash"
-        : operation !== "read" && timeline.now < quietAt && random.chance(crashesOnWrite)
-    }
+  #troubled(): TroubledWorld {
     return {
-      later: (operation: string, run: () => void) => {
-        if (hurts(operation)) {
-          timeline.count(`blow upon: ${operation}`)
-          const mildly = random.chance(0.3)
-          timeline.after(
-            random.integer(0, 20),
-            () => mildly ? this.#shutdown() : this.#crash()
-          )
-        }
-        const slow = operation !== "news" && random.chance(during(ledgerSlow, timeline.now))
-        if (slow) timeline.count("ledger slow")
-        timeline.after(
-          slow
-            ? random.integer(50, 2500)
-            : random.skewed(0, timeline.now < quietAt ? commitMax : 20),
-          run
-        )
-      },
-      fails: (operation: string) => {
-        const fails = random.chance(during(ledgerFailing, timeline.now))
-          || (operation === "draw" && drawFault === "failure")
-        if (fails) timeline.count(`ledger failed: ${operation}`)
-        return fails
-      },
-      onStored: (chunk: Parameters<Judge["onStored"]>[0]) => {
-        const { agency, bets, last, seq } = chunk
-        timeline.trace(
-          `on disk: agency ${agency}, chunk ${seq}, ${bets} bets${last ? ", last" : ""}`
-        )
-        this.#judge.onStored(chunk)
-      },
-      onDrawn: (draw: Parameters<Judge["onDrawn"]>[0]) => {
-        timeline.trace("on disk: the draw")
-        this.#judge.onDrawn(draw)
-      },
-      onDrawAsked: () => this.#judge.onDrawAsked(),
-      onDrawKnown: () => this.#judge.onDrawKnown(),
-      onMisuse: (problem: string) => timeline.fail(problem)
-    }
-  }
-
-  #parserWorld() {
-    const random = this.#random.split()
-    const { parserFailing, parserSlow } = this.#scenario
-    const timeline = this.#timeline
-    return {
-      later: (run: () => void) => {
-        const slow = random.chance(during(parserSlow, timeline.now))
-        if (slow) timeline.count("parser slow")
-        timeline.after(slow ? random.integer(50, 4000) : random.skewed(0, 10), run)
-      },
-      fails: () => {
-        const fails = random.chance(during(parserFailing, timeline.now))
-        if (fails) timeline.count("parser failed")
-        return fails
-      },
-      onMisuse: (problem: string) => timeline.fail(problem)
+      timeline: this.#timeline,
+      random: this.#random.split(),
+      scenario: this.#scenario,
+      judge: this.#judge
     }
   }
 

@@ -12,6 +12,7 @@ const seedsATest = 50
 /** What must have happened somewhere in the seeds: a fault that never comes proves nothing. */
 const rarities = [
   "a FIN ignored",
+  "agency changed its client",
   "agency lost patience",
   "answer AGENCY_MISMATCH",
   "answer FRAME_EMPTY",

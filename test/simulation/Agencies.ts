@@ -1,0 +1,38 @@
+/** The agency of a plan, of whichever kind. */
+import { CountingAgency } from "./CountingAgency.ts"
+import type { AgencyPlan } from "./Scenario.ts"
+import { type AgencyWorld, Consult, FieldAgency, type SimulatedAgency } from "./SimulatedAgency.ts"
+
+export const agencyOf = (
+  world: AgencyWorld,
+  { file, kind, style }: AgencyPlan
+): SimulatedAgency => {
+  const consult = new Consult(world, file.agency, style)
+  switch (kind) {
+    case "field":
+      return new FieldAgency(world, file, style, consult)
+    case "counting":
+      return new CountingAgency(world, file, style, consult)
+    case "mended": {
+      const handOver = (to: () => SimulatedAgency) => () => {
+        if (!world.random.chance(0.4)) return false
+        world.timeline.count("agency changed its client")
+        to().sell()
+        return true
+      }
+      const old: SimulatedAgency = new FieldAgency(
+        world,
+        file,
+        style,
+        consult,
+        handOver(() => mended)
+      )
+      const mended = new CountingAgency(world, file, style, consult, handOver(() => old))
+      return {
+        begin: () => old.begin(),
+        sell: () => old.sell(),
+        done: () => old.done() || mended.done()
+      }
+    }
+  }
+}
