@@ -9,7 +9,8 @@ import { parseRoster } from "../domain/Agency.ts"
 import { csvOfBody } from "../domain/Csv.ts"
 import { agenciesCeiling } from "../domain/Limits.ts"
 import { LedgerUnavailable, LedgerUnreadable } from "./BetLedger.ts"
-import { blob, integer, openReadOnly, text, toFailure } from "./BetLedger/OpenLedger.ts"
+import { chunkColumns, damaged, intactChunk } from "./BetLedger/Checksum.ts"
+import { integer, openReadOnly, text, toFailure } from "./BetLedger/OpenLedger.ts"
 
 /** What the ledger holds of one agency of the roster. */
 export interface AgencyResult {
@@ -119,7 +120,7 @@ const readResults = (db: DatabaseSync): LedgerResults => {
 /** How far an export is; `after` is the last row of the order that was given out. */
 interface ExportPlace {
   readonly order: StatementSync
-  readonly body: StatementSync
+  readonly chunk: StatementSync
   readonly after: number
 }
 
@@ -133,7 +134,7 @@ const beginExport = (db: DatabaseSync): ExportPlace => {
     order: db.prepare(
       "SELECT position, agency, chunk FROM temp.export_order WHERE position > ? ORDER BY position"
     ),
-    body: db.prepare("SELECT CAST(body AS BLOB) AS body FROM chunk WHERE id = ?"),
+    chunk: db.prepare(`SELECT ${chunkColumns} FROM chunk WHERE id = ?`),
     after: 0
   }
 }
@@ -143,10 +144,11 @@ const nextPiece = (place: ExportPlace): readonly [Uint8Array, ExportPlace] | und
   let bytes = 0
   let after = place.after
   for (const row of place.order.iterate(after)) {
-    const csv = csvOfBody(
-      integer(row, "agency"),
-      blob(place.body.get(integer(row, "chunk")), "body")
-    )
+    const { agency, body } = intactChunk(place.chunk.get(integer(row, "chunk")))
+    if (agency !== integer(row, "agency")) {
+      throw damaged(`a chunk of agency ${agency} is not in its place`)
+    }
+    const csv = csvOfBody(agency, body)
     lines.push(csv)
     bytes += csv.length
     after = integer(row, "position")

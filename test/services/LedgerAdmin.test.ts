@@ -63,6 +63,11 @@ const damages: ReadonlyArray<readonly [what: string, sql: string, problem: RegEx
     /agency 1, chunk 1, bet 1: its number is not the one that the draw looks at/
   ],
   [
+    "a name that breaks no rule but isn't what was stored",
+    "UPDATE chunk SET body = replace(body, 'Ana', 'Ena')",
+    /agency 1, chunk \d+: its bytes are not those that were stored/
+  ],
+  [
     "bytes that are no text",
     "UPDATE chunk SET body = CAST(x'ff' || CAST(body AS BLOB) AS TEXT) WHERE id = 1",
     /agency 1, chunk 1: is not UTF-8/
@@ -141,11 +146,11 @@ describe("verifyLedger", () => {
       const db = new DatabaseSync(path)
       db.exec(`
         WITH RECURSIVE n (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 500)
-        INSERT INTO chunk SELECT id, 6, id, 0, 0, x'', '' FROM n
+        INSERT INTO chunk SELECT id, 6, id, 0, 0, x'', '', 0 FROM n
       `)
       db.close()
       const { problemCount, problems } = yield* verifyLedger(path)
-      assert.deepStrictEqual([problemCount, problems.length], [500, 100])
+      assert.deepStrictEqual([problemCount, problems.length], [1000, 100])
     }).pipe(Effect.scoped))
 })
 

@@ -3,6 +3,7 @@
  * from the rows that were added since the last look. No Effect here: the reader thread imports this file.
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite"
+import { damaged } from "./Checksum.ts"
 import { defect } from "./ThreadMessages.ts"
 
 /** A list of row ids that grows by doubling. */
@@ -29,7 +30,7 @@ export class ChunkIndex {
     for (const row of this.#newer.iterate(this.#lastChunk)) {
       const [id, agency] = Object.values(row)
       if (typeof id !== "number" || typeof agency !== "number" || id > idMax) {
-        throw defect("a chunk's row can't be indexed")
+        throw damaged("a chunk's row can't be indexed")
       }
       this.#push(agency, id)
       this.#lastChunk = id

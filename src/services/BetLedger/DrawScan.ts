@@ -1,30 +1,31 @@
 /**
- * Finds the winners: scans the numbers of every chunk inside SQLite, so that only chunks with a hit leave it, and
- * bodies are read of those alone. No Effect here: the writer thread imports this file.
+ * Finds the winners: reads every chunk, and holds no draw over one that isn't what was stored or isn't there. No Effect
+ * here: the writer thread imports this file.
  */
 import type { DatabaseSync } from "node:sqlite"
 import { lineFeed, tab } from "../../domain/Chunk.ts"
-import { blob, integer, readLottery } from "./OpenLedger.ts"
+import { chunkColumns, damaged, intactChunk } from "./Checksum.ts"
+import { readLottery } from "./OpenLedger.ts"
 import { defect, type DrawRecord } from "./ThreadMessages.ts"
 
-/** The winning number is read here, and nowhere before. */
-export const drawWinners = (db: DatabaseSync): DrawRecord => {
+/** The winning number is read here, and nowhere before. The last chunk's row id is `lastChunk`. */
+export const drawWinners = (db: DatabaseSync, lastChunk: number): DrawRecord => {
   const winningNumber = readLottery(db)?.winningNumber
   if (winningNumber === undefined) throw defect("the ledger has no lottery")
   const pattern = new Uint8Array([winningNumber >> 8, winningNumber & 0xff])
   const winners = new Map<number, Array<string>>()
-  const hits = db.prepare(
-    "SELECT agency, numbers, CAST(body AS BLOB) AS body FROM chunk WHERE instr(numbers, ?) > 0 ORDER BY id"
-  )
-  for (const row of hits.iterate(pattern)) {
-    const positions = winningPositions(blob(row, "numbers"), pattern)
+  let read = 0
+  for (const row of db.prepare(`SELECT ${chunkColumns} FROM chunk ORDER BY id`).iterate()) {
+    const { agency, body, id, numbers } = intactChunk(row)
+    if (id !== ++read) throw damaged(`chunk row ${read} is missing`)
+    const positions = winningPositions(numbers, pattern)
     if (positions.length === 0) continue
-    const documents = documentsAt(blob(row, "body"), positions)
-    const agency = integer(row, "agency")
+    const documents = documentsAt(body, positions)
     const known = winners.get(agency)
     if (known === undefined) winners.set(agency, documents)
     else for (const document of documents) known.push(document)
   }
+  if (read !== lastChunk) throw damaged(`chunk row ${read + 1} is missing`)
   return { winningNumber, winners }
 }
 

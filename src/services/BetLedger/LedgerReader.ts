@@ -6,8 +6,9 @@ import { createHash, type Hash } from "node:crypto"
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { setImmediate } from "node:timers/promises"
 import { csvOfBody } from "../../domain/Csv.ts"
+import { chunkColumns, type ChunkRow, damaged, intactChunk } from "./Checksum.ts"
 import { ChunkIndex } from "./ChunkIndex.ts"
-import { blob, integer, openReadOnly } from "./OpenLedger.ts"
+import { openReadOnly } from "./OpenLedger.ts"
 import {
   type BetBytes,
   defect,
@@ -30,27 +31,18 @@ export class LedgerReader {
   readonly #db: DatabaseSync
   readonly #index: ChunkIndex
   readonly #chunk: StatementSync
-  readonly #body: StatementSync
   readonly #digests = new Map<number, RunningDigest>()
 
   constructor(config: ReaderConfig) {
     this.#db = openReadOnly(config.path, config.busyTimeoutMs)
     this.#index = new ChunkIndex(this.#db)
-    this.#chunk = this.#db.prepare(
-      "SELECT last, bets, numbers, CAST(body AS BLOB) AS body FROM chunk WHERE id = ?"
-    )
-    this.#body = this.#db.prepare("SELECT bets, CAST(body AS BLOB) AS body FROM chunk WHERE id = ?")
+    this.#chunk = this.#db.prepare(`SELECT ${chunkColumns} FROM chunk WHERE id = ?`)
   }
 
   chunkAt(agency: number, seq: number): StoredChunk | undefined {
     if (!Number.isSafeInteger(seq) || seq < 1 || seq > this.#lastSeq(agency, seq)) return undefined
-    const row = this.#chunk.get(this.#index.rowOf(agency, seq))
-    return {
-      last: integer(row, "last") === 1,
-      bets: integer(row, "bets"),
-      numbers: blob(row, "numbers"),
-      body: blob(row, "body")
-    }
+    const { bets, body, last, numbers } = this.#read(agency, seq)
+    return { last: last === 1, bets, numbers, body }
   }
 
   /**
@@ -66,7 +58,7 @@ export class LedgerReader {
     let wanted = bytes
     let next = { seq, offset }
     while (next.seq <= lastSeq) {
-      const body = blob(this.#body.get(this.#index.rowOf(agency, next.seq)), "body")
+      const { body } = this.#read(agency, next.seq)
       if (next.offset > body.length) throw defect("a cursor outside of the stored bets")
       const piece = body.subarray(next.offset, next.offset + wanted)
       pieces.push(piece)
@@ -94,11 +86,10 @@ export class LedgerReader {
     }
     let sliceBytes = 0
     while (running.seq < lastSeq) {
-      const row = this.#body.get(this.#index.rowOf(agency, running.seq + 1))
-      const body = blob(row, "body")
+      const { bets, body } = this.#read(agency, running.seq + 1)
       running.hash.update(csvOfBody(agency, body))
       running.seq++
-      running.bets += integer(row, "bets")
+      running.bets += bets
       sliceBytes += body.length
       if (sliceBytes >= digestSliceBytes) {
         sliceBytes = 0
@@ -111,6 +102,13 @@ export class LedgerReader {
 
   close(): void {
     this.#db.close()
+  }
+
+  /** A chunk that is there. */
+  #read(agency: number, seq: number): ChunkRow {
+    const chunk = intactChunk(this.#chunk.get(this.#index.rowOf(agency, seq)))
+    if (chunk.agency === agency && chunk.seq === seq) return chunk
+    throw damaged(`chunk ${seq} of agency ${agency} is not in its place`)
   }
 
   /** The agency's last `seq`; what was committed meanwhile is only looked at when it can matter. */

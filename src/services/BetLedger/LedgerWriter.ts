@@ -6,6 +6,8 @@
 import * as fs from "node:fs"
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { lineFeed } from "../../domain/Chunk.ts"
+import { AcknowledgedMark } from "./AcknowledgedMark.ts"
+import { chunkChecksum, damaged, rowChecksum } from "./Checksum.ts"
 import { drawWinners } from "./DrawScan.ts"
 import { decodeGroup, type GroupChunk } from "./GroupBuffer.ts"
 import {
@@ -15,6 +17,7 @@ import {
   primaryCode,
   readDraw,
   takeLock,
+  text,
   whileOpening
 } from "./OpenLedger.ts"
 import {
@@ -44,11 +47,11 @@ const prepare = (db: DatabaseSync): Statements => ({
   commit: db.prepare("COMMIT"),
   // The body comes as bytes that the parser made UTF-8, and becomes text without a look at it.
   insert: db.prepare(
-    "INSERT INTO chunk (id, agency, seq, last, bets, numbers, body) VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT))"
+    "INSERT INTO chunk (id, agency, seq, last, bets, numbers, body, checksum) VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?)"
   ),
   lastChunk: db.prepare("SELECT coalesce(max(id), 0) AS id FROM chunk"),
   snapshot: db.prepare(
-    "INSERT OR REPLACE INTO snapshot (agency, seq, bets, finished) VALUES (?, ?, ?, ?)"
+    "INSERT OR REPLACE INTO snapshot (agency, seq, bets, finished, checksum) VALUES (?, ?, ?, ?, ?)"
   ),
   snapshotEnd: db.prepare("UPDATE snapshot_end SET chunk = ?")
 })
@@ -56,6 +59,7 @@ const prepare = (db: DatabaseSync): Statements => ({
 export class LedgerWriter {
   readonly #config: WriterConfig
   readonly #lock: DatabaseSync
+  readonly #mark: AcknowledgedMark
   #db: DatabaseSync
   #statements: Statements
   readonly #standings = new Map<number, Standing>()
@@ -79,23 +83,36 @@ export class LedgerWriter {
       throw error
     }
     try {
-      this.#statements = prepare(this.#db)
-      for (const agency of config.agencies) this.#standings.set(agency, nothing)
-      for (const [agency, standing] of readStandings(this.#db)) {
-        this.#standings.set(agency, standing)
-      }
-      this.#draw = readDraw(this.#db)
-      this.#lastChunk = integer(this.#statements.lastChunk.get(), "id")
-      this.#snapshotEnd = integer(this.#db.prepare("SELECT chunk FROM snapshot_end").get(), "chunk")
-      for (
-        const row of this.#db.prepare("SELECT DISTINCT agency FROM chunk WHERE id > ?").iterate(
-          this.#snapshotEnd
-        )
-      ) this.#changed.add(integer(row, "agency"))
+      const found = whileOpening(path, () => this.#readAll(config.agencies))
+      this.#statements = found.statements
+      this.#draw = found.draw
+      this.#lastChunk = found.lastChunk
+      this.#snapshotEnd = found.snapshotEnd
+      this.#mark = whileOpening(
+        path,
+        () => new AcknowledgedMark(path, found.beganAt, found.lastChunk)
+      )
     } catch (error) {
       this.#db.close()
       this.#lock.close()
       throw error
+    }
+  }
+
+  #readAll(agencies: ReadonlyArray<number>) {
+    const db = this.#db
+    const statements = prepare(db)
+    for (const agency of agencies) this.#standings.set(agency, nothing)
+    for (const [agency, standing] of readStandings(db)) this.#standings.set(agency, standing)
+    const snapshotEnd = integer(db.prepare("SELECT chunk FROM snapshot_end").get(), "chunk")
+    const since = db.prepare("SELECT DISTINCT agency FROM chunk WHERE id > ?")
+    for (const row of since.iterate(snapshotEnd)) this.#changed.add(integer(row, "agency"))
+    return {
+      statements,
+      snapshotEnd,
+      draw: readDraw(db),
+      lastChunk: integer(statements.lastChunk.get(), "id"),
+      beganAt: text(db.prepare("SELECT began_at FROM lottery").get(), "began_at")
     }
   }
 
@@ -118,12 +135,15 @@ export class LedgerWriter {
       let id = this.#lastChunk
       for (const chunk of group) {
         id++
+        const { agency, bets, body, numbers, seq } = chunk
         const last = chunk.last ? 1 : 0
-        insert.run(id, chunk.agency, chunk.seq, last, chunk.bets, chunk.numbers, chunk.body)
+        const checksum = chunkChecksum(id, agency, seq, last, bets, numbers, body)
+        insert.run(id, agency, seq, last, bets, numbers, body, checksum)
       }
       if (snapshotDue) this.#writeSnapshot(lastChunk, standings)
     })
     this.#lastChunk = lastChunk
+    this.#mark.note(lastChunk)
     for (const [agency, standing] of standings) {
       this.#standings.set(agency, standing)
       this.#changed.add(agency)
@@ -141,20 +161,28 @@ export class LedgerWriter {
     }
     let draw: DrawRecord | undefined
     this.#transaction(this.#lastChunk, () => {
-      draw = drawWinners(this.#db)
-      this.#db.prepare("INSERT INTO draw (id, winning_number) VALUES (1, ?)").run(
-        draw.winningNumber
-      )
-      const insert = this.#db.prepare(
-        "INSERT INTO winner (agency, position, document) VALUES (?, ?, ?)"
-      )
-      for (const [agency, documents] of draw.winners) {
-        documents.forEach((document, index) => insert.run(agency, index + 1, document))
-      }
+      draw = drawWinners(this.#db, this.#lastChunk)
+      this.#writeDraw(draw)
     })
     if (draw === undefined) throw defect("the draw's transaction ended without a draw")
     this.#draw = draw
     return draw
+  }
+
+  #writeDraw({ winners, winningNumber }: DrawRecord): void {
+    const insert = this.#db.prepare(
+      "INSERT INTO winner (agency, position, document, checksum) VALUES (?, ?, ?, ?)"
+    )
+    let count = 0
+    for (const [agency, documents] of winners) {
+      for (const [index, document] of documents.entries()) {
+        const position = index + 1
+        insert.run(agency, position, document, rowChecksum(agency, position, document))
+        count++
+      }
+    }
+    this.#db.prepare("INSERT INTO draw (id, winning_number, winners, checksum) VALUES (1, ?, ?, ?)")
+      .run(winningNumber, count, rowChecksum(winningNumber, count))
   }
 
   /** Leaves one file with everything in it, if no reader stands in the way, and lets the ledger go. */
@@ -164,10 +192,12 @@ export class LedgerWriter {
         this.#transaction(this.#lastChunk, () => this.#writeSnapshot(this.#lastChunk, new Map()))
         this.#snapshotTaken()
       }
-      this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)")
+      const checkpoint = this.#db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get()
+      if (integer(checkpoint, "busy") === 0) this.#mark.remove()
     } catch {
       // Snapshot and checkpoint only make the next start faster: what was acknowledged is in the log.
     } finally {
+      this.#mark.close()
       this.#db.close()
       this.#lock.close()
     }
@@ -198,8 +228,10 @@ export class LedgerWriter {
   }
 
   #writeSnapshot(lastChunk: number, newer: ReadonlyMap<number, Standing>): void {
-    const write = (agency: number, { seq, bets, finished }: Standing) =>
-      this.#statements.snapshot.run(agency, seq, bets, finished ? 1 : 0)
+    const write = (agency: number, { seq, bets, finished }: Standing) => {
+      const mark = finished ? 1 : 0
+      this.#statements.snapshot.run(agency, seq, bets, mark, rowChecksum(agency, seq, bets, mark))
+    }
     for (const agency of this.#changed) {
       if (!newer.has(agency)) write(agency, this.#standings.get(agency) ?? nothing)
     }
@@ -278,13 +310,19 @@ export class LedgerWriter {
 /** What the ledger knows of the agencies that have sent. */
 const readStandings = (db: DatabaseSync): ReadonlyMap<number, Standing> => {
   const standings = new Map<number, Standing>()
+  for (
+    const row of db.prepare("SELECT agency, seq, bets, finished, checksum FROM snapshot").iterate()
+  ) {
+    const agency = integer(row, "agency")
+    const columns = [integer(row, "seq"), integer(row, "bets"), integer(row, "finished")]
+    if (row["checksum"] !== rowChecksum(agency, ...columns)) {
+      throw damaged(`what is known of agency ${agency} is not what was stored`)
+    }
+  }
   for (const row of db.prepare("SELECT agency, seq, rows, bets, finished FROM agency").iterate()) {
     const seq = integer(row, "seq")
     if (integer(row, "rows") !== seq) {
-      const problem = `the chunks of agency ${
-        integer(row, "agency")
-      } have gaps: the file is damaged`
-      throw new LedgerProblem({ kind: "Unreadable", problem })
+      throw damaged(`the chunks of agency ${integer(row, "agency")} have gaps`)
     }
     standings.set(integer(row, "agency"), {
       seq,

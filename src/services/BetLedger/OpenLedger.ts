@@ -6,9 +6,10 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync, type SQLOutputValue } from "node:sqlite"
 import { pathToFileURL } from "node:url"
+import { readMark } from "./AcknowledgedMark.ts"
+import { damaged, defineChecksums, rowChecksum } from "./Checksum.ts"
 import { applicationId, migrations } from "./Tables.ts"
 import {
-  defect,
   type DrawRecord,
   type Failure,
   LedgerProblem,
@@ -20,19 +21,19 @@ type Row = Record<string, SQLOutputValue>
 /** A column that holds an integer. */
 export const integer = (row: Row | undefined, column: string): number => {
   const value = row?.[column]
-  if (typeof value !== "number") throw defect(`the ledger's column ${column} holds no integer`)
+  if (typeof value !== "number") throw damaged(`column ${column} holds no integer`)
   return value
 }
 
 export const text = (row: Row | undefined, column: string): string => {
   const value = row?.[column]
-  if (typeof value !== "string") throw defect(`the ledger's column ${column} holds no text`)
+  if (typeof value !== "string") throw damaged(`column ${column} holds no text`)
   return value
 }
 
 export const blob = (row: Row | undefined, column: string): Uint8Array<ArrayBuffer> => {
   const value = row?.[column]
-  if (!(value instanceof Uint8Array)) throw defect(`the ledger's column ${column} holds no bytes`)
+  if (!(value instanceof Uint8Array)) throw damaged(`column ${column} holds no bytes`)
   return value
 }
 
@@ -63,10 +64,14 @@ export const primaryCode = (error: unknown): number | undefined => {
   return code === undefined ? undefined : code & 0xff
 }
 
+/** What SQLite itself takes for damage. */
+const damage: ReadonlySet<number> = new Set([11, /* CORRUPT */ 26 /* NOTADB */])
+
 export const toFailure = (error: unknown): Failure => {
   if (error instanceof LedgerProblem) return error.failure
   const message = error instanceof Error ? error.message : String(error)
   const primary = primaryCode(error)
+  if (primary !== undefined && damage.has(primary)) return damaged(message).failure
   if (primary !== undefined && curable.has(primary)) {
     return { kind: "Unavailable", message, code: resultCode(error) }
   }
@@ -79,11 +84,11 @@ const toOpenProblem = (error: unknown, file: string): unknown => {
   const primary = primaryCode(error)
   const message = error instanceof Error ? error.message : String(error)
   if (primary === 26) return unreadable("the file is not a ledger (not an SQLite database)")
-  if (primary === 11) {
-    return unreadable(`the file is damaged (${message}); restore it from a backup`)
-  }
+  const mendable = primary !== undefined && curable.has(primary)
+  // A file that has just been found to be a ledger, and isn't one to SQLite, is not what was written.
+  if (primary !== undefined && !mendable) return damaged(message)
   const systemCode = error instanceof Error && "code" in error && "syscall" in error
-  if ((primary !== undefined && curable.has(primary)) || systemCode) {
+  if (mendable || systemCode) {
     return new LedgerProblem({
       kind: "Unavailable",
       message:
@@ -128,8 +133,9 @@ const inspect = (db: DatabaseSync): "empty" | "ledger" => {
 export const openReadOnly = (file: string, busyTimeoutMs: number): DatabaseSync =>
   whileOpening(file, () => {
     if (!fs.existsSync(file)) throw unreadable("there is no such file")
+    const mark = readMark(fs.realpathSync(file))
     try {
-      return openToRead(file, busyTimeoutMs)
+      return openToRead(file, busyTimeoutMs, mark)
     } catch (error) {
       // Reading beside a writer needs two more files, which can't be made in a folder that one may only read. A
       // ledger at rest (there is no log) can be read without them.
@@ -138,11 +144,15 @@ export const openReadOnly = (file: string, busyTimeoutMs: number): DatabaseSync 
       if (!atRest || (primary !== 8 && primary !== 14)) throw error
       const url = pathToFileURL(file)
       url.searchParams.set("immutable", "1")
-      return openToRead(url, busyTimeoutMs)
+      return openToRead(url, busyTimeoutMs, mark)
     }
   })
 
-const openToRead = (file: string | URL, busyTimeoutMs: number): DatabaseSync => {
+const openToRead = (
+  file: string | URL,
+  busyTimeoutMs: number,
+  mark: ReturnType<typeof readMark>
+): DatabaseSync => {
   const db = new DatabaseSync(file, { readOnly: true, timeout: busyTimeoutMs })
   try {
     if (inspect(db) === "empty") throw unreadable("the file is empty: no ledger has begun in it")
@@ -151,6 +161,9 @@ const openToRead = (file: string | URL, busyTimeoutMs: number): DatabaseSync => 
         "the ledger is of an older version; start the server on it once to bring it up to date"
       )
     }
+    const began = db.prepare("SELECT began_at FROM lottery").get()
+    const last = db.prepare("SELECT coalesce(max(id), 0) AS id FROM chunk").get()
+    mark.compare(began && text(began, "began_at"), integer(last, "id"))
     return db
   } catch (error) {
     db.close()
@@ -222,6 +235,7 @@ export const openForWriting = (config: WriterConfig): DatabaseSync =>
 const migrate = (db: DatabaseSync): void => {
   const version = integer(db.prepare("PRAGMA user_version").get(), "user_version")
   if (version === migrations.length) return
+  defineChecksums(db)
   db.exec("BEGIN IMMEDIATE")
   try {
     for (const migration of migrations.slice(version)) db.exec(migration)
@@ -237,6 +251,7 @@ const migrate = (db: DatabaseSync): void => {
 const begin = (db: DatabaseSync, config: WriterConfig): void => {
   const lottery = readLottery(db)
   if (lottery === undefined) {
+    readMark(config.path).compare(undefined, 0)
     db.prepare("INSERT INTO lottery (id, roster, winning_number) VALUES (1, ?, ?)")
       .run(config.roster, config.winningNumber)
     return
@@ -267,19 +282,40 @@ export const readLottery = (
   return row && { roster: text(row, "roster"), winningNumber: integer(row, "winning_number") }
 }
 
-/** The draw, if it was held. */
-export const readDraw = (db: DatabaseSync): DrawRecord | undefined => {
-  const row = db.prepare("SELECT winning_number FROM draw").get()
+const refuse = (problem: string): never => {
+  throw damaged(problem)
+}
+
+/** The draw, if it was held; `onDamage` is told where it isn't what was stored. */
+export const readDraw = (
+  db: DatabaseSync,
+  onDamage: (problem: string) => void = refuse
+): DrawRecord | undefined => {
+  const row = db.prepare("SELECT winning_number, winners, checksum FROM draw").get()
   if (row === undefined) return undefined
-  const winners = new Map<number, Array<string>>()
-  for (
-    const winner of db.prepare("SELECT agency, document FROM winner ORDER BY agency, position")
-      .iterate()
-  ) {
-    const agency = integer(winner, "agency")
-    const documents = winners.get(agency)
-    if (documents === undefined) winners.set(agency, [text(winner, "document")])
-    else documents.push(text(winner, "document"))
+  const winningNumber = integer(row, "winning_number")
+  const count = integer(row, "winners")
+  if (row["checksum"] !== rowChecksum(winningNumber, count)) {
+    onDamage("the draw is not the one that was held")
   }
-  return { winningNumber: integer(row, "winning_number"), winners }
+  const winners = new Map<number, Array<string>>()
+  let found = 0
+  const rows = db.prepare(
+    "SELECT agency, position, document, checksum FROM winner ORDER BY agency, position"
+  )
+  for (const winner of rows.iterate()) {
+    const agency = integer(winner, "agency")
+    const position = integer(winner, "position")
+    const document = text(winner, "document")
+    const documents = winners.get(agency) ?? []
+    documents.push(document)
+    winners.set(agency, documents)
+    found++
+    if (
+      position !== documents.length ||
+      winner["checksum"] !== rowChecksum(agency, position, document)
+    ) onDamage(`winner ${position} of agency ${agency} is not what was stored`)
+  }
+  if (found !== count) onDamage(`${count} winners were stored, and ${found} are there`)
+  return { winningNumber, winners }
 }

@@ -81,5 +81,19 @@ const first = `
   END) AS line;
 `
 
+/** Checksums: see Checksum.ts, which defines the functions. */
+const second = `
+  ALTER TABLE chunk ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+  UPDATE chunk SET checksum = chunk_checksum(id, agency, seq, last, bets, numbers, CAST(body AS BLOB));
+  ALTER TABLE snapshot ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+  UPDATE snapshot SET checksum = row_checksum(agency, seq, bets, finished);
+  ALTER TABLE winner ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+  UPDATE winner SET checksum = row_checksum(agency, position, document);
+  ALTER TABLE draw ADD COLUMN winners INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE draw ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+  UPDATE draw SET winners = (SELECT count(*) FROM winner);
+  UPDATE draw SET checksum = row_checksum(winning_number, winners);
+`
+
 /** The migration at index N brings a file from version N to N + 1. */
-export const migrations: ReadonlyArray<string> = [first]
+export const migrations: ReadonlyArray<string> = [first, second]

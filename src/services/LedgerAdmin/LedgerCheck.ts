@@ -10,6 +10,7 @@ import { parseRoster } from "../../domain/Agency.ts"
 import { betFields, invalidField } from "../../domain/BetRules.ts"
 import { lineFeed, tab } from "../../domain/Chunk.ts"
 import { agenciesCeiling } from "../../domain/Limits.ts"
+import { chunkChecksum, chunkColumns, rowChecksum } from "../BetLedger/Checksum.ts"
 import {
   blob,
   integer,
@@ -61,6 +62,7 @@ interface ChunkRow {
   readonly bets: number
   readonly numbers: Uint8Array
   readonly body: Uint8Array
+  readonly checksum: number
 }
 
 export class LedgerCheck {
@@ -89,7 +91,9 @@ export class LedgerCheck {
       const failure = toFailure(error)
       const ofTheFile = resultCode(error) !== undefined || error instanceof LedgerProblem
       if (!ofTheFile || failure.kind === "Unavailable") throw error
-      const message = error instanceof LedgerProblem && failure.kind === "Defect"
+      const message = failure.kind === "Unreadable"
+        ? failure.problem
+        : error instanceof LedgerProblem && failure.kind === "Defect"
         ? failure.message
         : error instanceof Error
         ? error.message
@@ -120,8 +124,7 @@ export class LedgerCheck {
       this.#checkStructure()
       this.#claims = this.#readClaims()
       this.#slice = this.#db.prepare(
-        "SELECT id, agency, seq, last, bets, numbers, CAST(body AS BLOB) AS body FROM chunk "
-          + "WHERE id > ? AND id <= ? ORDER BY id"
+        `SELECT ${chunkColumns} FROM chunk WHERE id > ? AND id <= ? ORDER BY id`
       )
       return true
     }
@@ -149,13 +152,20 @@ export class LedgerCheck {
       }
       const snapshot = new Map<number, Standing>()
       for (
-        const row of this.#db.prepare("SELECT agency, seq, bets, finished FROM snapshot").iterate()
+        const row of this.#db.prepare(
+          "SELECT agency, seq, bets, finished, checksum FROM snapshot"
+        ).iterate()
       ) {
-        snapshot.set(integer(row, "agency"), {
-          seq: integer(row, "seq"),
-          bets: integer(row, "bets"),
-          finished: integer(row, "finished") === 1
-        })
+        const agency = integer(row, "agency")
+        const [seq, bets, mark] = [
+          integer(row, "seq"),
+          integer(row, "bets"),
+          integer(row, "finished")
+        ]
+        if (integer(row, "checksum") !== rowChecksum(agency, seq, bets, mark)) {
+          this.#add(`agency ${agency}: what the snapshot says is not what was stored`)
+        }
+        snapshot.set(agency, { seq, bets, finished: mark === 1 })
       }
       return {
         roster: new Set(Option.getOrElse(roster, () => [])),
@@ -163,7 +173,7 @@ export class LedgerCheck {
         lastChunk: one("SELECT coalesce(max(id), 0) AS value FROM chunk"),
         snapshotEnd: one("SELECT chunk AS value FROM snapshot_end"),
         snapshot,
-        draw: readDraw(this.#db),
+        draw: readDraw(this.#db, (problem) => this.#add(problem)),
         winnerRows: one("SELECT count(*) AS value FROM winner")
       }
     } finally {
@@ -182,7 +192,8 @@ export class LedgerCheck {
         last: integer(row, "last"),
         bets: integer(row, "bets"),
         numbers: blob(row, "numbers"),
-        body: blob(row, "body")
+        body: blob(row, "body"),
+        checksum: integer(row, "checksum")
       }
       if (chunk.id > claims.snapshotEnd) this.#compareSnapshot(claims)
       this.#checkRow(chunk, claims)
@@ -202,6 +213,9 @@ export class LedgerCheck {
     const known = this.#standings.get(agency) ?? nothing
     if (seq !== known.seq + 1) this.#add(`${place}: comes after chunk ${known.seq}`)
     if (known.finished) this.#add(`${place}: comes after the agency's last chunk`)
+    if (chunk.checksum !== chunkChecksum(id, agency, seq, last, bets, chunk.numbers, chunk.body)) {
+      this.#add(`${place}: its bytes are not those that were stored`)
+    }
     if (last !== 0 && last !== 1) this.#add(`${place}: "last" is ${last}`)
     this.#standings.set(agency, {
       seq: Math.max(seq, known.seq),
