@@ -107,7 +107,7 @@ class ParserPool {
   }
 
   submit(job: Job): void {
-    const child = this.#leastBusy()
+    const child = this.#nextChild()
     if (child !== undefined) child.send(job)
     else if (this.#stopping) this.#refuse(job, "the parsers are closed")
     else this.#waiting.push(job)
@@ -126,9 +126,11 @@ class ParserPool {
     job.done(Effect.fail(new ParserFailed({ problem })))
   }
 
-  #leastBusy(): ParserChild<Job> | undefined {
+  /** The one whose write is being gathered, else the least busy. */
+  #nextChild(): ParserChild<Job> | undefined {
     let best: ParserChild<Job> | undefined
     for (const child of this.#children) {
+      if (child.gathering) return child
       if (best === undefined || child.pending < best.pending) best = child
     }
     return best

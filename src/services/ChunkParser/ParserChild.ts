@@ -23,6 +23,9 @@ const childEnvironment = (): NodeJS.ProcessEnv => {
   return directory === undefined ? {} : { NODE_COMPILE_CACHE: directory }
 }
 
+/** Beyond this a further frame is better parsed by another child at the same time. */
+const gatheredBytesMax = 64 * 1024
+
 export interface ParserChildOptions<Job extends { readonly frame: Uint8Array }> {
   /** The child's program: src/parser.ts, or one that speaks as it does. */
   readonly entry: URL
@@ -49,7 +52,8 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
   #nextId = noRequest
   #hasAnswered = false
   #whenIdle: (() => void) | undefined
-  #corked = false
+  /** Bytes given to the pipe in this turn of the event loop; they go out in one write at its end. */
+  #gathered = 0
   #over = false
   /** Runs while jobs are in the child; restarted by each answer, so it measures the job in hand. */
   #deadline: NodeJS.Timeout | undefined
@@ -83,6 +87,11 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
 
   get pid(): number | undefined {
     return this.#process.pid
+  }
+
+  /** Whether a write is being gathered that isn't yet worth one of its own: waking a child costs more than a frame. */
+  get gathering(): boolean {
+    return this.#gathered > 0 && this.#gathered < gatheredBytesMax
   }
 
   get pending(): number {
@@ -120,15 +129,15 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
 
   /** Frames of one turn of the event loop go out in one write. */
   #write(id: number, frame: Uint8Array): void {
-    if (!this.#corked) {
-      this.#corked = true
+    if (this.#gathered === 0) {
       this.#pipe.cork()
       process.nextTick(() => {
-        this.#corked = false
+        this.#gathered = 0
         this.#pipe.uncork()
       })
     }
     const [header, body] = encodeRequest(id, frame)
+    this.#gathered += header.length + body.length
     this.#pipe.write(header)
     this.#pipe.write(body)
   }
