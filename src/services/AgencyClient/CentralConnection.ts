@@ -5,7 +5,8 @@
  */
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Data, Effect, Option, Schema, type Scope } from "effect"
-import type { Socket } from "effect/socket"
+import { Socket } from "effect/socket"
+import { createConnection, type Socket as TcpSocket } from "node:net"
 import { FrameDecoder } from "../../domain/Frame.ts"
 import { frameBytesCeiling } from "../../domain/Limits.ts"
 import { type Answer, decodeAnswer, encodeRequest, type Request } from "../../domain/Message.ts"
@@ -61,28 +62,56 @@ const describe = (error: Socket.SocketError): string => {
 /** Writing to a connection fails so when the other side has closed it. */
 const closedCodes: ReadonlySet<string> = new Set(["EPIPE", "ERR_STREAM_WRITE_AFTER_END"])
 
-const lost = (error: Socket.SocketError) => {
+const closedByCentral = Effect.suspend(() =>
+  Effect.fail(new ConnectionLost({ problem: "the central closed the connection", closed: true }))
+)
+
+const lost = (error: Socket.SocketError): Effect.Effect<never, ConnectionLost> => {
   const problem = describe(error)
-  return Effect.fail(
-    error.reason._tag === "SocketCloseError" || closedCodes.has(problem)
-      ? new ConnectionLost({ problem: "the central closed the connection", closed: true })
-      : new ConnectionLost({ problem })
-  )
+  return error.reason._tag === "SocketCloseError" || closedCodes.has(problem)
+    ? closedByCentral
+    : Effect.fail(new ConnectionLost({ problem }))
 }
 
 const utf8 = new TextEncoder()
+
+/** Bytes that a silent central doesn't take in must not keep the socket. */
+const hangUp = (tcp: TcpSocket): void => {
+  if (tcp.connecting || tcp.writableLength > 0) tcp.destroy()
+  else tcp.destroySoon()
+}
+
+/** Connects for as long as the scope lasts. */
+const dial = ({ host, port }: Address): Effect.Effect<TcpSocket, Socket.SocketError, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => createConnection({ host, port, noDelay: true, keepAlive: true })),
+    (tcp) => Effect.sync(() => hangUp(tcp))
+  ).pipe(
+    Effect.tap((tcp) =>
+      Effect.callback<void, Socket.SocketError>((resume) => {
+        tcp.once("connect", () => resume(Effect.void))
+        // It stays: an error of a socket that nobody listens to would end the process.
+        tcp.on("error", (cause) => {
+          const reason = new Socket.SocketOpenError({ kind: "Unknown", cause })
+          resume(Effect.fail(new Socket.SocketError({ reason })))
+        })
+      })
+    )
+  )
 
 export const openConnection = Effect.fnUntraced(function*(
   address: Address,
   timeouts: ConnectionTimeouts
 ): Effect.fn.Return<CentralConnection, ConnectionLost, Scope.Scope> {
   const central = formatAddress(address)
-  const socket = yield* NodeSocket.makeNet({
-    ...address,
-    noDelay: true,
-    keepAlive: true,
-    openTimeout: timeouts.connectTimeoutMs
-  })
+  let tcp: TcpSocket | undefined
+  const socket = yield* NodeSocket.fromDuplex(
+    Effect.tap(dial(address), (connected) =>
+      Effect.sync(() => {
+        tcp = connected
+      })),
+    { openTimeout: timeouts.connectTimeoutMs }
+  )
   const { pull } = yield* socket.reader.pipe(Effect.catch(lost))
   const { write } = yield* socket.writer
   const decoder = new FrameDecoder()
@@ -111,8 +140,14 @@ export const openConnection = Effect.fnUntraced(function*(
       Effect.fail(new ConnectionLost({ problem: `no answer in ${timeouts.answerTimeoutMs} ms` }))
   })
 
+  /** Writing to a socket that has ended would wait for events that it has already had. */
+  const writeOpen = (bytes: Uint8Array) =>
+    Effect.suspend(() =>
+      tcp?.writable === true ? write(bytes).pipe(Effect.catch(lost)) : closedByCentral
+    )
+
   return {
-    send: (message) => write(encodeRequest(message)).pipe(Effect.catch(lost), inTime),
+    send: (message) => inTime(writeOpen(encodeRequest(message))),
     receive: readFrame().pipe(
       Effect.flatMap((body) =>
         Option.match(decodeAnswer(body), {
