@@ -139,7 +139,9 @@ describe("imports", () => {
       "Image",
       "LedgerFile",
       "Processes",
+      "Program",
       "Sales",
+      "Screen",
       "WaitUntil",
       "Wire"
     ]

@@ -12,12 +12,18 @@ export class Program implements Disposable {
   stderr = ""
 
   /** `environment` comes on top of the little that a process can't do without. */
-  constructor(args: ReadonlyArray<string>, environment: Readonly<Record<string, string>> = {}) {
+  constructor(
+    args: ReadonlyArray<string>,
+    environment: Readonly<Record<string, string>> = {},
+    input: "none" | "pipe" = "none"
+  ) {
     this.#child = spawn(process.execPath, [join(projectFolder, "src/main.ts"), ...args], {
       cwd: projectFolder,
       env: { PATH: process.env["PATH"] ?? "", HOME: "/", TZ: "UTC", ...environment },
-      stdio: ["ignore", "pipe", "pipe"]
+      stdio: [input === "pipe" ? "pipe" : "ignore", "pipe", "pipe"]
     })
+    // A program that ended early reads no more of its input.
+    this.#child.stdin?.on("error", () => {})
     this.#child.stdout?.setEncoding("utf8").on("data", (text: string) => (this.stdout += text))
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => (this.stderr += text))
     this.#closed = once(this.#child, "close")
@@ -33,6 +39,15 @@ export class Program implements Disposable {
       () => this.stdout.includes(text),
       deadlineMs
     )
+  }
+
+  /** Writes to its standard input. */
+  write(text: string): void {
+    this.#child.stdin?.write(text)
+  }
+
+  endInput(): void {
+    this.#child.stdin?.end()
   }
 
   signal(signal: NodeJS.Signals): void {

@@ -40,6 +40,10 @@ export const csvLine = (agency: number, bet: string): string =>
       .join(",")
   }\r\n`
 
+/** An agency's own file: the trade's lines without the agency. */
+export const betFile = (bets: ReadonlyArray<string>): string =>
+  bets.map((bet) => csvLine(0, bet).slice("0,".length)).join("")
+
 /** What RESUME_POINT should say of exactly these bets. */
 export const digestOf = (agency: number, bets: ReadonlyArray<string>): string =>
   createHash("sha256").update(bets.map((bet) => csvLine(agency, bet)).join("")).digest("hex")
