@@ -34,7 +34,7 @@ describe("loteria", () => {
     assert.include(version.stdout, packageJson.version)
     const help = await runMain(["--help"])
     assert.strictEqual(help.code, 0)
-    for (const command of ["serve", "agency", "results", "export", "generate", "demo"]) {
+    for (const command of ["serve", "agency", "consult", "results", "export", "generate", "demo"]) {
       assert.match(help.stdout, new RegExp(`^ +${command} `, "m"))
     }
   })
