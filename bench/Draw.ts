@@ -1,0 +1,78 @@
+/**
+ * The draw: the roster of five sells so many bets, all finish, and all wait for their winners. Measured from the
+ * moment the last agency's last chunk is sent until the last agency has its winners.
+ */
+import { Central } from "./Central.ts"
+import { median } from "./Comparison.ts"
+import { type Bench, inFolder } from "./Measure.ts"
+import { lottery, requestFiles } from "./Requests.ts"
+import { MemoryWatch } from "./Usage.ts"
+
+const agencies = 5
+const chunk = 100
+/** Chunks that each agency has under way: five agencies with one each couldn't fill a ledger in reasonable time. */
+const window = 8
+
+export interface DrawRun {
+  readonly bets: number
+  readonly ms: number
+  readonly winnersBytes: number
+  readonly peakPssBytes: number
+}
+
+export interface DrawResult {
+  readonly bets: number
+  readonly medianMs: number
+  readonly runs: ReadonlyArray<DrawRun>
+}
+
+const drawOnce = (bench: Bench, bets: number): Promise<DrawRun> =>
+  inFolder(bench.folder, async (folder) => {
+    const central = await Central.start(folder, agencies)
+    const files = await requestFiles(bench.folder, lottery, chunk)
+    const consults = await bench.generator.consults(central.consultPort, agencies)
+    await consults.ask()
+    using memory = new MemoryWatch(central.pid)
+    const perConnection = Math.ceil(bets / agencies / chunk)
+    const load = await bench.generator.load({
+      port: central.betsPort,
+      files,
+      connections: agencies,
+      window,
+      perConnection,
+      finish: true
+    })
+    const { bytes, failed, informed, lastAt } = await consults.informed()
+    memory.look()
+    await central.stop()
+    if (failed > 0 || informed !== agencies || load.refused > 0 || load.unanswered > 0) {
+      throw new Error(
+        `${informed} of ${agencies} agencies informed, ${load.refused} chunks refused`
+      )
+    }
+    if (central.storedBets() !== load.acknowledged) {
+      throw new Error(
+        `LOST: ${load.acknowledged} bets acknowledged, ${central.storedBets()} stored`
+      )
+    }
+    return {
+      bets: load.acknowledged,
+      ms: (lastAt - load.lastFinishSentAt) * 1000,
+      winnersBytes: bytes,
+      peakPssBytes: memory.peak
+    }
+  })
+
+export const measureDraw = async (
+  bench: Bench,
+  bets: number,
+  progress: (run: DrawRun) => void
+): Promise<DrawResult> => {
+  const runs: Array<DrawRun> = []
+  for (let at = 0; at < bench.pairs; at++) {
+    const run = await drawOnce(bench, bets)
+    runs.push(run)
+    progress(run)
+  }
+  return { bets, medianMs: median(runs.map(({ ms }) => ms)), runs }
+}

@@ -1,0 +1,126 @@
+/** One run: a system started afresh, put under load, ended, and counted. */
+import { mkdtempSync, rmSync } from "node:fs"
+import { join } from "node:path"
+import { setTimeout } from "node:timers/promises"
+import { loadAverage } from "./Conditions.ts"
+import type { Contender, Stored } from "./Contender.ts"
+import type { LoadGenerator, LoadResult } from "./LoadGenerator.ts"
+import { requestFiles } from "./Requests.ts"
+import { cpuSeconds, MemoryWatch } from "./Usage.ts"
+
+export interface Bench {
+  readonly folder: string
+  readonly generator: LoadGenerator
+  readonly warmupSeconds: number
+  readonly seconds: number
+  readonly pairs: number
+}
+
+export interface Shape {
+  /** Bets in a chunk. */
+  readonly bets: number
+  readonly connections: number
+  /** Chunks a second, in an open loop. */
+  readonly rate?: number
+}
+
+export interface Measurement {
+  readonly contender: string
+  readonly betsPerSecond: number
+  /** Milliseconds from a chunk's sending (open loop: from when it was due) to its answer. */
+  readonly p50: number
+  readonly p99: number
+  readonly p999: number
+  readonly max: number
+  /** Of all processes of the system. */
+  readonly cpuPerMillionBets: number
+  readonly peakPssBytes: number
+  readonly diskBytesPerBet: number
+  readonly acknowledged: number
+  readonly stored: number
+  /** Why the run can't be believed; empty when it can. */
+  readonly problems: ReadonlyArray<string>
+  /** Of the machine, before the run. */
+  readonly loadAverage: number
+  readonly generatorCpuSeconds: number
+}
+
+/** Between two runs, so that the disk and the kernel finish what the first has left. */
+const settleMs = 500
+
+const problemsOf = (load: LoadResult, stored: Stored): ReadonlyArray<string> => {
+  const expected = stored.unit === "bets" ? load.acknowledged : load.acknowledgedBytes
+  // What wasn't answered may be stored or not; what was answered must be, and nothing else may.
+  const inDoubt = load.unanswered + load.cut + load.refused > 0
+  const checks: ReadonlyArray<readonly [boolean, string]> = [
+    [
+      stored.count < expected,
+      `LOST: ${expected} ${stored.unit} acknowledged, ${stored.count} stored`
+    ],
+    [
+      stored.count > expected && !inDoubt,
+      `${expected} ${stored.unit} acknowledged, but ${stored.count} stored`
+    ],
+    [load.refused > 0, `${load.refused} requests refused, the first: ${load.firstRefusal}`],
+    [load.cut > 0, `${load.cut} connections were cut`],
+    [load.unanswered > 0, `${load.unanswered} requests were not answered in time`],
+    [load.measured === 0, "nothing was acknowledged while it was measured"]
+  ]
+  return checks.filter(([wrong]) => wrong).map(([, problem]) => problem)
+}
+
+/** Runs in a folder of its own, which is removed. */
+export const inFolder = async <A>(
+  parent: string,
+  use: (folder: string) => Promise<A>
+): Promise<A> => {
+  const folder = mkdtempSync(join(parent, "run-"))
+  try {
+    return await use(folder)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+export const measure = (bench: Bench, contender: Contender, shape: Shape): Promise<Measurement> =>
+  inFolder(bench.folder, async (folder) => {
+    const files = await requestFiles(bench.folder, contender.encoding, shape.bets)
+    await setTimeout(settleMs)
+    const loadBefore = loadAverage()
+    const place = { folder, connections: shape.connections, bets: shape.bets }
+    const running = await contender.start(place)
+    using memory = new MemoryWatch(running.pid)
+    let cpuBegin = 0
+    let cpuEnd = 0
+    const load = await bench.generator.load({
+      port: running.port,
+      files,
+      connections: shape.connections,
+      warmup: bench.warmupSeconds,
+      seconds: bench.seconds,
+      ...(shape.rate === undefined ? {} : { rate: shape.rate })
+    }, (event) => {
+      if (event === "begin") cpuBegin = cpuSeconds(running.pid)
+      if (event === "end") {
+        cpuEnd = cpuSeconds(running.pid)
+        memory.look()
+      }
+    })
+    const stored = await running.finish()
+    return {
+      contender: contender.name,
+      betsPerSecond: load.measured / load.seconds,
+      p50: load.p50,
+      p99: load.p99,
+      p999: load.p999,
+      max: load.max,
+      cpuPerMillionBets: (cpuEnd - cpuBegin) / (load.measured / 1e6),
+      peakPssBytes: memory.peak,
+      diskBytesPerBet: stored.diskBytes / load.acknowledged,
+      acknowledged: load.acknowledged,
+      stored: stored.count,
+      problems: problemsOf(load, stored),
+      loadAverage: loadBefore,
+      generatorCpuSeconds: load.cpu
+    }
+  })
