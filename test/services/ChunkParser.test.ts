@@ -176,7 +176,7 @@ describe("the pool", () => {
       const pids = yield* withPool({ parsers: { processes: 2 } }, (parser) =>
         Effect.sync(() => {
           const all = parser.pids()
-          process.kill(all[0] ?? 0, "SIGSTOP")
+          for (const pid of all.slice(0, 1)) process.kill(pid, "SIGSTOP")
           return all
         }))
       assert.lengthOf(pids, 2)
