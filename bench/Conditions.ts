@@ -47,7 +47,7 @@ export const readConditions = async (folder: string, inC: boolean): Promise<Cond
   kernel: release(),
   fileSystem: await fileSystemOf(folder),
   node: process.version,
-  loadGenerator: inC ? "loadgen.c" : "loadgen.ts (no C compiler: it may be the limit)",
+  loadGenerator: inC ? "in C" : "in Node (no C compiler: it may be the limit)",
   loadAverage: loadAverage()
 })
 

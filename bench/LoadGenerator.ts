@@ -1,7 +1,7 @@
 /** Runs the load generator, in C or in Node, and listens to what it tells. */
 import type { ChildProcess } from "node:child_process"
 import { once } from "node:events"
-import { mkdirSync } from "node:fs"
+import { globSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { run, spawnChild, which } from "./Child.ts"
@@ -65,18 +65,18 @@ export interface Informed {
 
 const longestRunSeconds = 3600
 
+/** Compiles `name.c`, or every C file of a folder of that name; undefined when there is no compiler. */
 export const compileC = async (name: string, into: string): Promise<string | undefined> => {
   if (await which("cc") === undefined) return undefined
+  const sources = globSync([`${name}.c`, `${name}/*.c`], { cwd: import.meta.dirname })
   mkdirSync(into, { recursive: true })
   const program = join(into, name)
-  const { code, stderr } = await run("cc", [
-    "-O2",
-    "-std=gnu11",
-    "-o",
-    program,
-    join(import.meta.dirname, `${name}.c`)
-  ])
-  if (code !== 0) throw new Error(`cc ${name}.c: ${stderr}`)
+  const { code, stderr } = await run(
+    "cc",
+    ["-O2", "-std=gnu11", "-o", program, ...sources],
+    { cwd: import.meta.dirname }
+  )
+  if (code !== 0) throw new Error(`cc ${name}: ${stderr}`)
   return program
 }
 
@@ -100,9 +100,12 @@ export class LoadGenerator {
       : [program]
   }
 
+  static readonly inNode = new LoadGenerator(undefined)
+
   /** The one in C is compiled into the folder; without a compiler it is the one in Node, which is slower. */
   static async create(folder: string): Promise<LoadGenerator> {
-    return new LoadGenerator(await compileC("loadgen", folder))
+    const program = await compileC("loadgen", folder)
+    return program === undefined ? LoadGenerator.inNode : new LoadGenerator(program)
   }
 
   async load(

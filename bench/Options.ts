@@ -19,6 +19,8 @@ export interface Options {
   readonly parts: ReadonlyArray<Part>
   /** Bets in a chunk, and connections, of the parts that compare. */
   readonly chunks: ReadonlyArray<number>
+  /** The same for what one would use instead: there are more of those, so by default they get fewer. */
+  readonly rivalChunks: ReadonlyArray<number>
   readonly connections: ReadonlyArray<number>
   readonly pairs: number
   readonly seconds: number
@@ -47,7 +49,7 @@ export const usage = `npm run bench -- [options]
                          draw      last chunk to last winner
                          growth    CPU per bet with a small and a large ledger, and starts with it
                          idle      thousands of waiting consults under full load
-  --chunks 1,10,100,1000   bets in a chunk
+  --chunks 1,10,100,1000   bets in a chunk (the databases: 1,100,1000)
   --connections 5,50,1000  bets connections ("chunks" only; the others use 50)
   --pairs 5            how often each is measured, in turn
   --seconds 15         of each measurement, after --warmup 2
@@ -112,6 +114,7 @@ export const readOptions = (args: ReadonlyArray<string>): Options | "help" => {
     quick,
     parts: values.only === undefined ? parts : values.only.split(",").map(partOf),
     chunks: numbersOf("chunks", [1, 10, 100, 1000], [1, 100, 1000]),
+    rivalChunks: numbersOf("chunks", [1, 100, 1000], [100]),
     connections: numbersOf("connections", [5, 50, 1000], [50]),
     pairs: numberOf("pairs", 5, 1),
     seconds: numberOf("seconds", 15, 1),

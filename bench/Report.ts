@@ -13,7 +13,8 @@ const rate = (value: number): string =>
     ? `${(value / 1000).toFixed(1)} k`
     : value.toFixed(0)
 const ms = (value: number): string => value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)
-const megabytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MB`
+const megabytes = (bytes: number): string =>
+  `${(bytes / 2 ** 20).toFixed(bytes < 10 * 2 ** 20 ? 1 : 0)} MB`
 const times = (value: number): string => `${value.toFixed(value < 10 ? 2 : 1)} x`
 
 /** The first column is text, the others are figures. */

@@ -23,10 +23,9 @@ import { redis } from "./Redis.ts"
 import { formatComparison, formatDraw, formatGrowth, formatIdle, formatScaling } from "./Report.ts"
 import { resultsFolder, writeResults } from "./Results.ts"
 
-/** Connections of everything but `chunks`; and chunks at which systems that one would use instead are compared. */
+/** Connections of everything but `chunks`, and the chunk of everything that has one only. */
 const usualConnections = 50
 const usualChunk = 100
-const rivalChunks: ReadonlySet<number> = new Set([1, 100, 1000])
 
 /** Many systems keep /tmp in memory, where a sync costs nothing: figures from there would be worthless. */
 const workFolder = (options: Options): string => {
@@ -132,8 +131,7 @@ class Session {
   async #beside(part: Part, { contenders, remarks }: Candidates): Promise<void> {
     this.#remark(remarks)
     if (contenders.length === 0) return
-    const chunks = this.options.chunks.filter((size) => part === "node" || rivalChunks.has(size))
-    for (const bets of chunks) {
+    for (const bets of this.options.rivalChunks) {
       await this.#compare(part, [central, ...contenders], { bets, connections: usualConnections })
     }
   }

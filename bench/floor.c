@@ -1,6 +1,7 @@
-// The floor: the least that a server of this protocol can do and still keep its promise. It reads frames, appends their
-// bodies to one file, syncs once per round of its event loop, and acknowledges. No parsing, no validation, no order
-// of agencies, no draw. How far the central is from it is what everything else in the central costs.
+// The floor: the least that a server of this protocol can do and still keep its promise. It reads
+// frames, appends their bodies to one file, syncs once per round of its event loop, and
+// acknowledges. No parsing, no validation, no order of agencies, no draw. How far the central is
+// from it is what everything else in the central costs.
 //
 //   floor FILE        listens on a free port of this machine and prints it; ends on SIGTERM
 #define _GNU_SOURCE

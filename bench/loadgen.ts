@@ -1,5 +1,5 @@
 /**
- * The load generator where there is no C compiler: the command line, and what is told, of loadgen.c, which has the
+ * The load generator where there is no C compiler: the command line, and what is told, of loadgen/loadgen.c, which has the
  * explanations. Node takes several times the CPU for the same load, so on few cores it is the limit itself.
  */
 import { readFileSync } from "node:fs"
@@ -348,4 +348,4 @@ const consult = async (): Promise<void> => {
 
 if (mode === "load") await load()
 else if (mode === "consult") await consult()
-else fail("load or consult, and the options of loadgen.c")
+else fail("load or consult, and the options of loadgen/options.c")
