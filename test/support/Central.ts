@@ -20,6 +20,8 @@ export interface CentralOptions {
   /** Merged into config.yaml, section by section. */
   readonly settings?: Readonly<Record<string, unknown>>
   readonly environment?: Readonly<Record<string, string>>
+  /** Where the ledger is, when the settings put it elsewhere than into the central's folder. */
+  readonly ledgerPath?: string
 }
 
 export interface Ending {
@@ -100,7 +102,7 @@ export class Central implements AsyncDisposable {
   private constructor(folder: string, options: CentralOptions) {
     this.folder = folder
     this.configPath = join(folder, "config.yaml")
-    this.ledgerPath = join(folder, "ledger.sqlite")
+    this.ledgerPath = options.ledgerPath ?? join(folder, "ledger.sqlite")
     this.#environment = options.environment ?? {}
   }
 
