@@ -69,6 +69,9 @@ class Takeovers {
   }
 }
 
+/** A wall clock that is set must not make an agency give up, nor try in vain for ever. */
+const monotonicMs = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos / 1_000_000n))
+
 /** `onWait` is told of every wait before it begins. */
 export const makePatience = Effect.fnUntraced(function*(
   central: string,
@@ -76,7 +79,7 @@ export const makePatience = Effect.fnUntraced(function*(
   onWait: (lost: ConnectionLost, waitMs: number) => void
 ): Effect.fn.Return<Patience> {
   let failures = 0
-  let progressAt = yield* Clock.currentTimeMillis
+  let progressAt = yield* monotonicMs
   const takeovers = new Takeovers(takeoverBackoffMaxMs)
 
   /** 2^30 times the first wait is above any maximum: the power needn't grow further. */
@@ -84,13 +87,13 @@ export const makePatience = Effect.fnUntraced(function*(
     Math.min(maximum, backoffFirstMs * 2 ** Math.min(steps, 30))
 
   return {
-    connected: Effect.map(Clock.currentTimeMillis, (now) => takeovers.connected(now)),
-    progressed: Effect.map(Clock.currentTimeMillis, (now) => {
+    connected: Effect.map(monotonicMs, (now) => takeovers.connected(now)),
+    progressed: Effect.map(monotonicMs, (now) => {
       failures = 0
       progressAt = now
     }),
     wait: Effect.fnUntraced(function*(lost) {
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* monotonicMs
       // A central that says when to come back is there: waiting for it isn't in vain.
       if (lost.retryAfterMs !== undefined) progressAt = now
       const forMs = now - progressAt
