@@ -54,6 +54,12 @@ export class ChunkParser extends Context.Service<ChunkParser, {
             )
           )
         )
+        // A shutdown that is cut short ends the process without finalizers; a child that hangs would outlive it.
+        const killAll = () => pool.kill()
+        yield* Effect.acquireRelease(
+          Effect.sync(() => process.on("exit", killAll)),
+          () => Effect.sync(() => process.off("exit", killAll))
+        )
         yield* Effect.acquireRelease(Effect.promise(() => pool.start()), () => close)
         return ChunkParser.of({
           pids: () => pool.pids(),
@@ -120,6 +126,10 @@ class ParserPool {
     for (const job of this.#waiting.splice(0)) this.#refuse(job, "the parsers are closed")
     const children = new Set([...this.#children, ...this.#outgrown])
     await Promise.all([...children].map((child) => child.stop()))
+  }
+
+  kill(): void {
+    for (const child of [...this.#children, ...this.#outgrown]) child.kill()
   }
 
   #refuse(job: Job, problem: string): void {

@@ -11,8 +11,8 @@ import { ConsultDesk } from "./ConsultDesk.ts"
 import { OperatorLog } from "./OperatorLog.ts"
 import { Settings } from "./Settings.ts"
 
-/** Kept of the grace period for what comes after the connections: children, ledger. */
-const graceKeptMs = 1500
+/** Kept of the grace period for what comes after the connections: children, ledger; children may take 1 s of it. */
+const graceKeptMs = 2000
 
 export class Workers extends Context.Service<Workers, { readonly count: number }>()(
   "loteria-nacional/services/Workers"

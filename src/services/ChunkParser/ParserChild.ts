@@ -127,6 +127,10 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
     clearTimeout(timer)
   }
 
+  kill(): void {
+    this.#process.kill("SIGKILL")
+  }
+
   /** Frames of one turn of the event loop go out in one write. */
   #write(id: number, frame: Uint8Array): void {
     if (this.#gathered === 0) {
