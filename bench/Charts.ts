@@ -6,6 +6,7 @@ import { globSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Comparison } from "./Comparison.ts"
 import { type Conditions, describeConditions } from "./Conditions.ts"
+import { notSynced } from "./Contender.ts"
 import type { Results } from "./Results.ts"
 
 interface Bar {
@@ -22,12 +23,12 @@ interface Chart {
   readonly footer: ReadonlyArray<string>
 }
 
-const width = 760
-const labelWidth = 220
-const barsWidth = 320
+const width = 840
+const labelWidth = 282
+const barsWidth = 300
 const rowHeight = 30
 const top = 64
-const footerWidth = 118
+const footerWidth = 130
 
 const escapeXml = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
@@ -44,11 +45,13 @@ const wrap = (text: string): ReadonlyArray<string> => {
 }
 
 const style = `
-    text { font: 14px system-ui, sans-serif; fill: #1f2328 }
+    .page { fill: #ffffff }
+    text { font: 13px system-ui, sans-serif; fill: #1f2328 }
     .title { font-size: 17px; font-weight: 600 }
     .small { font-size: 11.5px; fill: #59636e }
     .bar { fill: #8c959f } .ours { fill: #1a7f37 }
     @media (prefers-color-scheme: dark) {
+      .page { fill: #0d1117 }
       text { fill: #e6edf3 } .small { fill: #9198a1 }
       .bar { fill: #6e7681 } .ours { fill: #3fb950 }
     }`
@@ -76,6 +79,8 @@ const draw = ({ bars, footer, subtitle, title }: Chart): string => {
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" role="img">`,
     `  <title>${escapeXml(title)}</title>`,
     `  <style>${style}\n  </style>`,
+    // A ground of its own: a page may be dark where the reader's system isn't.
+    `  <rect class="page" width="${width}" height="${height}" rx="6"/>`,
     `  <text class="title" x="16" y="28">${escapeXml(title)}</text>`,
     `  <text class="small" x="16" y="48">${escapeXml(subtitle)}</text>`,
     ...rows,
@@ -117,15 +122,17 @@ const throughput = (all: ReadonlyArray<Results>): Chart | undefined => {
   const here = all.filter(({ conditions }) => sameMachine(conditions, base.results.conditions))
   const bars = ["chunks", "node", "postgres", "redis", "nats"].flatMap((part) =>
     newest(here, part)?.comparison.contests.slice(1) ?? []
-  ).map(({ contender, median, ratios }): Bar => ({
+  ).filter(({ contender }) => !contender.endsWith(notSynced)).map((
+    { contender, median, ratios }
+  ): Bar => ({
     label: contender,
-    // Each was paired with the central in its own run: the bar is as long as that ratio says.
+    // Each was paired with the central at its own time: the bar is as long as the median of those ratios says.
     value: 1 / ratios.betsPerSecond,
-    text: `${millions(median.betsPerSecond)} · ${
+    text: `${millions(median.betsPerSecond)} (the central: ${
       ratios.betsPerSecond >= 1
-        ? `the central takes ${ratios.betsPerSecond.toFixed(1)} times as many`
-        : `the central takes ${ratios.betsPerSecond.toFixed(2)} of it`
-    }`,
+        ? `${ratios.betsPerSecond.toFixed(1)} times as many`
+        : `${ratios.betsPerSecond.toFixed(2)} of it`
+    })`,
     ours: false
   }))
   const own: Bar = {
@@ -137,7 +144,7 @@ const throughput = (all: ReadonlyArray<Results>): Chart | undefined => {
   return {
     title: "Bets taken in per second, on disk before they are acknowledged",
     subtitle:
-      "Chunks of 100 bets from 50 connections. Bars are ratios to the central, each measured in pairs with it.",
+      "Chunks of 100 bets from 50 connections. Bars show the ratio to the central, measured in pairs.",
     bars: [own, ...bars].toSorted((a, b) => b.value - a.value),
     footer: [
       "The floor appends raw frames to a file and syncs: no parsing, no rules, no draw.",

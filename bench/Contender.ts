@@ -25,6 +25,9 @@ export interface Running {
   readonly finish: () => Promise<Stored>
 }
 
+/** Ends the name of a contender that acknowledges what the disk may not have yet. */
+export const notSynced = " (not synced)"
+
 export interface Contender {
   readonly name: string
   readonly encoding: Encoding

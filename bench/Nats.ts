@@ -7,7 +7,13 @@ import { closeSync, openSync, writeFileSync } from "node:fs"
 import { connect } from "node:net"
 import { join } from "node:path"
 import { endChild, freePort, pidOf, run, runWell, spawnChild, untilReady, which } from "./Child.ts"
-import type { Candidates, Contender, Place, Running } from "./Contender.ts"
+import {
+  type Candidates,
+  type Contender,
+  notSynced,
+  type Place,
+  type Running
+} from "./Contender.ts"
 import { type Encoding, natsChunks, natsEntries } from "./Requests.ts"
 import { diskBytes } from "./Usage.ts"
 
@@ -102,7 +108,7 @@ export const nats = async (workFolder: string): Promise<Candidates> => {
   writeFileSync(trial, configuration(4222, workFolder, true))
   const synced = (await run(program, ["-c", trial, "-t"])).code === 0
   const contender = (name: string, encoding: Encoding): Contender => ({
-    name: synced ? name : `${name} (not synced)`,
+    name: synced ? name : `${name}${notSynced}`,
     encoding,
     start: (place) => start(program, synced, place, encoding)
   })
