@@ -6,6 +6,12 @@ export const frameHeaderBytes = 4
 export const frameBytesDefault = 1024 * 1024
 /** The highest that configuration may allow: one agency must not be able to claim the memory of all. */
 export const frameBytesCeiling = 16 * 1024 * 1024
+/**
+ * The longest body on the consult port. A consult takes less than 100 bytes, and is parsed in the server's own process: a
+ * message that is made to be expensive holds it up for some milliseconds at most. A usual chunk that was sent to the
+ * wrong port still fits, so that its agency is told so.
+ */
+export const consultFrameBytesMax = 128 * 1024
 /** A roster is held in memory and walked at the draw. */
 export const agenciesCeiling = 100_000
 /** Old deployments set a backlog of the number of agencies; a burst of reconnections needs more. */

@@ -5,6 +5,7 @@
  */
 import { Context, Effect, Layer, Queue } from "effect"
 import type { CloseReason } from "../domain/CloseReason.ts"
+import { consultFrameBytesMax } from "../domain/Limits.ts"
 import { Connection, type ConnectionContext, type Door, type Transport } from "./Connection.ts"
 import { DeadlineQueue } from "./Connection/DeadlineQueue.ts"
 import { FrameBudget } from "./Connection/FrameBudget.ts"
@@ -85,7 +86,11 @@ export class Connections extends Context.Service<Connections, {
       }
       const contexts = {
         bets: { ...shared, door: "bets" },
-        consult: { ...shared, door: "consult" }
+        consult: {
+          ...shared,
+          door: "consult",
+          frameBytesMax: Math.min(consultFrameBytesMax, limits.frameBytesMax)
+        }
       } as const
 
       const open = (door: Door, transport: Transport): Connection => {
