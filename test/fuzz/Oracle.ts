@@ -4,7 +4,9 @@
  */
 import { createHash } from "node:crypto"
 
+/** The longest bodies: of the bets port, and of the consult port. */
 export const frameBytesMax = 1024 * 1024
+export const consultFrameBytesMax = 128 * 1024
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -185,7 +187,9 @@ export class ConnectionModel {
     while (!this.closed && !this.waiting && this.#input.length >= 4) {
       const length = this.#input.readUInt32BE(0)
       if (length === 0) return this.#error("FRAME_EMPTY")
-      if (length > frameBytesMax) return this.#error("FRAME_TOO_LARGE")
+      if (length > (this.#door === "bets" ? frameBytesMax : consultFrameBytesMax)) {
+        return this.#error("FRAME_TOO_LARGE")
+      }
       if (this.#input.length < 4 + length) return
       const root = parse(this.#input.subarray(4, 4 + length))
       this.#input = this.#input.subarray(4 + length)

@@ -11,6 +11,7 @@ import { sale } from "../support/Sales.ts"
 import { frame, Wire, type WireAnswer } from "../support/Wire.ts"
 
 const mebibyte = 1024 * 1024
+const consultFrameBytesMax = 128 * 1024
 /** MiB that the server and its parsers may take beyond what they took when the bombs began. */
 const growthMax = 250
 
@@ -250,16 +251,20 @@ describe("hostile input", () => {
     })
   })
 
-  it.each(noObjects)("%s is INVALID_MESSAGE on both ports", async (_, body) => {
-    const framed = Buffer.concat([Buffer.alloc(4), body])
-    framed.writeUInt32BE(body.length)
-    using seller = await Wire.connect(central.betsPort)
-    seller.sendBytes(framed)
-    await assertClosed(seller, 3, "INVALID_MESSAGE")
-    using asker = await Wire.connect(central.consultPort)
-    asker.sendBytes(framed)
-    await assertClosed(asker, 6, "INVALID_MESSAGE")
-  })
+  it.each(noObjects)(
+    "%s is INVALID_MESSAGE on both ports, or too large for the consult port",
+    async (_, body) => {
+      const framed = Buffer.concat([Buffer.alloc(4), body])
+      framed.writeUInt32BE(body.length)
+      using seller = await Wire.connect(central.betsPort)
+      seller.sendBytes(framed)
+      await assertClosed(seller, 3, "INVALID_MESSAGE")
+      using asker = await Wire.connect(central.consultPort)
+      asker.sendBytes(framed)
+      const tooLarge = body.length > consultFrameBytesMax
+      await assertClosed(asker, 6, tooLarge ? "FRAME_TOO_LARGE" : "INVALID_MESSAGE")
+    }
+  )
 
   it.each(noMessages)("a chunk %s is INVALID_MESSAGE", async (_, members) => {
     await assertRefusedBothWays(members, "INVALID_MESSAGE")
