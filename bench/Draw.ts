@@ -12,6 +12,7 @@ const agencies = 5
 const chunk = 100
 /** Chunks that each agency has under way: five agencies with one each couldn't fill a ledger in reasonable time. */
 const window = 8
+const lookMs = 1000
 
 export interface DrawRun {
   readonly bets: number
@@ -32,7 +33,7 @@ const drawOnce = (bench: Bench, bets: number): Promise<DrawRun> =>
     const files = await requestFiles(bench.folder, lottery, chunk)
     const consults = await bench.generator.consults(central.consultPort, agencies)
     await consults.ask()
-    using memory = new MemoryWatch(central.pid)
+    using memory = new MemoryWatch(central.pid, lookMs)
     const perConnection = Math.ceil(bets / agencies / chunk)
     const load = await bench.generator.load({
       port: central.betsPort,

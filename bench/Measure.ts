@@ -45,6 +45,8 @@ export interface Measurement {
   readonly generatorCpuSeconds: number
 }
 
+/** How often memory is looked at. */
+const lookMs = 5000
 /** Between two runs, so that the disk and the kernel finish what the first has left. */
 const settleMs = 500
 
@@ -89,7 +91,8 @@ export const measure = (bench: Bench, contender: Contender, shape: Shape): Promi
     const loadBefore = loadAverage()
     const place = { folder, connections: shape.connections, bets: shape.bets }
     const running = await contender.start(place)
-    using memory = new MemoryWatch(running.pid)
+    // A look takes some milliseconds of each process: an open loop, which is about latency, has it at both ends only.
+    using memory = new MemoryWatch(running.pid, shape.rate === undefined ? lookMs : undefined)
     let cpuBegin = 0
     let cpuEnd = 0
     const load = await bench.generator.load({
@@ -100,6 +103,7 @@ export const measure = (bench: Bench, contender: Contender, shape: Shape): Promi
       seconds: bench.seconds,
       ...(shape.rate === undefined ? {} : { rate: shape.rate })
     }, (event) => {
+      if (event === "start") memory.look()
       if (event === "begin") cpuBegin = cpuSeconds(running.pid)
       if (event === "end") {
         cpuEnd = cpuSeconds(running.pid)

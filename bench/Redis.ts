@@ -3,6 +3,7 @@
  * bet, or an opaque entry per chunk. No snapshots and no rewriting of its log while it is measured.
  */
 import { closeSync, openSync } from "node:fs"
+import { totalmem } from "node:os"
 import { join } from "node:path"
 import { endChild, freePort, pidOf, run, runWell, spawnChild, untilReady, which } from "./Child.ts"
 import type { Candidates, Contender, Place, Running } from "./Contender.ts"
@@ -24,6 +25,8 @@ const start = async (
     appendonly: "yes",
     appendfsync: "always",
     save: "",
+    // It keeps everything in memory. Out of it, it refuses, and the run says so.
+    maxmemory: String(Math.floor(totalmem() / 2)),
     "auto-aof-rewrite-percentage": "0"
   }
   const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])

@@ -58,12 +58,13 @@ export const diskBytes = (path: string): number => {
 /** The highest PSS of a process tree while something goes on. Looking costs the server time, so it is done seldom. */
 export class MemoryWatch implements Disposable {
   readonly #pid: number
-  readonly #timer: NodeJS.Timeout
+  readonly #timer: NodeJS.Timeout | undefined
   peak = 0
 
-  constructor(pid: number, everyMs = 2000) {
+  /** Without a period only when it is told to. */
+  constructor(pid: number, everyMs?: number) {
     this.#pid = pid
-    this.#timer = setInterval(() => this.look(), everyMs)
+    this.#timer = everyMs === undefined ? undefined : setInterval(() => this.look(), everyMs)
   }
 
   look(): number {
