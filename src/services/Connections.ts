@@ -84,13 +84,10 @@ export class Connections extends Context.Service<Connections, {
           onClosedWhileDraining?.()
         }
       }
+      const consultBytesMax = Math.min(consultFrameBytesMax, limits.frameBytesMax)
       const contexts = {
         bets: { ...shared, door: "bets" },
-        consult: {
-          ...shared,
-          door: "consult",
-          frameBytesMax: Math.min(consultFrameBytesMax, limits.frameBytesMax)
-        }
+        consult: { ...shared, door: "consult", frameBytesMax: consultBytesMax }
       } as const
 
       const open = (door: Door, transport: Transport): Connection => {

@@ -39,7 +39,7 @@ const settlingMs = 25_000
 /** What a shutdown may take beyond its grace: a commit that is under way is waited for. */
 const shutdownSlackMs = 4000
 /** Of the grace, what is kept for those that end after the connections. */
-const graceKeptMs = 1500
+const graceKeptMs = 2000
 
 export const simulate = (seed: number, onLine?: (line: string) => void): SimulationResult => {
   const timeline = new Timeline(onLine)
