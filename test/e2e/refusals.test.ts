@@ -106,6 +106,15 @@ describe("on a central for two agencies", () => {
     await assertRefused(wire, 6, "WRONG_PORT")
   })
 
+  it("a thousand bets on the consult port are WRONG_PORT, and a key said twice is the last one there too", async () => {
+    using wrong = await consult()
+    wrong.send({ type_message: 1, agency: 1, payload: sales(1, 1000) })
+    await assertRefused(wrong, 6, "WRONG_PORT")
+    using twice = await consult()
+    twice.send("{\"type_message\":1,\"type_message\":3,\"agency\":99,\"agency\":1,\"wait\":false}")
+    assert.strictEqual(only(await twice.closed()).type_message, 5)
+  })
+
   const noMessages = [
     ["not JSON", "type_message"],
     ["no object", "[1]"],
