@@ -43,7 +43,7 @@ export class MemoryWatch implements Disposable {
   }
 }
 
-/** The settings that docs/GUARANTEES.md's formula is of. */
+/** The settings that the formula in docs/ARCHITECTURE.md is of. */
 export interface MemorySettings {
   readonly connections: {
     readonly max: number
