@@ -131,7 +131,10 @@ class Scanner {
       if (this.#input[at + index] !== key[index]) return false
     }
     this.#at = at + key.length
-    return this.#takes(colon)
+    if (this.#takes(colon)) return true
+    // Another key must not be looked for behind this one.
+    this.#at = at
+    return false
   }
 
   #message(): boolean {

@@ -257,6 +257,34 @@ describe("the parser's fast path", () => {
     }
   })
 
+  it("agrees on chunks from which tokens were taken, to which they were added, or in which they changed places", () => {
+    const keys = ["\"type_message\"", "\"agency\"", "\"seq\"", "\"payload\""]
+    const values = ["1", "\"2\"", "\"a,b,1,2000-01-01,7\"", "[", "]", "{", "}", ":", ",", "null"]
+    const [type, agency, seq, payload] = keys
+    for (
+      const text of [
+        `{ ${type} : 1 , ${agency} : 3 , ${seq} : 7 , ${payload} : [ "a,b,1,2000-01-01,7" , "c,d,2,2000-01-01,8" ] }`,
+        `{ ${payload} : [ ] , ${seq} : 7 , ${agency} : "3" , ${type} : "2" }`
+      ]
+    ) {
+      const tokens = text.split(" ")
+      const assertTokens = (changed: ReadonlyArray<string>) =>
+        assertAgrees(utf8.encode(changed.join("")))
+      for (let from = 0; from < tokens.length; from++) {
+        for (let to = from; to <= tokens.length; to++) {
+          assertTokens(tokens.toSpliced(from, to - from))
+        }
+        for (let other = 0; other < tokens.length; other++) {
+          assertTokens(tokens.with(from, tokens[other] ?? "").with(other, tokens[from] ?? ""))
+        }
+        for (const token of [...keys, ...values]) {
+          assertTokens(tokens.toSpliced(from, 0, token))
+          assertTokens(tokens.with(from, token))
+        }
+      }
+    }
+  })
+
   it("gives up on what is unusual or breaks a rule, and the slow path decides", () => {
     const bet = "\"Ana,Paz,30904465,1999-03-17,2201\""
     const usual = ["\"type_message\":1", "\"agency\":3", "\"seq\":2", `"payload":[${bet}]`]
