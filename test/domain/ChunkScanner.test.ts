@@ -211,6 +211,21 @@ describe("the parser's fast path", () => {
     assertAgrees(mutations.reduce(mutate, utf8.encode(messageOf(style))))
   }, { arbitrary: { runs: 3000 } })
 
+  it("agrees on messages with any piece cut out, or there twice", () => {
+    const messages = [
+      "{\"type_message\":1,\"agency\":\"52\",\"seq\":1,\"payload\":[\"A,B,1,1999-03-17,7\"]}",
+      "{ \"payload\" : [] , \"seq\" : 1 , \"agency\" : 5 , \"type_message\" : \"2\" }"
+    ]
+    for (const message of messages) {
+      for (let from = 0; from < message.length; from++) {
+        for (let to = from + 1; to <= message.length; to++) {
+          assertPathsAgree(utf8.encode(message.slice(0, from) + message.slice(to)))
+          assertPathsAgree(utf8.encode(message.slice(0, to) + message.slice(from)))
+        }
+      }
+    }
+  })
+
   it.prop("agrees on bytes of any kind", [Schema.Uint8Array], ([bytes]) => {
     assertAgrees(bytes)
     assertPathsAgree(wrap(bytes))
