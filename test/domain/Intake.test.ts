@@ -55,7 +55,9 @@ const fetchEvidence = (
       return { _tag: "Nothing" }
     case "ChunkAt": {
       const found = stored[asked.seq - 1]
-      return found === undefined ? { _tag: "Nothing" } : { _tag: "ChunkAt", ...found }
+      return found === undefined
+        ? { _tag: "Nothing" }
+        : { _tag: "ChunkAt", last: found.last, body: found.body }
     }
     case "BetsFrom": {
       const before = bytesOf(stored.slice(0, asked.from.seq - 1)).length + asked.from.offset
