@@ -1,6 +1,6 @@
 /** Ports for what must be found again where it was. */
 import { once } from "node:events"
-import { type AddressInfo, createServer, type Server } from "node:net"
+import { createServer, type Server } from "node:net"
 
 const listen = async (port: number): Promise<Server | undefined> => {
   const server = createServer()
@@ -16,12 +16,19 @@ const close = async (server: Server): Promise<void> => {
   await once(server, "close")
 }
 
+/**
+ * Below the ports that systems hand out by themselves (from 32768 on Linux): while they are free here, no other test's
+ * listener or connection is given one of them.
+ */
+const lowest = 20_000
+const pairs = 6000
+
 /** The first of two ports, one after the other, that were free a moment ago. */
 export const freePortPair = async (): Promise<number> => {
   for (let attempt = 0; attempt < 100; attempt++) {
-    const first = await listen(0)
+    const port = lowest + 2 * Math.floor(pairs * Math.random())
+    const first = await listen(port)
     if (first === undefined) continue
-    const { port } = first.address() as AddressInfo
     const second = await listen(port + 1)
     await close(first)
     if (second === undefined) continue
