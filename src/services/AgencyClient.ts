@@ -136,10 +136,14 @@ const makeAgencyClient = Effect.fnUntraced(function*(
       )
       let held = 0
       let sent: number | undefined
+      let heldSeq = 0
       let outOfStep = false
 
       const observer = {
         connected: (seq: number) => {
+          // A chunk may have been stored although its answer was lost: that is progress too.
+          if (seq > heldSeq) outOfStep = false
+          heldSeq = seq
           // Chunks are stored that this client never sent.
           if (sent !== undefined && seq > sent) {
             log.write("WARNING", "superseded", "success", { agencia: agency, detail: rivalDetail })
@@ -159,6 +163,7 @@ const makeAgencyClient = Effect.fnUntraced(function*(
         },
         stored: Effect.fnUntraced(function*(count: number) {
           held += count
+          heldSeq++
           outOfStep = false
           log.write(options.chunkLogLevel, "apuestas_enviadas", "success", {
             agencia: agency,

@@ -1,97 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Option, Schema, Stream } from "effect"
+import { Effect, Fiber, Option, Schema, Stream } from "effect"
 import { createServer } from "node:net"
-import { AgencyId } from "../../src/domain/Agency.ts"
-import { type BetFields, betOfFields } from "../../src/domain/Bet.ts"
-import {
-  AgencyClient,
-  agencyDefaults,
-  type AgencyOptions
-} from "../../src/services/AgencyClient.ts"
-import type { BetLine } from "../../src/services/BetFile.ts"
-import { LogWriter, OperatorLog } from "../../src/services/OperatorLog.ts"
+import { betOfFields } from "../../src/domain/Bet.ts"
+import { bet, fileOf, onceTo, rejection, trial } from "../support/AgencyTrial.ts"
 import { sales } from "../support/Sales.ts"
-import { type Reaction, ScriptedCentral } from "../support/ScriptedCentral.ts"
+import type { Reaction } from "../support/ScriptedCentral.ts"
 import { waitUntil } from "../support/WaitUntil.ts"
-
-const id = AgencyId.make(3)
-
-const bet = (text: string): BetFields => Option.getOrThrow(betOfFields(text.split(",")))
-
-/** The file's bets, in small pieces, so that chunks and pieces end at different bets. */
-const fileOf = (bets: ReadonlyArray<string>, firstLine = 1): Stream.Stream<BetLine> =>
-  Stream.fromIterable(bets.map((text, index) => ({ line: firstLine + index, bet: bet(text) })))
-    .pipe(
-      Stream.rechunk(7)
-    )
-
-interface Trial {
-  readonly central: ScriptedCentral
-  readonly log: () => ReadonlyArray<string>
-  readonly client: (
-    options?: Partial<AgencyOptions>
-  ) => Effect.Effect<AgencyClient["Service"]>
-}
-
-/** A central, and clients that are quick to try again. */
-const trial = Effect.gen(function*() {
-  const central = yield* Effect.acquireRelease(
-    Effect.promise(() => ScriptedCentral.start()),
-    (started) => Effect.promise(() => started[Symbol.asyncDispose]())
-  )
-  const lines: Array<string> = []
-  const writer = new LogWriter({ level: "DEBUG", format: "text", flushMs: 0 }, (text) => {
-    lines.push(...text.split("\n").slice(0, -1))
-  })
-  const made: Trial = {
-    central,
-    log: () => {
-      writer.flush()
-      return lines
-    },
-    client: (options) =>
-      AgencyClient.pipe(
-        Effect.provide(
-          AgencyClient.layer({
-            ...agencyDefaults,
-            agency: id,
-            server: central.address,
-            consult: central.address,
-            chunkBets: 10,
-            answerTimeoutMs: 5000,
-            backoffFirstMs: 1,
-            backoffMaxMs: 10,
-            giveUpAfterMs: 10_000,
-            ...options
-          }).pipe(Layer.provide(Layer.succeed(OperatorLog, writer)))
-        )
-      )
-  }
-  return made
-})
-
-const rejection = (seq: number | undefined, code: string, more: Record<string, unknown> = {}) => ({
-  type_message: 3,
-  payload: null,
-  seq,
-  code,
-  message: "as the script says",
-  ...more
-})
-
-/** Reacts once to what `applies` to, and serves otherwise. */
-const onceTo = (
-  central: ScriptedCentral,
-  seq: number,
-  reaction: (seq: number | undefined) => Reaction
-) => {
-  let done = false
-  central.react = (message) => {
-    if (done || message.seq !== seq) return "serve"
-    done = true
-    return reaction(message.seq)
-  }
-}
 
 describe("delivering", () => {
   it.live("sends chunks numbered from 1, then the last, each logged when it is stored", () =>
@@ -268,6 +182,20 @@ describe("when something fails", () => {
       }).pipe(Effect.scoped),
     { arbitrary: { runs: 60 } }
   )
+
+  it.live("goes on after two gaps when a chunk was stored in between, its answer lost", () =>
+    Effect.gen(function*() {
+      const { central, client } = yield* trial
+      const script = new Map<number, Array<Reaction>>([
+        [1, [rejection(1, "SEQUENCE_GAP"), "swallow"]],
+        [2, [rejection(2, "SEQUENCE_GAP")]]
+      ])
+      central.react = ({ seq }) => script.get(seq ?? 0)?.shift() ?? "serve"
+      const bets = sales(3, 30)
+      yield* (yield* client({ windowChunks: 1 })).deliver(fileOf(bets))
+      assert.deepStrictEqual(central.bets, bets)
+      assert.strictEqual(central.connections, 4)
+    }).pipe(Effect.scoped))
 
   it.live("waits as long as the central asks for", () =>
     Effect.gen(function*() {
