@@ -48,30 +48,31 @@ export class GroupCommit extends Context.Service<GroupCommit, {
         return open.splice(0, count)
       }
 
-      const settle = (
+      // A generator that is written down once: one made per group would each time leave V8 a map in its old space, which
+      // keeps alive all that the generator sees, the whole group, until the next full collection.
+      const settle = Effect.fnUntraced(function*(
         group: ReadonlyArray<PendingChunk>,
         exit: Exit.Exit<void, LedgerUnavailable>
-      ) =>
-        Effect.gen(function*() {
-          if (Exit.isSuccess(exit)) {
-            retryMs = 0
-            for (const pending of group) {
-              const more = pending.onStored()
-              if (more !== undefined) yield* more
-            }
-            return
+      ) {
+        if (Exit.isSuccess(exit)) {
+          retryMs = 0
+          for (const pending of group) {
+            const more = pending.onStored()
+            if (more !== undefined) yield* more
           }
-          const failure = Exit.findErrorOption(exit)
-          if (failure._tag === "None") return yield* Effect.failCause(exit.cause)
-          retryMs = Math.min(Math.max(2 * retryMs, limits.retryFirstMs), limits.retryMaxMs)
-          log.write("ERROR", "apuestas_almacenadas", "fail", {
-            cantidad: group.reduce((bets, pending) => bets + pending.chunk.bets, 0),
-            problem: String(failure.value.cause),
-            retry_ms: retryMs
-          })
-          const staying = group.filter((pending) => pending.onFailed(retryMs) === "stay")
-          open.unshift(...staying)
+          return
+        }
+        const failure = Exit.findErrorOption(exit)
+        if (failure._tag === "None") return yield* Effect.failCause(exit.cause)
+        retryMs = Math.min(Math.max(2 * retryMs, limits.retryFirstMs), limits.retryMaxMs)
+        log.write("ERROR", "apuestas_almacenadas", "fail", {
+          cantidad: group.reduce((bets, pending) => bets + pending.chunk.bets, 0),
+          problem: String(failure.value.cause),
+          retry_ms: retryMs
         })
+        const staying = group.filter((pending) => pending.onFailed(retryMs) === "stay")
+        open.unshift(...staying)
+      })
 
       const round = Effect.gen(function*() {
         if (open.length === 0) {

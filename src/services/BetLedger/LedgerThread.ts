@@ -14,7 +14,11 @@ interface Message {
 
 const isFailed = (message: Message): message is Failed => message._tag === "Failed"
 
-type Answer<Reply> = (effect: Effect.Effect<Reply, Failure>) => void
+interface Pending<Reply> {
+  readonly id: number
+  /** Undefined once nobody waits for the answer any more. */
+  answer: ((effect: Effect.Effect<Reply, Failure>) => void) | undefined
+}
 
 /** What a thread gets to finish what it was given before it is ended by force. */
 const closeTimeout = "10 seconds"
@@ -26,7 +30,8 @@ const compileCache = () => {
 
 export class LedgerThread<Request extends Message, Reply extends Message> {
   readonly #worker: Worker
-  readonly #pending = new Map<number, Answer<Reply>>()
+  /** What was asked and not answered, oldest first: a thread answers in order. Not a Map: see ParserChild's jobs. */
+  readonly #pending: Array<Pending<Reply>> = []
   readonly #onExit: Array<() => void> = []
   #lastId = 0
   #ended: string | undefined
@@ -57,10 +62,11 @@ export class LedgerThread<Request extends Message, Reply extends Message> {
         return resume(Effect.die(new Error(`the ledger's thread is gone: ${this.#ended}`)))
       }
       const id = ++this.#lastId
-      this.#pending.set(id, resume)
+      const pending: Pending<Reply> = { id, answer: resume }
+      this.#pending.push(pending)
       this.#worker.postMessage(make(id), transfer)
       return Effect.sync(() => {
-        this.#pending.delete(id)
+        pending.answer = undefined
       })
     })
   }
@@ -80,22 +86,25 @@ export class LedgerThread<Request extends Message, Reply extends Message> {
   }
 
   #answer(reply: Reply | Failed): void {
-    const resume = this.#pending.get(reply.id)
-    this.#pending.delete(reply.id)
-    if (resume === undefined) return
-    if (!isFailed(reply)) return resume(Effect.succeed(reply))
+    const oldest = this.#pending.shift()
+    if (oldest?.id !== reply.id) {
+      if (oldest !== undefined) this.#pending.unshift(oldest)
+      return this.#end("it answered out of order")
+    }
+    const { answer } = oldest
+    if (answer === undefined) return
+    if (!isFailed(reply)) return answer(Effect.succeed(reply))
     const { failure } = reply
-    resume(
+    answer(
       failure.kind === "Defect" ? Effect.die(new Error(failure.message)) : Effect.fail(failure)
     )
   }
 
   #end(reason: string): void {
     this.#ended ??= reason
-    for (const resume of this.#pending.values()) {
-      resume(Effect.die(new Error(`the ledger's thread is gone: ${reason}`)))
+    for (const { answer } of this.#pending.splice(0)) {
+      answer?.(Effect.die(new Error(`the ledger's thread is gone: ${reason}`)))
     }
-    this.#pending.clear()
     for (const resume of this.#onExit) resume()
   }
 }

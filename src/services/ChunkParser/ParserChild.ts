@@ -23,6 +23,9 @@ const childEnvironment = (): NodeJS.ProcessEnv => {
   return directory === undefined ? {} : { NODE_COMPILE_CACHE: directory }
 }
 
+const firstId = noRequest + 1
+const idAfter = (id: number): number => id === 0xffffffff ? firstId : id + 1
+
 /** Beyond this a further frame is better parsed by another child at the same time. */
 const gatheredBytesMax = 64 * 1024
 
@@ -44,12 +47,14 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
   readonly #process: ChildProcess
   readonly #pipe: Duplex
   readonly #decoder = new FrameDecoder()
-  readonly #jobs = new Map<number, Job>()
+  /** Oldest first. Not a Map: the tables that one leaves behind as it turns over keep dead jobs alive for V8. */
+  readonly #jobs: Array<Job> = []
   readonly #exited: Promise<unknown>
   /** Settles when the child has answered a first request, or has failed. */
   readonly answering: Promise<void>
   #onAnswering: () => void = () => {}
-  #nextId = noRequest
+  #lastId = noRequest
+  #oldestId = firstId
   #hasAnswered = false
   #whenIdle: (() => void) | undefined
   /** Bytes given to the pipe in this turn of the event loop; they go out in one write at its end. */
@@ -95,21 +100,21 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
   }
 
   get pending(): number {
-    return this.#jobs.size
+    return this.#jobs.length
   }
 
   send(job: Job): void {
-    this.#nextId = this.#nextId === 0xffffffff ? 1 : this.#nextId + 1
-    if (this.#jobs.size === 0) {
+    this.#lastId = idAfter(this.#lastId)
+    if (this.#jobs.length === 0) {
       this.#deadline ??= setTimeout(() => this.#expire(), this.#options.deadlineMs)
     }
-    this.#jobs.set(this.#nextId, job)
-    this.#write(this.#nextId, job.frame)
+    this.#jobs.push(job)
+    this.#write(this.#lastId, job.frame)
   }
 
   /** Stops once it has answered what it was given, or has failed. */
   async retire(): Promise<void> {
-    if (this.#jobs.size > 0 && !this.#over) {
+    if (this.#jobs.length > 0 && !this.#over) {
       await new Promise<void>((resolve) => {
         this.#whenIdle = resolve
       })
@@ -164,14 +169,16 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
     const response = decodeResponse(record)
     if (response === undefined) return this.#fail("the parser answered garbage")
     if (response.id === noRequest) return this.#onNotice()
-    const [oldest] = this.#jobs
-    if (oldest === undefined || oldest[0] !== response.id) {
+    const oldest = this.#jobs.shift()
+    if (oldest === undefined) return this.#fail("the parser answered what it wasn't asked")
+    if (response.id !== this.#oldestId) {
+      this.#jobs.unshift(oldest)
       return this.#fail("the parser answered out of order")
     }
-    this.#jobs.delete(response.id)
+    this.#oldestId = idAfter(this.#oldestId)
     this.#rearm()
-    this.#options.onParsed(oldest[1], response.parsed)
-    if (this.#jobs.size === 0) this.#whenIdle?.()
+    this.#options.onParsed(oldest, response.parsed)
+    if (this.#jobs.length === 0) this.#whenIdle?.()
   }
 
   /** The first is that the child answers. */
@@ -183,7 +190,7 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
   }
 
   #rearm(): void {
-    if (this.#jobs.size > 0) this.#deadline?.refresh()
+    if (this.#jobs.length > 0) this.#deadline?.refresh()
     else {
       clearTimeout(this.#deadline)
       this.#deadline = undefined
@@ -201,8 +208,7 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
     this.#process.kill("SIGKILL")
     this.#pipe.destroy()
     this.#onAnswering()
-    this.#options.onFailed(problem, [...this.#jobs.values()])
-    this.#jobs.clear()
+    this.#options.onFailed(problem, this.#jobs.splice(0))
     this.#whenIdle?.()
   }
 }
