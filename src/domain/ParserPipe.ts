@@ -49,7 +49,7 @@ const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 const viewOf = (bytes: Uint8Array): DataView =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
-/** A request in two pieces, so that many can be written at once without copying bodies. */
+/** A request in two pieces, so that a long frame can be written without being copied. */
 export const encodeRequest = (
   id: number,
   frameBody: Uint8Array
@@ -119,31 +119,58 @@ const responseOf = (parsed: Parsed): Response => {
   }
 }
 
-/**
- * Collects responses in one piece of memory that is used again and again. A whole response, length included, is
- * appended by {@link ResponseBatch.add}, which copies the chunk's bytes.
- */
-export class ResponseBatch {
-  #bytes: Uint8Array
-  #view: DataView
+/** Collects records in one piece of memory that is used again and again. */
+class Batch {
+  protected bytes: Uint8Array
+  protected view: DataView
   #length = 0
 
   constructor(capacity: number) {
-    this.#bytes = new Uint8Array(capacity)
-    this.#view = viewOf(this.#bytes)
+    this.bytes = new Uint8Array(capacity)
+    this.view = viewOf(this.bytes)
   }
 
   get length(): number {
     return this.#length
   }
 
+  /** Everything added since the last call, as a view that the next record overwrites. */
+  take(): Uint8Array {
+    const taken = this.bytes.subarray(0, this.#length)
+    this.#length = 0
+    return taken
+  }
+
+  /** Room for a record of `length` bytes behind N, which is written. Gives where N begins. */
+  protected append(length: number): number {
+    const at = this.#length
+    this.#length = at + frameHeaderBytes + length
+    if (this.#length > this.bytes.length) {
+      const grown = new Uint8Array(Math.max(this.#length, 2 * this.bytes.length))
+      grown.set(this.bytes.subarray(0, at))
+      this.bytes = grown
+      this.view = viewOf(grown)
+    }
+    this.view.setUint32(at, length)
+    return at
+  }
+}
+
+/** Whole requests, length included; {@link RequestBatch.add} copies the frame. */
+export class RequestBatch extends Batch {
+  add(id: number, frameBody: Uint8Array): void {
+    const at = this.append(idBytes + frameBody.length)
+    this.view.setUint32(at + frameHeaderBytes, id)
+    this.bytes.set(frameBody, at + frameHeaderBytes + idBytes)
+  }
+}
+
+/** Whole responses, length included; {@link ResponseBatch.add} copies the chunk's bytes. */
+export class ResponseBatch extends Batch {
   add(id: number, parsed: Parsed): void {
     const { fixed, head, tail } = responseOf(parsed)
-    const length = fixedBytes + head.length + tail.length
-    const at = this.#length
-    this.#reserve(at + frameHeaderBytes + length)
-    const view = this.#view
-    view.setUint32(at, length)
+    const at = this.append(fixedBytes + head.length + tail.length)
+    const view = this.view
     view.setUint32(at + 4, id)
     view.setUint8(at + 8, fixed.kind)
     view.setUint8(at + 9, fixed.flags)
@@ -151,24 +178,8 @@ export class ResponseBatch {
     view.setFloat64(at + 12, fixed.agency)
     view.setFloat64(at + 20, fixed.seq)
     view.setUint32(at + 28, fixed.count)
-    this.#bytes.set(head, at + frameHeaderBytes + fixedBytes)
-    this.#bytes.set(tail, at + frameHeaderBytes + fixedBytes + head.length)
-    this.#length = at + frameHeaderBytes + length
-  }
-
-  /** Everything added since the last call, as a view that the next {@link add} overwrites. */
-  take(): Uint8Array {
-    const taken = this.#bytes.subarray(0, this.#length)
-    this.#length = 0
-    return taken
-  }
-
-  #reserve(bytes: number): void {
-    if (bytes <= this.#bytes.length) return
-    const grown = new Uint8Array(Math.max(bytes, 2 * this.#bytes.length))
-    grown.set(this.#bytes.subarray(0, this.#length))
-    this.#bytes = grown
-    this.#view = viewOf(grown)
+    this.bytes.set(head, at + frameHeaderBytes + fixedBytes)
+    this.bytes.set(tail, at + frameHeaderBytes + fixedBytes + head.length)
   }
 }
 

@@ -8,6 +8,7 @@ import {
   decodeResponse,
   encodeRequest,
   encodeResponse,
+  RequestBatch,
   ResponseBatch
 } from "../../src/domain/ParserPipe.ts"
 
@@ -71,6 +72,18 @@ describe("ParserPipe", () => {
     const decoded = decodeRequest(record)
     assert.strictEqual(decoded?.id, id)
     assert.deepStrictEqual([...decoded?.body ?? []], [...frameBody])
+  })
+
+  it.prop("batches requests as one after another", [
+    Arbitrary.array(Arbitrary.all([Arbitrary.schema(Id), Arbitrary.schema(Schema.Uint8Array)]))
+  ], ([requests]) => {
+    const batch = new RequestBatch(16)
+    for (let round = 0; round < 2; round++) {
+      for (const [id, frameBody] of requests) batch.add(id, frameBody)
+      const single = requests.flatMap(([id, frameBody]) => encodeRequest(id, frameBody))
+      assert.strictEqual(Buffer.compare(batch.take(), Buffer.concat(single)), 0)
+      assert.strictEqual(batch.length, 0)
+    }
   })
 
   it.prop("round-trips chunks", [Id, parsedChunk], ([id, parsed]) => {

@@ -4,6 +4,7 @@ import { Effect, Exit, Fiber, Layer } from "effect"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { setTimeout } from "node:timers/promises"
 import { ChunkParser } from "../../src/services/ChunkParser.ts"
 import { LogWriter, OperatorLog } from "../../src/services/OperatorLog.ts"
 import { decodeSettings, Settings } from "../../src/services/Settings.ts"
@@ -171,6 +172,48 @@ describe("a parser child", () => {
 })
 
 describe("the pool", () => {
+  it.live("gives each of many frames, short and long, what came of it and of no other", () =>
+    withPool(
+      { parsers: { chunkDeadlineMs: 15_000 } },
+      (parser, replaced) =>
+        Effect.gen(function*() {
+          const bets = sales(1, 4000)
+          const counts = Array.from(
+            { length: 500 },
+            (_, index) => index % 50 === 2 ? 4000 : index % 90
+          )
+          const frames = counts.map((count, index) =>
+            chunk({ seq: index + 1 }, bets.slice(index, index + count))
+          )
+          const [child = 0] = parser.pids()
+          // The child takes nothing until the pipe is full and more frames have come, a few a turn.
+          process.kill(child, "SIGSTOP")
+          const parsing = yield* Effect.forkChild(
+            Effect.forEach(
+              frames,
+              (frame, index) =>
+                Effect.promise(() => setTimeout(index / 10)).pipe(
+                  Effect.andThen(parser.parse(frame))
+                ),
+              { concurrency: "unbounded" }
+            )
+          )
+          yield* Effect.promise(() => setTimeout(100))
+          process.kill(child, "SIGCONT")
+          for (const [index, parsed] of (yield* Fiber.join(parsing)).entries()) {
+            assert.strictEqual(parsed._tag, "Chunk")
+            if (parsed._tag !== "Chunk") continue
+            const expected = bets.slice(index, index + (counts[index] ?? 0))
+            assert.strictEqual(parsed.seq, index + 1)
+            assert.strictEqual(
+              Buffer.from(parsed.body).toString(),
+              expected.map((line) => `${line.replaceAll(",", "\t")}\n`).join("")
+            )
+          }
+          assert.deepStrictEqual(replaced(), [])
+        })
+    ))
+
   it.live("ends its children, also one that is stopped", () =>
     Effect.gen(function*() {
       const pids = yield* withPool({ parsers: { processes: 2 } }, (parser) =>

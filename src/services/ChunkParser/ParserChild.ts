@@ -12,6 +12,7 @@ import {
   decodeResponse,
   encodeRequest,
   noRequest,
+  RequestBatch,
   responseBytesMax
 } from "../../domain/ParserPipe.ts"
 
@@ -28,6 +29,11 @@ const idAfter = (id: number): number => id === 0xffffffff ? firstId : id + 1
 
 /** Beyond this a further frame is better parsed by another child at the same time. */
 const gatheredBytesMax = 64 * 1024
+
+/** A frame from this length on is written where it is. */
+const copiedBytesMax = 16 * 1024
+/** What the frames of a turn usually take. */
+const batchBytes = 16 * 1024
 
 export interface ParserChildOptions<Job extends { readonly frame: Uint8Array }> {
   /** The child's program: src/parser.ts, or one that speaks as it does. */
@@ -57,7 +63,8 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
   #oldestId = firstId
   #hasAnswered = false
   #whenIdle: (() => void) | undefined
-  /** Bytes given to the pipe in this turn of the event loop; they go out in one write at its end. */
+  #batch = new RequestBatch(batchBytes)
+  /** Bytes to write that came in this turn of the event loop. */
   #gathered = 0
   #over = false
   /** Runs while jobs are in the child; restarted by each answer, so it measures the job in hand. */
@@ -136,19 +143,27 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
     this.#process.kill("SIGKILL")
   }
 
-  /** Frames of one turn of the event loop go out in one write. */
+  /** Frames of one turn of the event loop go out in one write, short ones in one piece: a piece costs more than a copy. */
   #write(id: number, frame: Uint8Array): void {
     if (this.#gathered === 0) {
       this.#pipe.cork()
-      process.nextTick(() => {
-        this.#gathered = 0
-        this.#pipe.uncork()
-      })
+      process.nextTick(() => this.#flush())
     }
-    const [header, body] = encodeRequest(id, frame)
-    this.#gathered += header.length + body.length
-    this.#pipe.write(header)
-    this.#pipe.write(body)
+    this.#gathered += frame.length
+    if (frame.length < copiedBytesMax) return this.#batch.add(id, frame)
+    if (this.#batch.length > 0) {
+      this.#pipe.write(this.#batch.take())
+      this.#batch = new RequestBatch(batchBytes)
+    }
+    for (const piece of encodeRequest(id, frame)) this.#pipe.write(piece)
+  }
+
+  #flush(): void {
+    this.#gathered = 0
+    if (this.#batch.length > 0) this.#pipe.write(this.#batch.take())
+    this.#pipe.uncork()
+    // What the pipe didn't take at once it reads later.
+    if (this.#pipe.writableLength > 0) this.#batch = new RequestBatch(batchBytes)
   }
 
   #onBytes(bytes: Buffer): void {
