@@ -219,33 +219,38 @@ class Scanner {
     return end === comma || (this.#takes(comma) && this.#takes(quote))
   }
 
+  /** Beyond the input there is 0, which is nowhere allowed: so no byte is asked whether it is still one of them. */
   #name(end: number): boolean {
     const input = this.#input
     const body = this.#body
+    const plain = plainInName
     let at = this.#at
     let to = this.#written
-    let characters = 0
-    for (; at < input.length; characters++) {
-      const byte = input[at] ?? 0
-      if (plainInName[byte] === 1) {
+    /** `to - begin` counts characters. */
+    let begin = to
+    for (;;) {
+      let byte = input[at] ?? 0
+      while (plain[byte] === 1) {
         body[to++] = byte
-        at++
-      } else if (byte === end) {
-        break
-      } else if (byte === comma) {
-        body[to++] = byte
-        at++
-      } else {
-        const moved = byte === backslash ? this.#escape(at, to) : this.#multibyte(at, to)
-        if (moved === 0) return false
-        at += moved >> 3
-        to += moved & 7
+        byte = input[++at] ?? 0
       }
+      if (byte === end) break
+      if (byte === comma) {
+        body[to++] = byte
+        at++
+        continue
+      }
+      const moved = byte === backslash ? this.#escape(at, to) : this.#multibyte(at, to)
+      if (moved === 0) return false
+      at += moved >> 3
+      to += moved & 7
+      begin += (moved & 7) - 1
     }
-    if (at >= input.length || characters === 0 || characters > nameCharactersMax) return false
-    body[to++] = tab
+    const characters = to - begin
+    if (characters === 0 || characters > nameCharactersMax) return false
+    body[to] = tab
     this.#at = at + 1
-    this.#written = to
+    this.#written = to + 1
     return true
   }
 
@@ -305,19 +310,20 @@ class Scanner {
   #document(end: number): boolean {
     const input = this.#input
     const body = this.#body
+    const plain = plainInDocument
     const begin = this.#at
     let at = begin
     let to = this.#written
-    for (; at < input.length; at++) {
-      const byte = input[at] ?? 0
-      if (plainInDocument[byte] !== 1) break
+    let byte = input[at] ?? 0
+    while (plain[byte] === 1) {
       body[to++] = byte
+      byte = input[++at] ?? 0
     }
     const characters = at - begin
-    if (characters === 0 || characters > documentCharactersMax || input[at] !== end) return false
-    body[to++] = tab
+    if (characters === 0 || characters > documentCharactersMax || byte !== end) return false
+    body[to] = tab
     this.#at = at + 1
-    this.#written = to
+    this.#written = to + 1
     return true
   }
 
@@ -355,19 +361,20 @@ class Scanner {
     let at = begin
     let to = this.#written
     let value = 0
-    for (; at < input.length; at++) {
-      const byte = input[at] ?? 0
-      if (byte < zero || byte > nine) break
-      value = value * 10 + byte - zero
-      body[to++] = byte
+    let digit = (input[at] ?? 0) - zero
+    while (digit >>> 0 <= 9) {
+      value = value * 10 + digit
+      body[to++] = digit + zero
+      digit = (input[++at] ?? 0) - zero
     }
-    if (at === begin || at - begin > 4 || input[at] !== quote) return false
-    body[to++] = lineFeed
+    if (at === begin || at - begin > 4 || digit !== quote - zero) return false
+    body[to] = lineFeed
     this.#at = at + 1
-    this.#written = to
-    this.#numbers[2 * this.#bets] = value >> 8
-    this.#numbers[2 * this.#bets + 1] = value & 0xff
-    this.#bets++
+    this.#written = to + 1
+    const numbers = this.#numbers
+    const bets = this.#bets++
+    numbers[2 * bets] = value >> 8
+    numbers[2 * bets + 1] = value & 0xff
     return true
   }
 }
