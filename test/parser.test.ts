@@ -217,11 +217,11 @@ describe("the parser child", () => {
     )
   }
 
-  it("loads node:net and this project's domain, and no Effect", () => {
+  it("loads node:net, node:os and this project's domain, and no Effect", () => {
     const modules = [...modulesOf(parserFile)].map((module) => Path.relative(root, module))
     assert.include(modules, "src/domain/ChunkScanner.ts")
     for (const module of modules) {
-      assert.match(module, /^(?:src\/parser\.ts|src\/domain\/\w+\.ts|node:net)$/)
+      assert.match(module, /^(?:src\/parser\.ts|src\/domain\/\w+\.ts|node:(?:net|os))$/)
     }
   })
 })

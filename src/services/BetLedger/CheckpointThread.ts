@@ -3,6 +3,7 @@
  * the writer, in larger pieces, it made every commit that met it wait tens of milliseconds. A pass takes no lock that
  * a commit needs; it can't empty the log, which the writer does when a pass has left it little to copy. No Effect here.
  */
+import { setPriority } from "node:os"
 import { DatabaseSync } from "node:sqlite"
 import { parentPort, workerData } from "node:worker_threads"
 import { toFailure } from "./OpenLedger.ts"
@@ -12,6 +13,14 @@ import type {
   CheckpointRequest,
   Failed
 } from "./ThreadMessages.ts"
+
+/** Behind those that agencies wait for. On Linux it is this thread's, elsewhere it would be the whole server's. */
+const niceness = 5
+try {
+  if (process.platform === "linux") setPriority(niceness)
+} catch {
+  // Not allowed everywhere, and only a matter of speed.
+}
 
 const port = parentPort
 if (port === null) throw new Error("CheckpointThread.ts is the entry of a thread")
