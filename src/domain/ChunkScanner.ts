@@ -1,7 +1,8 @@
 /**
  * The parser's fast path: one pass over a chunk's bytes that validates them and writes the stored shape (Chunk.ts)
  * as it goes. It knows what agencies usually send: the four keys in any order, any JSON white space, plain integers or
- * decimal strings, names in raw UTF-8 or with the `\u00e1` escapes of old clients, items as text or as five strings.
+ * decimal strings, names in raw UTF-8 or with the `\u00e1` escapes of old clients, quotes in them, items as text or as
+ * five strings.
  *
  * It never refuses. Whatever is unusual or wrong (another key, a key twice, other escapes, surrogates, bytes that
  * aren't UTF-8, a broken rule) makes it give up, and ChunkReader decides. What it does give is exactly what ChunkReader
@@ -284,11 +285,16 @@ class Scanner {
     return 4 * 8 + 4
   }
 
-  /** As {@link #multibyte}, for `\uXXXX`. ASCII written so is unusual, and could be a comma. */
+  /** As {@link #multibyte}, for `\"`, `\\` and `\uXXXX`. ASCII written as the last is unusual, and could be a comma. */
   #escape(at: number, to: number): number {
     const input = this.#input
     const body = this.#body
-    if (at + 6 > input.length || input[at + 1] !== letterU) return 0
+    const escaped = input[at + 1] ?? 0
+    if (escaped === quote || escaped === backslash) {
+      body[to] = escaped
+      return 2 * 8 + 1
+    }
+    if (at + 6 > input.length || escaped !== letterU) return 0
     const a = hexadecimal[input[at + 2] ?? 0] ?? 16
     const b = hexadecimal[input[at + 3] ?? 0] ?? 16
     const c = hexadecimal[input[at + 4] ?? 0] ?? 16
