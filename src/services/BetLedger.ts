@@ -11,6 +11,7 @@ import type { AgencyRecord, BetCursor } from "../domain/Intake.ts"
 import { runCheckpoints } from "./BetLedger/Checkpoints.ts"
 import { encodeGroup } from "./BetLedger/GroupBuffer.ts"
 import { LazyThread, LedgerThread } from "./BetLedger/LedgerThread.ts"
+import { SyncedFile } from "./BetLedger/SyncedFile.ts"
 import type {
   DrawRecord,
   Failure,
@@ -101,7 +102,7 @@ export interface BetLedgerOptions {
 /** The bounds of {@link BetLedgerOptions}. */
 export const ledgerDefaults = {
   pageBytes: 16 * 1024,
-  checkpointBytes: 2 * 1024 * 1024,
+  checkpointBytes: 1024 * 1024,
   walPagesMax: 4096,
   walBytesKept: 64 * 1024 * 1024,
   busyTimeoutMs: 1000,
@@ -164,6 +165,11 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
   )
   const read = (operation: string, request: (id: number) => ReaderRequest) =>
     Effect.mapError(reader.call(request), toUnavailable(operation))
+  // Closed after everything that has the file open: see SyncedFile.ts.
+  const file = yield* Effect.acquireRelease(
+    Effect.sync(() => new SyncedFile(config.path)),
+    (synced) => Effect.sync(() => synced.close())
+  )
   const writer = yield* Effect.acquireRelease(
     Effect.sync(() =>
       new LedgerThread<WriterRequest, WriterReply>(
@@ -178,7 +184,11 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
     Effect.catch((failure) => Effect.fail(toOpenError(options.path, failure)))
   )
   if (opened._tag !== "Opened") return yield* unexpected(opened)
-  const onStored = yield* runCheckpoints(config)
+  const descriptor = yield* Effect.try({
+    try: () => file.open(),
+    catch: (cause) => new LedgerUnavailable({ operation: "open", cause })
+  })
+  const onStored = yield* runCheckpoints({ ...config, descriptor })
 
   const toDraw = (record: DrawRecord): Draw => ({
     winningNumber: WinningNumber.make(record.winningNumber),

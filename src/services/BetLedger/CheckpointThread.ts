@@ -2,7 +2,11 @@
  * Entry of the checkpoint thread: copies what the write-ahead log holds into the file while the writer goes on. Done by
  * the writer, in larger pieces, it made every commit that met it wait tens of milliseconds. A pass takes no lock that
  * a commit needs; it can't empty the log, which the writer does when a pass has left it little to copy. No Effect here.
+ *
+ * A pass that was overtaken by a commit leaves the file unsynced, until the writer, before it begins the log anew, has
+ * to wait for all of it. So each pass syncs what it has copied.
  */
+import { fdatasyncSync } from "node:fs"
 import { setPriority } from "node:os"
 import { DatabaseSync } from "node:sqlite"
 import { parentPort, workerData } from "node:worker_threads"
@@ -40,6 +44,7 @@ const answer = (request: CheckpointRequest): CheckpointReply => {
   switch (request._tag) {
     case "Pass":
       opened().prepare("PRAGMA wal_checkpoint(PASSIVE)").get()
+      fdatasyncSync(config.descriptor)
       return { _tag: "Passed", id }
     case "Close":
       db?.close()

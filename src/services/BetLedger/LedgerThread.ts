@@ -23,6 +23,8 @@ interface Pending<Reply> {
 /** What a thread gets to finish what it was given before it is ended by force. */
 const closeTimeout = "10 seconds"
 
+const youngMb = 8
+
 const compileCache = () => {
   const folder = getCompileCacheDir()
   return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder }
@@ -42,7 +44,9 @@ export class LedgerThread<Request extends Message, Reply extends Message> {
       // The flags of the process (a debugger's, a test runner's) are not for its threads.
       execArgv: [],
       // A thread doesn't take part in the process's compile cache by itself; with it, it needs 15 MB less.
-      env: { ...process.env, ...compileCache() }
+      env: { ...process.env, ...compileCache() },
+      // Rows live for a moment, and outside V8's heap: young garbage that is collected late keeps tens of MB of them.
+      resourceLimits: { maxYoungGenerationSizeMb: youngMb }
     })
     this.#worker.on("message", (reply: Reply | Failed) => this.#answer(reply))
     this.#worker.on(

@@ -98,6 +98,8 @@ export type ReaderRequest =
 
 export interface CheckpointConfig {
   readonly path: string
+  /** The file, to sync it: see SyncedFile.ts. */
+  readonly descriptor: number
   readonly busyTimeoutMs: number
 }
 

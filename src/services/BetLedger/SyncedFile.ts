@@ -1,0 +1,23 @@
+/**
+ * A descriptor of the ledger's file, to sync it beside SQLite. When a process closes any descriptor of a file it loses
+ * the locks that it holds on it, SQLite's too: so this one is opened once, and closed after SQLite's.
+ */
+import { closeSync, openSync } from "node:fs"
+
+export class SyncedFile {
+  readonly #path: string
+  #descriptor: number | undefined
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  open(): number {
+    return this.#descriptor ??= openSync(this.#path, "r")
+  }
+
+  close(): void {
+    if (this.#descriptor !== undefined) closeSync(this.#descriptor)
+    this.#descriptor = undefined
+  }
+}
