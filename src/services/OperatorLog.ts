@@ -40,6 +40,12 @@ const plain = (value: string | number | boolean): string =>
   // oxlint-disable-next-line no-control-regex -- control characters are what it removes
   typeof value === "string" ? value.replace(/[|\u0000-\u001f\u007f-\u009f]/g, "/") : String(value)
 
+interface Head {
+  readonly level: LogLevel
+  readonly result: string
+  readonly text: string
+}
+
 export class LogWriter {
   readonly #threshold: number
   readonly #options: LogOptions
@@ -48,6 +54,8 @@ export class LogWriter {
   #timer: NodeJS.Timeout | undefined
   #second = -1
   #time = ""
+  /** How lines of an action begin in this second. */
+  readonly #heads = new Map<string, Head>()
 
   constructor(options: LogOptions, sink: LogSink) {
     this.#options = options
@@ -79,28 +87,33 @@ export class LogWriter {
   }
 
   #textLine(level: LogLevel, action: string, result: string, details?: Details): string {
-    let line = `${this.#now()} ${level.padEnd(8)} action: ${action} | result: ${result}`
+    let line = this.#head(level, action, result)
     if (details !== undefined) {
       for (const name in details) line += ` | ${name}: ${plain(details[name] ?? "")}`
     }
     return `${line}\n`
   }
 
+  /** Kept for the second: making it for every line would cost more than the rest of the line. */
+  #head(level: LogLevel, action: string, result: string): string {
+    const second = Math.floor(Date.now() / 1000)
+    if (second !== this.#second) {
+      this.#second = second
+      this.#time = localTime(new Date(second * 1000))
+      this.#heads.clear()
+    }
+    const kept = this.#heads.get(action)
+    if (kept?.level === level && kept.result === result) return kept.text
+    // Joined, it is one piece for V8; a template would be a rope, walked anew in every line.
+    const text = [this.#time, level.padEnd(8), `action: ${action} | result: ${result}`].join(" ")
+    this.#heads.set(action, { level, result, text })
+    return text
+  }
+
   #jsonLine(level: LogLevel, action: string, result: string, details?: Details): string {
     return `${
       JSON.stringify({ time: new Date().toISOString(), level, action, result, ...details })
     }\n`
-  }
-
-  /** The second's text is kept: formatting a date for every line would cost more than the line. */
-  #now(): string {
-    const now = Date.now()
-    const second = Math.floor(now / 1000)
-    if (second !== this.#second) {
-      this.#second = second
-      this.#time = localTime(new Date(now))
-    }
-    return this.#time
   }
 }
 
