@@ -19,7 +19,7 @@ import { encodeAnswer } from "../domain/Message.ts"
 import type { Rejection } from "../domain/Rejection.ts"
 import { BetLedger, type LedgerUnavailable } from "./BetLedger.ts"
 import { Replies } from "./BetsDesk/Replies.ts"
-import { ChunkParser, type ParserFailed } from "./ChunkParser.ts"
+import { ChunkParser, type ParseOutcome, type ParserFailed } from "./ChunkParser.ts"
 import type { Connection } from "./Connection.ts"
 import { Connections } from "./Connections.ts"
 import { type Desk, Desks } from "./Desk.ts"
@@ -28,10 +28,11 @@ import { Lifetime } from "./Lifetime.ts"
 import { Lottery } from "./Lottery.ts"
 import { type LogWriter, OperatorLog } from "./OperatorLog.ts"
 import { Settings } from "./Settings.ts"
+import { endByDefect } from "./Turn.ts"
 
 export class BetsDesk extends Context.Service<BetsDesk, {
-  /** Deals with the connection's frame. Its turn ends now, or when the chunk is on disk. */
-  readonly handle: (connection: Connection) => Effect.Effect<void>
+  /** Deals with the frames of connections. The turn of each ends now, or when its chunk is on disk. */
+  readonly handle: (connections: ReadonlyArray<Connection>) => Effect.Effect<void>
 }>()("loteria-nacional/services/BetsDesk") {
   static readonly layer = Layer.effect(
     BetsDesk,
@@ -47,7 +48,7 @@ export class BetsDesk extends Context.Service<BetsDesk, {
         lifetime: yield* Lifetime,
         log: yield* OperatorLog
       })
-      return BetsDesk.of({ handle: (connection) => turns.handle(connection) })
+      return BetsDesk.of({ handle: (connections) => turns.handle(connections) })
     })
   )
 }
@@ -68,8 +69,11 @@ type Store = Extract<Decision, { _tag: "Store" }>
 const nothing: Evidence = { _tag: "Nothing" }
 const unreadable = "what is stored can't be read at the moment"
 
-const endTurn = (connection: Connection): Effect.Effect<void> =>
-  Effect.sync(() => connection.endTurn())
+/**
+ * What is left to do of a turn once its frame is parsed: usually nothing, as what is known in memory decides and the open
+ * group takes the chunk; reading what is stored is an effect. So a usual chunk costs no fiber anything.
+ */
+type Rest = Effect.Effect<void> | undefined
 
 class BetsTurns {
   readonly #options: BetsTurnsOptions
@@ -85,52 +89,109 @@ class BetsTurns {
     })
   }
 
-  handle(connection: Connection): Effect.Effect<void> {
-    // Parsed already: its turn was put off until an older connection's chunk was settled.
-    if (connection.parsed !== undefined) return this.#act(connection, connection.parsed)
-    return this.#options.parser.parse(connection.frame).pipe(Effect.matchEffect({
-      onSuccess: (parsed) => this.#act(connection, parsed),
-      onFailure: (failure) => this.#parserFailed(connection, failure)
-    }))
+  handle(connections: ReadonlyArray<Connection>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const rests: Array<Effect.Effect<void>> = []
+      const act = (connection: Connection, outcome: ParseOutcome): void => {
+        const rest = this.#tryToAct(connection, outcome)
+        if (rest !== undefined) rests.push(rest)
+      }
+      const unparsed: Array<Connection> = []
+      for (const connection of connections) {
+        // Parsed already: its turn was put off until an older connection's chunk was settled.
+        if (connection.parsed !== undefined) act(connection, connection.parsed)
+        else if (connection.closing) connection.endTurn()
+        else unparsed.push(connection)
+      }
+      const frames = unparsed.map((connection) => connection.frame)
+      return this.#options.parser.parse(frames, (outcome, index) => {
+        const connection = unparsed[index]
+        if (connection !== undefined) act(connection, outcome)
+      }).pipe(
+        Effect.andThen(Effect.suspend(() =>
+          rests.length === 0
+            ? Effect.void
+            : Effect.all(rests, { concurrency: "unbounded", discard: true })
+        ))
+      )
+    })
   }
 
-  #act(connection: Connection, parsed: Parsed): Effect.Effect<void> {
-    if (connection.closing) return endTurn(connection)
-    switch (parsed._tag) {
+  #tryToAct(connection: Connection, outcome: ParseOutcome): Rest {
+    const { log } = this.#options
+    try {
+      const rest = this.#act(connection, outcome)
+      return rest?.pipe(
+        Effect.catchCause((cause) => Effect.sync(() => endByDefect(log, connection, cause)))
+      )
+    } catch (defect) {
+      endByDefect(log, connection, Cause.die(defect))
+      return undefined
+    }
+  }
+
+  #act(connection: Connection, outcome: ParseOutcome): Rest {
+    if (connection.closing) {
+      connection.endTurn()
+      return undefined
+    }
+    switch (outcome._tag) {
+      case "Chunk":
+        return this.#enter(
+          connection,
+          outcome,
+          (desk) => this.#takeChunk(connection, desk, outcome)
+        )
+      case "Resume":
+        return this.#enter(connection, outcome, (desk) => this.#resume(connection, desk))
       case "Refused":
-        return this.#refuseMessage(connection, parsed)
+        this.#refuseMessage(connection, outcome)
+        break
       case "WrongPort":
         connection.refuse("WRONG_PORT", "consults belong to the consult port")
-        return endTurn(connection)
-      case "Chunk":
-        return this.#enter(connection, parsed, (desk) => this.#takeChunk(connection, desk, parsed))
-      case "Resume":
-        return this.#enter(connection, parsed, (desk) => this.#resume(connection, desk))
+        break
+      case "ParserFailed":
+        this.#parserFailed(connection, outcome)
+        break
     }
+    connection.endTurn()
+    return undefined
   }
 
   /** Goes on with the agency's desk, once nothing of that agency is between decision and disk. */
   #enter(
     connection: Connection,
     parsed: Extract<Parsed, { _tag: "Chunk" | "Resume" }>,
-    goOn: (desk: Desk) => Effect.Effect<void>
-  ): Effect.Effect<void> {
+    goOn: (desk: Desk) => Rest
+  ): Rest {
     const agency = this.#identify(connection, parsed.agency)
     if (typeof agency === "object") {
       const message = parsed._tag === "Chunk" ? parsed : { seq: undefined }
       this.#replies.reject(connection, message, agency)
-      return endTurn(connection)
+      connection.endTurn()
+      return undefined
     }
     connection.agency = agency
     connection.parsed = parsed
     const desk = this.#desks.of(agency)
     switch (desk.enter(connection)) {
       case "heard":
-        return goOn(desk).pipe(Effect.onError(() => Effect.sync(() => this.#offerNext(desk))))
-      case "waiting":
-        return Effect.void
+        return this.#hear(desk, goOn)
       case "dropped":
-        return endTurn(connection)
+        connection.endTurn()
+        return undefined
+      case "waiting":
+        return undefined
+    }
+  }
+
+  /** A defect frees the desk for the next connection. */
+  #hear(desk: Desk, goOn: (desk: Desk) => Rest): Rest {
+    try {
+      return goOn(desk)?.pipe(Effect.onError(() => Effect.sync(() => this.#offerNext(desk))))
+    } catch (defect) {
+      this.#offerNext(desk)
+      throw defect
     }
   }
 
@@ -155,11 +216,12 @@ class BetsTurns {
     )
   }
 
-  #takeChunk(connection: Connection, desk: Desk, chunk: Chunk): Effect.Effect<void> {
+  #takeChunk(connection: Connection, desk: Desk, chunk: Chunk): Rest {
     if (chunk.seq !== undefined) connection.counts = true
     const asked = question(desk.record, connection.speaker, chunk)
     if (asked._tag === "Nothing") {
-      return Effect.sync(() => this.#judge(connection, desk, chunk, nothing))
+      this.#judge(connection, desk, chunk, nothing)
+      return undefined
     }
     return this.#read(this.#lookUp(desk.agency, asked)).pipe(Effect.match({
       onSuccess: (evidence) => this.#judge(connection, desk, chunk, evidence),
@@ -260,13 +322,12 @@ class BetsTurns {
     this.#settle(connection, desk)
   }
 
-  #parserFailed(connection: Connection, failure: ParserFailed): Effect.Effect<void> {
+  #parserFailed(connection: Connection, failure: ParserFailed): void {
     const { retryFirstMs } = this.#options
     this.#replies.putOff(connection, undefined, "PARSER_FAILED", failure.problem, retryFirstMs)
-    return endTurn(connection)
   }
 
-  #refuseMessage(connection: Connection, refusal: ParseRefusal): Effect.Effect<void> {
+  #refuseMessage(connection: Connection, refusal: ParseRefusal): void {
     if (refusal.seq !== undefined) connection.counts = true
     const agency = refusal.agency === undefined
       ? undefined
@@ -280,6 +341,5 @@ class BetsTurns {
         ...(refusal.index === undefined ? {} : { index: refusal.index })
       }
     )
-    return endTurn(connection)
   }
 }

@@ -20,15 +20,24 @@ export class ParserFailed extends Schema.TaggedError<ParserFailed>()("ParserFail
 /** How often one frame may be in the hands of a child that fails. */
 const attemptsMax = 2
 
+/** What came of a frame. */
+export type ParseOutcome = Parsed | ParserFailed
+
 interface Job {
   readonly frame: Uint8Array
-  readonly done: (result: Effect.Effect<Parsed, ParserFailed>) => void
+  readonly done: (outcome: ParseOutcome) => void
   failures: number
 }
 
 export class ChunkParser extends Context.Service<ChunkParser, {
-  /** Parses, validates and encodes one frame of the bets port. */
-  readonly parse: (frame: Uint8Array) => Effect.Effect<Parsed, ParserFailed>
+  /**
+   * Parses, validates and encodes frames of the bets port. `each`, which must not throw, is told what came of a frame,
+   * and its index, as soon as that is known; the effect ends after the last.
+   */
+  readonly parse: (
+    frames: ReadonlyArray<Uint8Array>,
+    each: (outcome: ParseOutcome, index: number) => void
+  ) => Effect.Effect<void>
   /** Process ids of the living children. */
   readonly pids: () => ReadonlyArray<number>
   /** Ends the children, once; the scope that owns the pool does so at the latest. */
@@ -64,9 +73,16 @@ export class ChunkParser extends Context.Service<ChunkParser, {
         return ChunkParser.of({
           pids: () => pool.pids(),
           close,
-          parse: (frame) =>
-            Effect.callback<Parsed, ParserFailed>((resume) => {
-              pool.submit({ frame, done: resume, failures: 0 })
+          parse: (frames, each) =>
+            frames.length === 0 ? Effect.void : Effect.callback<void>((resume) => {
+              let left = frames.length
+              for (const [index, frame] of frames.entries()) {
+                const done = (outcome: ParseOutcome) => {
+                  each(outcome, index)
+                  if (--left === 0) resume(Effect.void)
+                }
+                pool.submit({ frame, done, failures: 0 })
+              }
             })
         })
       })
@@ -88,7 +104,7 @@ class ParserPool {
   readonly #options: PoolOptions
   readonly #onReplaced: (problem: string) => void
   readonly #children = new Set<ParserChild<Job>>()
-  /** Jobs without a child to go to. Bounded by the workers: each waits for the one job it submitted. */
+  /** Jobs without a child to go to. Bounded by the workers: each waits for the turns it took. */
   #waiting: Array<Job> = []
   #restarts = new Set<NodeJS.Timeout>()
   /** Children that asked to be replaced, until they have ended; in the rotation until their replacement answers. */
@@ -133,7 +149,7 @@ class ParserPool {
   }
 
   #refuse(job: Job, problem: string): void {
-    job.done(Effect.fail(new ParserFailed({ problem })))
+    job.done(new ParserFailed({ problem }))
   }
 
   /** The one whose write is being gathered, else the least busy. */
@@ -153,7 +169,7 @@ class ParserPool {
       memoryMb: this.#options.memoryMb,
       onParsed: (job, parsed) => {
         this.#backoffMs = this.#options.restartFirstMs
-        job.done(Effect.succeed(parsed))
+        job.done(parsed)
       },
       onFailed: (problem, jobs) => this.#replace(child, problem, jobs),
       onOutgrown: () => void this.#relieve(child)

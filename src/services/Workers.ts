@@ -1,15 +1,19 @@
 /**
  * The workers: a bounded set of fibers that take turns from the queue. A turn is one frame of one connection; the
- * worker has it parsed, finds out what is to be done, hands a chunk that is to be stored to the open group, and is free
- * again: it never waits for the disk. They are drained before they are ended.
+ * worker has the frames it took parsed, finds out for each what is to be done, hands chunks that are to be stored to the
+ * open group, and is free again: it never waits for the disk. They are drained before they are ended.
  */
-import { Cause, Context, Effect, Layer, Queue } from "effect"
+import { Context, Effect, Layer, Queue } from "effect"
 import { BetsDesk } from "./BetsDesk.ts"
 import type { Connection } from "./Connection.ts"
 import { Connections } from "./Connections.ts"
 import { ConsultDesk } from "./ConsultDesk.ts"
 import { OperatorLog } from "./OperatorLog.ts"
 import { Settings } from "./Settings.ts"
+import { endByDefect } from "./Turn.ts"
+
+/** Turns that a worker takes at once: its fiber's work is then done once for all that came in a turn of the event loop. */
+const turnsMax = 32
 
 /** Kept of the grace period for what comes after the connections: children, ledger; children may take 1 s of it. */
 const graceKeptMs = 2000
@@ -26,28 +30,24 @@ export class Workers extends Context.Service<Workers, { readonly count: number }
       const consults = yield* ConsultDesk
       const log = yield* OperatorLog
 
-      // A defect is our bug: it ends the connection it happened on, not the worker.
-      const onDefect = (connection: Connection, cause: Cause.Cause<never>) =>
-        Effect.sync(() => {
-          if (Cause.hasInterruptsOnly(cause)) return
-          log.write("CRITICAL", "turn", "fail", {
-            door: connection.door,
-            cause: Cause.pretty(cause)
-          })
-          connection.close("defect")
-          connection.endTurn()
-        })
-
-      const turn = (connection: Connection): Effect.Effect<void> =>
+      const consult = (connection: Connection): Effect.Effect<void> =>
         connection.closing
           ? Effect.sync(() => connection.endTurn())
-          : (connection.door === "bets" ? bets.handle(connection) : consults.handle(connection))
-            .pipe(
-              Effect.catchCause((cause) => onDefect(connection, cause))
-            )
+          : consults.handle(connection).pipe(
+            Effect.catchCause((cause) => Effect.sync(() => endByDefect(log, connection, cause)))
+          )
 
-      const worker = Queue.take(connections.turns).pipe(
-        Effect.flatMap(turn),
+      const deal = (taken: ReadonlyArray<Connection>): Effect.Effect<void> => {
+        const atBets = taken.filter((connection) => connection.door === "bets")
+        const atConsult = taken.filter((connection) => connection.door === "consult")
+        return Effect.andThen(
+          Effect.forEach(atConsult, consult, { discard: true }),
+          bets.handle(atBets)
+        )
+      }
+
+      const worker = Queue.takeBetween(connections.turns, 1, turnsMax).pipe(
+        Effect.flatMap(deal),
         Effect.forever({ disableYield: true })
       )
       for (let index = 0; index < count; index++) yield* Effect.forkScoped(worker)

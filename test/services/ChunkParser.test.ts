@@ -5,7 +5,12 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout } from "node:timers/promises"
-import { ChunkParser } from "../../src/services/ChunkParser.ts"
+import type { Parsed } from "../../src/domain/Chunk.ts"
+import {
+  ChunkParser,
+  type ParseOutcome,
+  type ParserFailed
+} from "../../src/services/ChunkParser.ts"
 import { LogWriter, OperatorLog } from "../../src/services/OperatorLog.ts"
 import { decodeSettings, Settings } from "../../src/services/Settings.ts"
 import { isAlive } from "../support/Processes.ts"
@@ -20,12 +25,30 @@ interface PoolOptions {
   readonly parsers?: Readonly<Record<string, number>>
 }
 
+/** A pool, asked for one frame at a time. */
+const oneByOne = (pool: ChunkParser["Service"]) => ({
+  ...pool,
+  parse: (frame: Uint8Array): Effect.Effect<Parsed, ParserFailed> =>
+    Effect.suspend(() => {
+      const outcomes: Array<ParseOutcome> = []
+      return pool.parse([frame], (outcome) => outcomes.push(outcome)).pipe(
+        Effect.flatMap(() => {
+          const [outcome] = outcomes
+          assert.lengthOf(outcomes, 1)
+          assert(outcome !== undefined)
+          return outcome._tag === "ParserFailed" ? Effect.fail(outcome) : Effect.succeed(outcome)
+        })
+      )
+    })
+})
+
 /** Runs a pool for as long as the test. `replaced` gives what the log says of children that were. */
 const withPool = <A, E>(
   options: PoolOptions,
   test: (
-    parser: ChunkParser["Service"],
-    replaced: () => ReadonlyArray<string>
+    parser: ReturnType<typeof oneByOne>,
+    replaced: () => ReadonlyArray<string>,
+    pool: ChunkParser["Service"]
   ) => Effect.Effect<A, E>
 ) =>
   Effect.gen(function*() {
@@ -45,7 +68,10 @@ const withPool = <A, E>(
     const pool = options.entry === undefined
       ? ChunkParser.layer
       : ChunkParser.layerOf(options.entry)
-    return yield* Effect.flatMap(ChunkParser, (parser) => test(parser, replaced)).pipe(
+    return yield* Effect.flatMap(
+      ChunkParser,
+      (parser) => test(oneByOne(parser), replaced, parser)
+    ).pipe(
       Effect.provide(
         Layer.provide(
           pool,
@@ -172,6 +198,25 @@ describe("a parser child", () => {
 })
 
 describe("the pool", () => {
+  it.live("tells of each of several frames once, and ends after the last", () =>
+    withPool({ entry: faultyParser }, (_, replaced, pool) =>
+      Effect.gen(function*() {
+        const frames = [1, 2, 3, 4, 5].map((bets) =>
+          chunk(bets === 3 ? { fault: "die" } : {}, sales(1, bets))
+        )
+        const outcomes = new Map<number, string>()
+        yield* pool.parse(frames, (outcome, index) => {
+          assert.isFalse(outcomes.has(index))
+          outcomes.set(index, outcome._tag === "Chunk" ? `${outcome.bets} bets` : outcome._tag)
+        })
+        assert.deepStrictEqual(
+          [0, 1, 2, 3, 4].map((index) => outcomes.get(index)),
+          ["1 bets", "2 bets", "ParserFailed", "4 bets", "5 bets"]
+        )
+        assert.lengthOf(replaced(), 2)
+        yield* pool.parse([], () => assert.fail("there was no frame"))
+      })))
+
   it.live("gives each of many frames, short and long, what came of it and of no other", () =>
     withPool(
       { parsers: { chunkDeadlineMs: 15_000 } },

@@ -170,8 +170,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "tell a turn's end to nobody when the parser fails",
     file: "src/services/BetsDesk.ts",
     edits: [[
-      "\"PARSER_FAILED\", failure.problem, retryFirstMs)\n    return endTurn(connection)\n",
-      "\"PARSER_FAILED\", failure.problem, retryFirstMs)\n    return Effect.void\n"
+      "        this.#parserFailed(connection, outcome)\n        break\n",
+      "        this.#parserFailed(connection, outcome)\n        return undefined\n"
     ]]
   },
   {

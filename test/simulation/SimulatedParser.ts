@@ -11,7 +11,7 @@
 import { Effect, Layer } from "effect"
 import type { Parsed } from "../../src/domain/Chunk.ts"
 import { parseMessage } from "../../src/domain/ChunkScanner.ts"
-import { ChunkParser, ParserFailed } from "../../src/services/ChunkParser.ts"
+import { ChunkParser, type ParseOutcome, ParserFailed } from "../../src/services/ChunkParser.ts"
 
 export interface ParserWorld {
   /** Runs something after as long as a child takes for a frame. */
@@ -64,16 +64,27 @@ export const openParser = (world: ParserWorld, children: number): ParserLife => 
       return ChunkParser.of({
         pids: () => [],
         close,
-        parse: (frame) =>
-          Effect.callback<Parsed, ParserFailed>((resume) => {
-            if (closed) return resume(Effect.fail(failed))
-            if (inHand.has(frame)) world.onMisuse("a frame was to be parsed twice at once")
-            inHand.add(frame)
-            waiting.push(() => {
-              inHand.delete(frame)
-              resume(world.fails() ? Effect.fail(failed) : Effect.succeed(parse(frame)))
-            })
-            next()
+        parse: (frames, each) =>
+          Effect.callback<void>((resume) => {
+            let left = frames.length
+            if (left === 0) return resume(Effect.void)
+            const done = (outcome: ParseOutcome, index: number) => {
+              each(outcome, index)
+              if (--left === 0) resume(Effect.void)
+            }
+            for (const [index, frame] of frames.entries()) {
+              if (closed) {
+                done(failed, index)
+                continue
+              }
+              if (inHand.has(frame)) world.onMisuse("a frame was to be parsed twice at once")
+              inHand.add(frame)
+              waiting.push(() => {
+                inHand.delete(frame)
+                done(world.fails() ? failed : parse(frame), index)
+              })
+              next()
+            }
           })
       })
     })
