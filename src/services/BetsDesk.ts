@@ -103,10 +103,13 @@ class BetsTurns {
         else if (connection.closing) connection.endTurn()
         else unparsed.push(connection)
       }
+      const { commits, parser } = this.#options
       const frames = unparsed.map((connection) => connection.frame)
-      return this.#options.parser.parse(frames, (outcome, index) => {
+      commits.expect(frames.length)
+      return parser.parse(frames, (outcome, index) => {
         const connection = unparsed[index]
         if (connection !== undefined) act(connection, outcome)
+        commits.expect(-1)
       }).pipe(
         Effect.andThen(Effect.suspend(() =>
           rests.length === 0

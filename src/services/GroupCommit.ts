@@ -4,8 +4,12 @@
  * the failure of its group; a failed group stores nothing, and a chunk that asks for it stays for the next try.
  *
  * The order that everything rests on: decide → open group → transaction → sync → settle → answer.
+ *
+ * Two groups take turns: while one is on its way to disk, the other is answered, read, parsed and decided. So that they
+ * are of a size, the open group is sent once it holds as many chunks as may still come to it from the parsers; else
+ * the first chunk would go alone, and all others would wait for it.
  */
-import { Context, Effect, Exit, Latch, Layer, Semaphore } from "effect"
+import { Context, Effect, Exit, Fiber, Latch, Layer, Semaphore } from "effect"
 import { BetLedger, type LedgerChunk, type LedgerUnavailable } from "./BetLedger.ts"
 import { Lifetime } from "./Lifetime.ts"
 import { OperatorLog } from "./OperatorLog.ts"
@@ -13,7 +17,7 @@ import { Settings } from "./Settings.ts"
 
 export interface PendingChunk {
   readonly chunk: LedgerChunk
-  /** Called once, when the chunk is on disk. What it gives back is run before the next group. */
+  /** Called once, when the chunk is on disk. What it gives back is run at once. */
   readonly onStored: () => Effect.Effect<void> | undefined
   /** Called when its group failed: whether it stays for the next try. If not, it is settled. */
   readonly onFailed: (retryAfterMs: number) => "stay" | "settled"
@@ -22,6 +26,8 @@ export interface PendingChunk {
 export class GroupCommit extends Context.Service<GroupCommit, {
   /** Puts a decided chunk into the open group and returns at once. */
   readonly submit: (pending: PendingChunk) => void
+  /** So many frames more, or fewer, are being parsed: chunks that the open group may wait for. */
+  readonly expect: (change: number) => void
   /** Runs an effect while no group is being stored. */
   readonly exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }>()("loteria-nacional/services/GroupCommit") {
@@ -33,8 +39,12 @@ export class GroupCommit extends Context.Service<GroupCommit, {
       const log = yield* OperatorLog
       const lifetime = yield* Lifetime
       const semaphore = yield* Semaphore.make(1)
+      /** Open while the open group has a chunk in it. */
       const work = yield* Latch.make(false)
+      /** Open when it holds at least half of what can be in it. */
+      const due = yield* Latch.make(false)
       const open: Array<PendingChunk> = []
+      let expected = 0
       let retryMs = 0
 
       const takeGroup = (): Array<PendingChunk> => {
@@ -74,25 +84,53 @@ export class GroupCommit extends Context.Service<GroupCommit, {
         open.unshift(...staying)
       })
 
-      const round = Effect.gen(function*() {
+      const isDue = () => open.length > 0 && (open.length >= expected || limits.gatherMs === 0)
+
+      const gather = Effect.gen(function*() {
         if (open.length === 0) {
           work.closeUnsafe()
           yield* work.await
         }
         if (retryMs > 0) yield* Effect.sleep(retryMs)
-        const group = takeGroup()
-        if (group.length === 0) return
-        const chunks = group.map((pending) => pending.chunk)
-        yield* Effect.uninterruptible(
-          semaphore.withPermit(ledger.commit(chunks)).pipe(
-            Effect.exit,
-            Effect.flatMap((exit) => settle(group, exit))
-          )
-        )
+        if (isDue()) return
+        due.closeUnsafe()
+        yield* Effect.timeoutOption(due.await, limits.gatherMs)
       })
 
+      /** Settles the last group, if it is on disk and not settled. */
+      let settleStored: Effect.Effect<void, LedgerUnavailable> = Effect.void
+      const answer = Effect.suspend(() => {
+        const settling = settleStored
+        settleStored = Effect.void
+        return settling
+      })
+
+      // Nothing is waited for, and nothing interrupted, while a group is stored and not answered.
+      const rounds = Effect.uninterruptibleMask((interruptible) =>
+        Effect.forever(
+          Effect.gen(function*() {
+            if (!isDue() || retryMs > 0) {
+              yield* answer
+              yield* interruptible(gather)
+            }
+            const group = takeGroup()
+            const chunks = group.map((pending) => pending.chunk)
+            const commit = yield* Effect.forkChild(
+              semaphore.withPermit(ledger.commit(chunks)),
+              { startImmediately: true }
+            )
+            // The writer is at work already while the answers of the group before are written.
+            yield* answer
+            const exit = yield* Fiber.await(commit)
+            if (Exit.isFailure(exit)) yield* settle(group, exit)
+            else settleStored = settle(group, exit)
+          }),
+          { disableYield: true }
+        )
+      )
+
       // A defect here is one in the ledger's path: the process must not go on.
-      yield* Effect.forever(round, { disableYield: true }).pipe(
+      yield* rounds.pipe(
         Effect.onError((cause) => lifetime.fail("group commit", cause)),
         Effect.forkScoped
       )
@@ -101,6 +139,11 @@ export class GroupCommit extends Context.Service<GroupCommit, {
         submit: (pending) => {
           open.push(pending)
           if (open.length === 1) work.openUnsafe()
+          if (isDue()) due.openUnsafe()
+        },
+        expect: (change) => {
+          expected += change
+          if (isDue()) due.openUnsafe()
         },
         exclusively: (effect) => semaphore.withPermit(effect)
       })

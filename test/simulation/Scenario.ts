@@ -81,6 +81,7 @@ const drawSettings = (random: Random, agencies: number, winningNumber: number) =
     ledger: {
       groupChunksMax: random.integer(1, 8),
       groupBytesMax: random.pick([1024, 4096, 1_000_000]),
+      gatherMs: random.pick([0, 5, 50]),
       retryFirstMs: random.integer(5, 100),
       retryMaxMs: random.integer(200, 2000)
     },
