@@ -259,6 +259,23 @@ describe("the pool", () => {
         })
     ))
 
+  it.live("gives nothing more to a child that hangs while another is free", () =>
+    withPool(
+      { entry: faultyParser, parsers: { processes: 2 } },
+      (parser, replaced) =>
+        Effect.gen(function*() {
+          yield* Effect.forkChild(Effect.exit(parser.parse(chunk({ fault: "hang" }))))
+          yield* Effect.promise(() => setTimeout(50))
+          // Well within the time that the hanging one is given.
+          const parsed = yield* Effect.timeout(
+            Effect.forEach([1, 2, 3], (bets) => parser.parse(chunk({}, sales(1, bets)))),
+            "5 seconds"
+          )
+          assert.deepStrictEqual(parsed.map(({ _tag }) => _tag), ["Chunk", "Chunk", "Chunk"])
+          assert.deepStrictEqual(replaced(), [])
+        })
+    ))
+
   it.live("ends its children, also one that is stopped", () =>
     Effect.gen(function*() {
       const pids = yield* withPool({ parsers: { processes: 2 } }, (parser) =>

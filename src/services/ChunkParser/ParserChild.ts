@@ -28,7 +28,7 @@ const firstId = noRequest + 1
 const idAfter = (id: number): number => id === 0xffffffff ? firstId : id + 1
 
 /** Beyond this a further frame is better parsed by another child at the same time. */
-const gatheredBytesMax = 64 * 1024
+const gatheredBytesMax = 32 * 1024
 
 /** A frame from this length on is written where it is. */
 const copiedBytesMax = 16 * 1024
