@@ -40,6 +40,11 @@ export class FrameDecoder {
     return this.#headerBytes > 0 || this.#announced !== undefined || this.#unwanted > 0
   }
 
+  /** Whether bytes are there that were pushed and not decoded. */
+  get hasInput(): boolean {
+    return this.#input !== undefined
+  }
+
   /** Gives the decoder bytes. Takes them without a copy: the caller must not change them afterwards. */
   push(bytes: Uint8Array): void {
     if (bytes.length === 0) return

@@ -1,7 +1,7 @@
 /**
  * One connection of an agency, on either port: its frames, its turn, and its end. It reads until a whole frame is there,
- * asks for a turn, and reads no further until the turn is over: so one connection has one chunk in hand, is in the
- * queue at most once, and its answers keep their order.
+ * asks for a turn, and takes no further frame until the turn is over: so one connection has one chunk in hand, is in the
+ * queue at most once, and its answers keep their order. If more comes meanwhile, it stops reading.
  *
  * Whoever closes does so as: answer, FIN, discard input until the peer's FIN or for a while, then destroy. Closing with
  * unread input would send RST and swallow the answer.
@@ -77,6 +77,7 @@ export class Connection {
   #waitingForRoom = false
   #waitingForReader = false
   #dropping = false
+  #paused = false
   #inTurn = false
   #draining = false
   #peerEnded = false
@@ -104,7 +105,8 @@ export class Connection {
   onBytes(bytes: Uint8Array): void {
     if (this.closing || this.waitingForDraw) return
     this.#decoder.push(bytes)
-    if (!this.#inTurn && !this.#waitingForRoom) this.#advance()
+    if (this.#inTurn || this.#waitingForRoom) this.#pause()
+    else this.#advance()
   }
 
   /** The peer's FIN. On the bets port its whole frames still get their answers. */
@@ -196,7 +198,7 @@ export class Connection {
       if (this.#peerEnded) this.destroy()
       else if (!this.#destroyed) this.#context.lingerDeadlines.begin(this)
     })
-    this.transport.resume()
+    this.#resume()
   }
 
   /** Shutdown: frames that were read are still dealt with, partial ones dropped, then it closes. */
@@ -211,8 +213,20 @@ export class Connection {
 
   // ---- frames
 
+  #pause(): void {
+    if (this.#paused) return
+    this.#paused = true
+    this.transport.pause()
+  }
+
+  #resume(): void {
+    if (!this.#paused) return
+    this.#paused = false
+    this.transport.resume()
+  }
+
   #advance(): void {
-    if (this.waitingForDraw) return this.transport.resume()
+    if (this.waitingForDraw) return this.#resume()
     if (this.transport.unsent > 0) return this.#awaitReader()
     for (;;) {
       const step = this.#decoder.next()
@@ -227,7 +241,7 @@ export class Connection {
     if (this.#waitingForReader) return
     this.#waitingForReader = true
     this.#context.answerDeadlines.begin(this)
-    this.transport.pause()
+    this.#pause()
     this.transport.whenSent(() => {
       this.#waitingForReader = false
       if (this.closing) return
@@ -241,7 +255,7 @@ export class Connection {
     if (this.#peerEnded) return this.close("peer_left")
     if (this.#decoder.midFrame) this.#context.frameDeadlines.begin(this)
     else this.#endDropping()
-    this.transport.resume()
+    this.#resume()
   }
 
   /** A frame that was dropped is over: the next one has a deadline of its own. */
@@ -253,7 +267,8 @@ export class Connection {
 
   #askForTurn(body: Uint8Array): void {
     this.#context.frameDeadlines.end(this)
-    this.transport.pause()
+    // Who sends ahead waits unread. Most don't: to pause for them would cost more than the turn's answer.
+    if (this.#decoder.hasInput) this.#pause()
     this.#frame = body
     this.#inTurn = true
     this.#context.onTurn(this)
@@ -283,7 +298,7 @@ export class Connection {
     this.#waitingForRoom = true
     this.#context.frameDeadlines.end(this)
     if (this.counts) this.#context.roomDeadlines.begin(this)
-    this.transport.pause()
+    this.#pause()
     return false
   }
 

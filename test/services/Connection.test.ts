@@ -67,17 +67,26 @@ const frame = (text: string): Uint8Array => encodeFrame(new TextEncoder().encode
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 
 describe("Connection", () => {
-  it("asks for one turn at a time and doesn't read meanwhile", () => {
+  it("asks for one turn at a time, and stops reading when more comes meanwhile", () => {
     const { connection, transport, turns } = make()
     connection.onBytes(frame("first"))
     assert.strictEqual(turns.length, 1)
-    assert.isFalse(transport.reading)
+    assert.isTrue(transport.reading)
     connection.onBytes(frame("second"))
+    assert.isFalse(transport.reading)
     assert.strictEqual(turns.length, 1)
     assert.strictEqual(textOf(connection.frame), "first")
     connection.endTurn()
     assert.strictEqual(turns.length, 2)
     assert.strictEqual(textOf(connection.frame), "second")
+    connection.endTurn()
+    assert.isTrue(transport.reading)
+  })
+
+  it("stops reading at once when more than a frame has come", () => {
+    const { connection, transport } = make()
+    connection.onBytes(Buffer.concat([frame("first"), frame("second").subarray(0, 1)]))
+    assert.isFalse(transport.reading)
     connection.endTurn()
     assert.isTrue(transport.reading)
   })

@@ -154,8 +154,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "read on while a chunk is in hand",
     file: "src/services/Connection.ts",
     edits: [[
-      "    if (!this.#inTurn && !this.#waitingForRoom) this.#advance()\n  }\n\n  /** The peer's FIN",
-      "    if (!this.#waitingForRoom) this.#advance()\n  }\n\n  /** The peer's FIN"
+      "    if (this.#inTurn || this.#waitingForRoom) this.#pause()\n",
+      "    if (this.#waitingForRoom) this.#pause()\n"
     ]]
   },
   {
