@@ -104,9 +104,8 @@ class BetsTurns {
         else unparsed.push(connection)
       }
       const { commits, parser } = this.#options
-      const frames = unparsed.map((connection) => connection.frame)
-      commits.expect(frames.length)
-      return parser.parse(frames, (outcome, index) => {
+      commits.expect(unparsed.length)
+      return parser.parse(unparsed, (outcome, index) => {
         const connection = unparsed[index]
         if (connection !== undefined) act(connection, outcome)
         commits.expect(-1)

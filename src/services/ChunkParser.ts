@@ -32,10 +32,10 @@ interface Job {
 export class ChunkParser extends Context.Service<ChunkParser, {
   /**
    * Parses, validates and encodes frames of the bets port. `each`, which must not throw, is told what came of a frame,
-   * and its index, as soon as that is known; the effect ends after the last.
+   * and its index, as soon as that is known, and from then on nothing holds the frame; the effect ends after the last.
    */
   readonly parse: (
-    frames: ReadonlyArray<Uint8Array>,
+    holders: ReadonlyArray<{ readonly frame: Uint8Array }>,
     each: (outcome: ParseOutcome, index: number) => void
   ) => Effect.Effect<void>
   /** Process ids of the living children. */
@@ -73,10 +73,10 @@ export class ChunkParser extends Context.Service<ChunkParser, {
         return ChunkParser.of({
           pids: () => pool.pids(),
           close,
-          parse: (frames, each) =>
-            frames.length === 0 ? Effect.void : Effect.callback<void>((resume) => {
-              let left = frames.length
-              for (const [index, frame] of frames.entries()) {
+          parse: (holders, each) =>
+            holders.length === 0 ? Effect.void : Effect.callback<void>((resume) => {
+              let left = holders.length
+              for (const [index, { frame }] of holders.entries()) {
                 const done = (outcome: ParseOutcome) => {
                   each(outcome, index)
                   if (--left === 0) resume(Effect.void)

@@ -31,7 +31,7 @@ const oneByOne = (pool: ChunkParser["Service"]) => ({
   parse: (frame: Uint8Array): Effect.Effect<Parsed, ParserFailed> =>
     Effect.suspend(() => {
       const outcomes: Array<ParseOutcome> = []
-      return pool.parse([frame], (outcome) => outcomes.push(outcome)).pipe(
+      return pool.parse([{ frame }], (outcome) => outcomes.push(outcome)).pipe(
         Effect.flatMap(() => {
           const [outcome] = outcomes
           assert.lengthOf(outcomes, 1)
@@ -201,11 +201,11 @@ describe("the pool", () => {
   it.live("tells of each of several frames once, and ends after the last", () =>
     withPool({ entry: faultyParser }, (_, replaced, pool) =>
       Effect.gen(function*() {
-        const frames = [1, 2, 3, 4, 5].map((bets) =>
-          chunk(bets === 3 ? { fault: "die" } : {}, sales(1, bets))
-        )
+        const holders = [1, 2, 3, 4, 5].map((bets) => ({
+          frame: chunk(bets === 3 ? { fault: "die" } : {}, sales(1, bets))
+        }))
         const outcomes = new Map<number, string>()
-        yield* pool.parse(frames, (outcome, index) => {
+        yield* pool.parse(holders, (outcome, index) => {
           assert.isFalse(outcomes.has(index))
           outcomes.set(index, outcome._tag === "Chunk" ? `${outcome.bets} bets` : outcome._tag)
         })

@@ -48,9 +48,9 @@ class TestTransport implements Transport {
 const inlineParser = Layer.succeed(ChunkParser, {
   pids: () => [],
   close: Effect.void,
-  parse: (frames, each) =>
+  parse: (holders, each) =>
     Effect.sync(() => {
-      for (const [index, frame] of frames.entries()) each(parseMessage(frame.slice()), index)
+      for (const [index, { frame }] of holders.entries()) each(parseMessage(frame.slice()), index)
     })
 })
 

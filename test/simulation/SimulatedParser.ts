@@ -64,15 +64,15 @@ export const openParser = (world: ParserWorld, children: number): ParserLife => 
       return ChunkParser.of({
         pids: () => [],
         close,
-        parse: (frames, each) =>
+        parse: (holders, each) =>
           Effect.callback<void>((resume) => {
-            let left = frames.length
+            let left = holders.length
             if (left === 0) return resume(Effect.void)
             const done = (outcome: ParseOutcome, index: number) => {
               each(outcome, index)
               if (--left === 0) resume(Effect.void)
             }
-            for (const [index, frame] of frames.entries()) {
+            for (const [index, { frame }] of holders.entries()) {
               if (closed) {
                 done(failed, index)
                 continue
