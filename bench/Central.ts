@@ -3,10 +3,10 @@
  * level, its log in a file. Only ports, roster and the place of the ledger are set, by the variables for that.
  */
 import type { ChildProcess } from "node:child_process"
-import { closeSync, copyFileSync, openSync, readFileSync } from "node:fs"
+import { copyFileSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
-import { endChild, pidOf, spawnChild, untilReady } from "./Child.ts"
+import { endChild, pidOf, spawnLogged, untilReady } from "./Child.ts"
 import type { Contender, Place, Running } from "./Contender.ts"
 import { lottery } from "./Requests.ts"
 import { diskBytes } from "./Usage.ts"
@@ -31,9 +31,9 @@ export class Central {
   static async start(folder: string, agencies: number): Promise<Central> {
     copyFileSync(join(projectFolder, "config.yaml"), join(folder, "config.yaml"))
     const logFile = join(folder, "log")
-    const log = openSync(logFile, "w")
     const since = performance.now()
-    const child = spawnChild(process.execPath, [join(projectFolder, "src/main.ts"), "serve"], {
+    const program = [join(projectFolder, "src/main.ts"), "serve"]
+    const child = spawnLogged(process.execPath, program, logFile, {
       cwd: folder,
       env: {
         PATH: process.env["PATH"] ?? "",
@@ -43,10 +43,8 @@ export class Central {
         OPS_PORT: "0",
         AGENCIES: String(agencies),
         LEDGER_PATH: "ledger.sqlite"
-      },
-      stdio: ["ignore", log, log]
+      }
     })
-    closeSync(log)
     await untilReady(
       child,
       logFile,
@@ -84,6 +82,13 @@ export class Central {
     const row = ledger.prepare("SELECT coalesce(sum(bets), 0) AS bets FROM chunk").get()
     ledger.close()
     return Number(row?.["bets"])
+  }
+
+  /** Throws when not exactly what was acknowledged is stored; while some is in doubt, more may be. */
+  checkStored(acknowledged: number, inDoubt = false): void {
+    const stored = this.storedBets()
+    if (inDoubt ? stored >= acknowledged : stored === acknowledged) return
+    throw new Error(`LOST: ${acknowledged} bets acknowledged, ${stored} stored`)
   }
 
   diskBytes(): number {

@@ -1,7 +1,7 @@
 /** Processes that the bench starts: none outlives it, and one that ends too early says why. */
 import { type ChildProcess, spawn, type SpawnOptions } from "node:child_process"
 import { once } from "node:events"
-import { readFileSync } from "node:fs"
+import { closeSync, openSync, readFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { waitUntil, within } from "../test/support/WaitUntil.ts"
 
@@ -24,6 +24,19 @@ export const spawnChild = (
   child.on("error", () => started.delete(child))
   child.once("exit", () => started.delete(child))
   started.add(child)
+  return child
+}
+
+/** Spawns with everything that it writes in a file, which {@link untilReady} shows when it fails. */
+export const spawnLogged = (
+  file: string,
+  args: ReadonlyArray<string>,
+  logFile: string,
+  options: Omit<SpawnOptions, "stdio"> = {}
+): ChildProcess => {
+  const log = openSync(logFile, "w")
+  const child = spawnChild(file, args, { ...options, stdio: ["ignore", log, log] })
+  closeSync(log)
   return child
 }
 

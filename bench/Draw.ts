@@ -4,7 +4,7 @@
  */
 import { Central } from "./Central.ts"
 import { median } from "./Comparison.ts"
-import { type Bench, inFolder } from "./Measure.ts"
+import { type Bench, inFolder, repeated } from "./Measure.ts"
 import { lottery, requestFiles } from "./Requests.ts"
 import { MemoryWatch } from "./Usage.ts"
 
@@ -51,11 +51,7 @@ const drawOnce = (bench: Bench, bets: number): Promise<DrawRun> =>
         `${informed} of ${agencies} agencies informed, ${load.refused} chunks refused`
       )
     }
-    if (central.storedBets() !== load.acknowledged) {
-      throw new Error(
-        `LOST: ${load.acknowledged} bets acknowledged, ${central.storedBets()} stored`
-      )
-    }
+    central.checkStored(load.acknowledged)
     return {
       bets: load.acknowledged,
       ms: (lastAt - load.lastFinishSentAt) * 1000,
@@ -69,11 +65,6 @@ export const measureDraw = async (
   bets: number,
   progress: (run: DrawRun) => void
 ): Promise<DrawResult> => {
-  const runs: Array<DrawRun> = []
-  for (let at = 0; at < bench.pairs; at++) {
-    const run = await drawOnce(bench, bets)
-    runs.push(run)
-    progress(run)
-  }
+  const runs = await repeated(bench, () => drawOnce(bench, bets), progress)
   return { bets, medianMs: median(runs.map(({ ms }) => ms)), runs }
 }

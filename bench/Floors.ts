@@ -1,7 +1,7 @@
 /** The two floors: floor.c, where there is a C compiler, and the same in bare node:net. */
-import { closeSync, openSync, readFileSync, statSync } from "node:fs"
+import { readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
-import { endChild, pidOf, spawnChild, untilReady } from "./Child.ts"
+import { endChild, pidOf, spawnLogged, untilReady } from "./Child.ts"
 import type { Contender, Place, Running } from "./Contender.ts"
 import { lottery } from "./Requests.ts"
 import { diskBytes } from "./Usage.ts"
@@ -13,9 +13,7 @@ const start = async (
 ): Promise<Running> => {
   const data = join(folder, "frames")
   const logFile = join(folder, "log")
-  const log = openSync(logFile, "w")
-  const child = spawnChild(file, [...args, data], { stdio: ["ignore", log, log] })
-  closeSync(log)
+  const child = spawnLogged(file, [...args, data], logFile)
   const port = await untilReady(
     child,
     logFile,

@@ -6,7 +6,7 @@
 import { setTimeout } from "node:timers/promises"
 import { Central } from "./Central.ts"
 import { median } from "./Comparison.ts"
-import { type Bench, inFolder } from "./Measure.ts"
+import { type Bench, inFolder, repeated } from "./Measure.ts"
 import { lottery, requestFiles } from "./Requests.ts"
 import { cpuSeconds, pssBytes } from "./Usage.ts"
 
@@ -80,9 +80,7 @@ const growOnce = (bench: Bench, ledgerBets: number): Promise<GrowthRun> =>
     const third = await Central.start(folder, agencies)
     const cpuLarge = await fill(third, windowBets)
     const pssLargeBytes = pssBytes(third.pid)
-    if (third.storedBets() !== acknowledged) {
-      throw new Error(`LOST: ${acknowledged} bets acknowledged, ${third.storedBets()} stored`)
-    }
+    third.checkStored(acknowledged)
     // Cut in the middle of a load: what it was answered until then must be there after the next start.
     const interrupted = load(third, ledgerBets)
     await setTimeout(killAfterMs)
@@ -91,9 +89,7 @@ const growOnce = (bench: Bench, ledgerBets: number): Promise<GrowthRun> =>
 
     const fourth = await Central.start(folder, agencies)
     await fourth.stop()
-    if (fourth.storedBets() < acknowledged) {
-      throw new Error(`LOST: ${acknowledged} bets acknowledged, ${fourth.storedBets()} stored`)
-    }
+    fourth.checkStored(acknowledged, true)
     return {
       smallBets,
       largeBets,
@@ -113,12 +109,7 @@ export const measureGrowth = async (
   ledgerBets: number,
   progress: (run: GrowthRun) => void
 ): Promise<GrowthResult> => {
-  const runs: Array<GrowthRun> = []
-  for (let at = 0; at < bench.pairs; at++) {
-    const run = await growOnce(bench, ledgerBets)
-    runs.push(run)
-    progress(run)
-  }
+  const runs = await repeated(bench, () => growOnce(bench, ledgerBets), progress)
   const of = (figure: (run: GrowthRun) => number) => median(runs.map(figure))
   return {
     runs,

@@ -85,11 +85,7 @@ export const measureIdle = (bench: Bench, connections: number, bets: number): Pr
     if (failed > 0 || informed !== connections) {
       throw new Error(`${informed} of ${connections} agencies were informed`)
     }
-    if (central.storedBets() !== load.acknowledged) {
-      throw new Error(
-        `LOST: ${load.acknowledged} bets acknowledged, ${central.storedBets()} stored`
-      )
-    }
+    central.checkStored(load.acknowledged)
     return {
       connections,
       bets: load.acknowledged,

@@ -71,6 +71,21 @@ const problemsOf = (load: LoadResult, stored: Stored): ReadonlyArray<string> => 
   return checks.filter(([wrong]) => wrong).map(([, problem]) => problem)
 }
 
+/** Measures what isn't compared as often as a pair is. */
+export const repeated = async <Run>(
+  bench: Bench,
+  once: () => Promise<Run>,
+  progress: (run: Run) => void
+): Promise<ReadonlyArray<Run>> => {
+  const runs: Array<Run> = []
+  for (let at = 0; at < bench.pairs; at++) {
+    const run = await once()
+    runs.push(run)
+    progress(run)
+  }
+  return runs
+}
+
 /** Runs in a folder of its own, which is removed. */
 export const inFolder = async <A>(
   parent: string,

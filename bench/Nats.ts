@@ -3,10 +3,10 @@
  * published without waiting for each other and acknowledged one by one. Older servers can't sync like that: they are
  * measured with what they have, and it is said.
  */
-import { closeSync, openSync, writeFileSync } from "node:fs"
+import { writeFileSync } from "node:fs"
 import { connect } from "node:net"
 import { join } from "node:path"
-import { endChild, freePort, pidOf, run, runWell, spawnChild, untilReady, which } from "./Child.ts"
+import { endChild, freePort, pidOf, run, runWell, spawnLogged, untilReady, which } from "./Child.ts"
 import {
   type Candidates,
   type Contender,
@@ -73,9 +73,7 @@ const start = async (
   const configFile = join(folder, "nats.conf")
   writeFileSync(configFile, configuration(port, folder, synced))
   const logFile = join(folder, "log")
-  const log = openSync(logFile, "w")
-  const child = spawnChild(program, ["-c", configFile], { stdio: ["ignore", log, log] })
-  closeSync(log)
+  const child = spawnLogged(program, ["-c", configFile], logFile)
   const created = await untilReady(
     child,
     logFile,

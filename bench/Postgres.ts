@@ -4,17 +4,9 @@
  * It runs as another user than root, in a cluster of its own that is made once.
  */
 import type { ChildProcess } from "node:child_process"
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  globSync,
-  mkdirSync,
-  openSync,
-  realpathSync
-} from "node:fs"
+import { chmodSync, chownSync, globSync, mkdirSync, realpathSync } from "node:fs"
 import { dirname, join } from "node:path"
-import { endChild, freePort, pidOf, run, runWell, spawnChild, untilReady, which } from "./Child.ts"
+import { endChild, freePort, pidOf, run, runWell, spawnLogged, untilReady, which } from "./Child.ts"
 import type { Candidates, Contender, Place, Running } from "./Contender.ts"
 import {
   type Encoding,
@@ -94,13 +86,12 @@ class Cluster {
       "max_wal_size=8GB"
     ]
     const logFile = join(this.folder, "log")
-    const log = openSync(logFile, "w")
-    const child = spawnChild(
+    const child = spawnLogged(
       join(this.programs, "postgres"),
       ["-D", join(this.folder, "data"), ...settings.flatMap((setting) => ["-c", setting])],
-      { cwd: this.folder, stdio: ["ignore", log, log], ...this.identity }
+      logFile,
+      { cwd: this.folder, ...this.identity }
     )
-    closeSync(log)
     const reachable = async () => (await run(this.#psql, this.#query(port, "SELECT 1"))).code === 0
     await untilReady(child, logFile, reachable)
     return { child, port }

@@ -2,10 +2,9 @@
  * Redis streams, synced before each answer (`appendfsync always`), with pipelining as its manual advises: an entry per
  * bet, or an opaque entry per chunk. No snapshots and no rewriting of its log while it is measured.
  */
-import { closeSync, openSync } from "node:fs"
 import { totalmem } from "node:os"
 import { join } from "node:path"
-import { endChild, freePort, pidOf, run, runWell, spawnChild, untilReady, which } from "./Child.ts"
+import { endChild, freePort, pidOf, run, runWell, spawnLogged, untilReady, which } from "./Child.ts"
 import type { Candidates, Contender, Place, Running } from "./Contender.ts"
 import { type Encoding, redisChunks, redisEntries } from "./Requests.ts"
 import { diskBytes } from "./Usage.ts"
@@ -17,7 +16,6 @@ const start = async (
 ): Promise<Running> => {
   const port = await freePort()
   const logFile = join(folder, "log")
-  const log = openSync(logFile, "w")
   const settings = {
     port: String(port),
     bind: "127.0.0.1",
@@ -30,8 +28,7 @@ const start = async (
     "auto-aof-rewrite-percentage": "0"
   }
   const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
-  const child = spawnChild(program, args, { cwd: folder, stdio: ["ignore", log, log] })
-  closeSync(log)
+  const child = spawnLogged(program, args, logFile, { cwd: folder })
   const ask = (...words: ReadonlyArray<string>) => ["-p", String(port), ...words]
   await untilReady(
     child,
