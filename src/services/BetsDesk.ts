@@ -28,7 +28,7 @@ import { Lifetime } from "./Lifetime.ts"
 import { Lottery } from "./Lottery.ts"
 import { type LogWriter, OperatorLog } from "./OperatorLog.ts"
 import { Settings } from "./Settings.ts"
-import { endByDefect } from "./Turn.ts"
+import { endByDefect, endingByDefect } from "./Turn.ts"
 
 export class BetsDesk extends Context.Service<BetsDesk, {
   /** Deals with the frames of connections. The turn of each ends now, or when its chunk is on disk. */
@@ -110,6 +110,7 @@ class BetsTurns {
         if (connection !== undefined) act(connection, outcome)
         commits.expect(-1)
       }).pipe(
+        // In this fiber, after the last frame: so reads of the ledger are bounded by the workers too.
         Effect.andThen(Effect.suspend(() =>
           rests.length === 0
             ? Effect.void
@@ -123,9 +124,7 @@ class BetsTurns {
     const { log } = this.#options
     try {
       const rest = this.#act(connection, outcome)
-      return rest?.pipe(
-        Effect.catchCause((cause) => Effect.sync(() => endByDefect(log, connection, cause)))
-      )
+      return rest === undefined ? undefined : endingByDefect(log, connection, rest)
     } catch (defect) {
       endByDefect(log, connection, Cause.die(defect))
       return undefined

@@ -1,5 +1,5 @@
 /** How a turn ends that a defect broke off. */
-import { Cause } from "effect"
+import { Cause, Effect } from "effect"
 import type { Connection } from "./Connection.ts"
 import type { LogWriter } from "./OperatorLog.ts"
 
@@ -14,3 +14,11 @@ export const endByDefect = (
   connection.close("defect")
   connection.endTurn()
 }
+
+/** What is left of a turn, ended by its own defects. */
+export const endingByDefect = (
+  log: LogWriter,
+  connection: Connection,
+  rest: Effect.Effect<void>
+): Effect.Effect<void> =>
+  Effect.catchCause(rest, (cause) => Effect.sync(() => endByDefect(log, connection, cause)))

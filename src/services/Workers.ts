@@ -10,7 +10,7 @@ import { Connections } from "./Connections.ts"
 import { ConsultDesk } from "./ConsultDesk.ts"
 import { OperatorLog } from "./OperatorLog.ts"
 import { Settings } from "./Settings.ts"
-import { endByDefect } from "./Turn.ts"
+import { endingByDefect } from "./Turn.ts"
 
 /** Turns that a worker takes at once: its fiber's work is then done once for all that came in a turn of the event loop. */
 const turnsMax = 32
@@ -33,9 +33,7 @@ export class Workers extends Context.Service<Workers, { readonly count: number }
       const consult = (connection: Connection): Effect.Effect<void> =>
         connection.closing
           ? Effect.sync(() => connection.endTurn())
-          : consults.handle(connection).pipe(
-            Effect.catchCause((cause) => Effect.sync(() => endByDefect(log, connection, cause)))
-          )
+          : endingByDefect(log, connection, consults.handle(connection))
 
       const deal = (taken: ReadonlyArray<Connection>): Effect.Effect<void> => {
         const atBets = taken.filter((connection) => connection.door === "bets")
