@@ -8,6 +8,16 @@ export const WinningNumber = Schema.Int.check(Schema.isBetween({ minimum: 0, max
   .pipe(Schema.brand("WinningNumber"))
 export type WinningNumber = typeof WinningNumber.Type
 
+/**
+ * What a draw is called. Agencies are told it, and a client that has delivered bets to one draw doesn't go on with
+ * another. It is safe as part of a file's name, of a log line, and of HTML.
+ */
+export const DrawName = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
+  expected:
+    "1 to 64 letters, digits, dots, underscores and hyphens, of which the first is a letter or a digit"
+})).pipe(Schema.brand("DrawName"))
+export type DrawName = typeof DrawName.Type
+
 /** The draw as the ledger keeps it. */
 export interface Draw {
   readonly winningNumber: WinningNumber

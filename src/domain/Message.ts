@@ -10,6 +10,7 @@
 import { Effect, Option, Record, Result, Schema, SchemaTransformation } from "effect"
 import { AgencyId } from "./Agency.ts"
 import { Document, type FiveFields, PayloadItem, payloadItem } from "./Bet.ts"
+import { DrawName } from "./Draw.ts"
 import { encodeFrame } from "./Frame.ts"
 import { type Code, codes, type ErrorCode, type RejectionCode } from "./Rejection.ts"
 
@@ -80,7 +81,9 @@ export const ChunkProcessed = Schema.Struct({
   _tag: Schema.Literal(1).transform("ChunkProcessed"),
   seq: Schema.optionalKey(Seq),
   /** The chunk had been stored before. */
-  duplicate: Schema.optionalKey(Schema.Literal(true))
+  duplicate: Schema.optionalKey(Schema.Literal(true)),
+  /** Whose last chunk it was: to one with `seq`. A central from before draws had names doesn't say it. */
+  draw: Schema.optionalKey(DrawName)
 }).pipe(Schema.encodeKeys({ _tag: "type_message" }))
 
 const DocumentList = Schema.String.pipe(Schema.decodeTo(
@@ -118,7 +121,9 @@ export const ResumePoint = Schema.Struct({
   bets: Count,
   /** SHA-256 (hex) of the stored bets' CSV lines. */
   digest: Schema.String,
-  finished: Schema.Boolean
+  finished: Schema.Boolean,
+  /** The draw that is being sold for. A central from before draws had names doesn't say it. */
+  draw: Schema.optionalKey(DrawName)
 }).pipe(Schema.encodeKeys({ _tag: "type_message" }))
 
 export const WinnersNotReady = Schema.Struct({
@@ -170,7 +175,13 @@ const asciiFrame = (wire: WireObject): Uint8Array => {
 const wireOfAnswer = (answer: Loosely<Answer>): WireObject => {
   switch (answer._tag) {
     case "ChunkProcessed":
-      return { type_message: 1, payload: null, seq: answer.seq, duplicate: answer.duplicate }
+      return {
+        type_message: 1,
+        payload: null,
+        seq: answer.seq,
+        duplicate: answer.duplicate,
+        draw: answer.draw
+      }
     case "InformAgencyWinners":
       return { type_message: 2, payload: answer.documents.join(",") }
     case "ChunkRejected":
@@ -185,8 +196,8 @@ const wireOfAnswer = (answer: Loosely<Answer>): WireObject => {
         message: answer.message
       }
     case "ResumePoint": {
-      const { bets, digest, finished, seq } = answer
-      return { type_message: 4, seq, bets, digest, finished }
+      const { bets, digest, draw, finished, seq } = answer
+      return { type_message: 4, seq, bets, digest, finished, draw }
     }
     case "WinnersNotReady":
       return { type_message: 5, payload: null, retry_after_ms: answer.retryAfterMs }
@@ -223,7 +234,9 @@ export const chunkProcessedFrame: Uint8Array = asciiFrame(wireOfAnswer({ _tag: "
 
 /** A whole frame, header and body in one piece. */
 export const encodeAnswer = (answer: Loosely<Answer>): Uint8Array => {
-  if (answer._tag !== "ChunkProcessed" || answer.duplicate) return asciiFrame(wireOfAnswer(answer))
+  if (answer._tag !== "ChunkProcessed" || answer.duplicate || answer.draw !== undefined) {
+    return asciiFrame(wireOfAnswer(answer))
+  }
   return answer.seq === undefined
     ? chunkProcessedFrame
     : encodeFrame(utf8.encode(`{"type_message": 1, "payload": null, "seq": ${answer.seq}}`))

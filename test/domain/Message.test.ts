@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Option, Result, Schema } from "effect"
+import { DrawName } from "../../src/domain/Draw.ts"
 import {
   Answer,
   chunkProcessedFrame,
@@ -124,6 +125,21 @@ describe("answers", () => {
         digest: "00ff",
         finished: false
       }),
+      encodeAnswer({
+        _tag: "ResumePoint",
+        seq: 0,
+        bets: 0,
+        digest: "",
+        finished: true,
+        draw: DrawName.make("2026-11-24-nocturna")
+      }),
+      encodeAnswer({ _tag: "ChunkProcessed", seq: 18, draw: DrawName.make("2026-11-24T210305") }),
+      encodeAnswer({
+        _tag: "ChunkProcessed",
+        seq: 18,
+        duplicate: true,
+        draw: DrawName.make("2026-11-24T210305")
+      }),
       encodeAnswer({ _tag: "WinnersNotReady", retryAfterMs: 850 }),
       encodeAnswer({ _tag: "ErrorAnswer", code: "FRAME_TOO_LARGE", message: "m" })
     ].map(textOf)
@@ -136,10 +152,25 @@ describe("answers", () => {
       "{\"type_message\": 3, \"payload\": null, \"code\": \"INVALID_BET\", \"index\": 12, "
       + "\"message\": \"\\u00f1\\u007f\\ud83d\\ude00\\\"\\n\"}",
       "{\"type_message\": 4, \"seq\": 16, \"bets\": 1600, \"digest\": \"00ff\", \"finished\": false}",
+      "{\"type_message\": 4, \"seq\": 0, \"bets\": 0, \"digest\": \"\", \"finished\": true, "
+      + "\"draw\": \"2026-11-24-nocturna\"}",
+      "{\"type_message\": 1, \"payload\": null, \"seq\": 18, \"draw\": \"2026-11-24T210305\"}",
+      "{\"type_message\": 1, \"payload\": null, \"seq\": 18, \"duplicate\": true, "
+      + "\"draw\": \"2026-11-24T210305\"}",
       "{\"type_message\": 5, \"payload\": null, \"retry_after_ms\": 850}",
       "{\"type_message\": 6, \"payload\": null, \"code\": \"FRAME_TOO_LARGE\", \"message\": \"m\"}"
     ])
     assert.strictEqual(encodeAnswer({ _tag: "ChunkProcessed" }), chunkProcessedFrame)
+  })
+
+  it("say the draw's name, or nothing where a central doesn't know of names", () => {
+    const drawOf = (json: string): unknown =>
+      Option.map(decodeAnswer(utf8.encode(json)), (answer) => "draw" in answer && answer.draw)
+    const point = "\"type_message\":4,\"seq\":1,\"bets\":1,\"digest\":\"\",\"finished\":false"
+    assert.deepStrictEqual(drawOf(`{${point},"draw":"a"}`), Option.some("a"))
+    assert.deepStrictEqual(drawOf(`{${point}}`), Option.some(false))
+    assert.deepStrictEqual(drawOf("{\"type_message\":1,\"seq\":1}"), Option.some(false))
+    assert.deepStrictEqual(drawOf(`{${point},"draw":"../a"}`), Option.none())
   })
 
   it("that aren't JSON, not UTF-8, or of an unknown type or code are none", () => {
