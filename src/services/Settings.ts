@@ -1,7 +1,8 @@
 /**
  * What the server is told: config.yaml, overridden by the field's environment variables, decoded by Schema.
  * Every bound of the system is here with its default. Unknown keys and wrong values are refused, each named with its
- * path (or its environment variable) and what was expected; nothing starts half-configured.
+ * path (or its environment variable), what it is and what it may be; nothing starts half-configured. A file that is
+ * wrong is refused also where variables would win over what is wrong in it: what else it says may be lost with it.
  */
 import {
   Context,
@@ -11,10 +12,11 @@ import {
   Result,
   Runtime,
   Schema,
+  SchemaAST,
   SchemaGetter,
   SchemaIssue
 } from "effect"
-import { load } from "js-yaml"
+import { loadAll } from "js-yaml"
 import { readFile } from "node:fs/promises"
 import { AgencyId, formatRoster, parseRoster } from "../domain/Agency.ts"
 import { WinningNumber } from "../domain/Draw.ts"
@@ -24,6 +26,7 @@ import {
   frameBytesDefault,
   listenBacklogMin
 } from "../domain/Limits.ts"
+import { isTree, type KnownKeys, unknownKey, valueAt, wrongValue } from "./Settings/Problems.ts"
 
 /** EX_CONFIG of sysexits.h: what was configured can't be used. */
 export const configurationExitCode = 78
@@ -42,16 +45,27 @@ export class SettingsError extends Schema.TaggedError<SettingsError>()("Settings
 const withDefault = <S extends Schema.Constraint>(schema: S, value: S["Encoded"]) =>
   Schema.withDecodingDefaultKey<S>(Effect.succeed(value))(schema)
 
+/** What a value must be, in words; every value of the schema says it as the `message` of all that can be wrong. */
+const allowed = (message: string) => ({ message })
+
 const integer = (minimum: number, maximum: number) => {
-  const expected = { expected: `an integer from ${minimum} to ${maximum}` }
-  // The message is for what is no number at all; the check's `expected` for other numbers.
-  return Schema.Number.annotate({ message: `Expected ${expected.expected}` }).check(
+  const message = allowed(`an integer from ${minimum} to ${maximum}`)
+  return Schema.Number.annotate(message).check(
     Schema.makeFilter(
       (value: number) => Number.isInteger(value) && value >= minimum && value <= maximum,
-      expected
+      message
     )
   )
 }
+
+const boolean = Schema.Boolean.annotate(allowed("true or false"))
+
+const text = (message: string) =>
+  Schema.String.annotate(allowed(message)).check(
+    Schema.makeFilter((value: string) => value !== "", allowed(message))
+  )
+
+const host = text("the name or address of one of this machine's interfaces")
 
 const bounded = (fallback: number, minimum: number, maximum: number) =>
   withDefault(integer(minimum, maximum), fallback)
@@ -59,11 +73,12 @@ const bounded = (fallback: number, minimum: number, maximum: number) =>
 const readRoster = (notation: number | string) =>
   parseRoster(String(notation).replaceAll(" ", ""), agenciesCeiling)
 
-const RosterNotation = Schema.Union([Schema.Finite, Schema.String]).check(
-  Schema.makeFilter((notation) => Option.isSome(readRoster(notation)), {
-    expected:
-      `a number of agencies (5 means 1 to 5) or their ids (3,5 or 3,), at most ${agenciesCeiling}`
-  })
+const rosterMessage = allowed(
+  `a number of agencies (5 means 1 to 5) or their ids ("3,5" or "3,"), at most ${agenciesCeiling}`
+)
+
+const RosterNotation = Schema.Union([Schema.Finite, Schema.String]).annotate(rosterMessage).check(
+  Schema.makeFilter((notation) => Option.isSome(readRoster(notation)), rosterMessage)
 )
 
 const Roster = RosterNotation.pipe(
@@ -79,16 +94,18 @@ const port = integer(0, 65535)
 const listener = (fallbackPort: number) =>
   withDefault(
     Schema.Struct({
-      host: Schema.optionalKey(Schema.NonEmptyString),
+      host: Schema.optionalKey(host),
       port: withDefault(port, fallbackPort)
     }),
     {}
   )
 
-const LogLevels = Schema.Literals(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
+const logLevels = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] as const
+const levelMessage = allowed(`one of ${logLevels.join(", ")}`)
+const LogLevels = Schema.Literals(logLevels).annotate(levelMessage)
 export type LogLevel = typeof LogLevels.Type
 
-const LogLevel = Schema.String.pipe(
+const LogLevel = Schema.String.annotate(levelMessage).pipe(
   Schema.decodeTo(Schema.String, {
     decode: SchemaGetter.toUpperCase(),
     encode: SchemaGetter.passthrough()
@@ -104,7 +121,7 @@ const SettingsSchema = Schema.Struct({
         integer(0, 9999).pipe(Schema.decodeTo(WinningNumber)),
         7574
       ),
-      exitWhenServed: withDefault(Schema.Boolean, false)
+      exitWhenServed: withDefault(boolean, false)
     }),
     {}
   ),
@@ -112,14 +129,14 @@ const SettingsSchema = Schema.Struct({
   consult: listener(12346),
   operations: withDefault(
     Schema.Struct({
-      host: withDefault(Schema.NonEmptyString, "127.0.0.1"),
+      host: withDefault(host, "127.0.0.1"),
       port: withDefault(port, 12347)
     }),
     {}
   ),
   ledger: withDefault(
     Schema.Struct({
-      path: withDefault(Schema.NonEmptyString, "data/ledger.sqlite"),
+      path: withDefault(text("the path of a file"), "data/ledger.sqlite"),
       groupChunksMax: bounded(1024, 1, 65536),
       groupBytesMax: bounded(8 * 1024 * 1024, 1024, 256 * 1024 * 1024),
       gatherMs: bounded(5, 0, 1000),
@@ -161,7 +178,10 @@ const SettingsSchema = Schema.Struct({
   log: withDefault(
     Schema.Struct({
       level: withDefault(LogLevel, "INFO"),
-      format: withDefault(Schema.Literals(["text", "json"]), "text"),
+      format: withDefault(
+        Schema.Literals(["text", "json"]).annotate(allowed("text or json")),
+        "text"
+      ),
       flushMs: bounded(20, 0, 10_000)
     }),
     {}
@@ -190,11 +210,6 @@ export const environmentKeys = {
   AGENCIES: ["lottery", "agencies"]
 } as const
 
-type Tree = { readonly [key: string]: unknown }
-
-const isTree = (value: unknown): value is Tree =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
 const withOverride = (tree: unknown, path: ReadonlyArray<string>, value: unknown): unknown => {
   const [key, ...rest] = path
   if (key === undefined) return value
@@ -205,34 +220,106 @@ const withOverride = (tree: unknown, path: ReadonlyArray<string>, value: unknown
 }
 
 /** An environment variable is text; where it reads as a number it is one. Empty counts as not set. */
-const environmentValue = (text: string): unknown => /^-?\d+$/.test(text) ? Number(text) : text
+const environmentValue = (value: string): unknown => /^-?\d+$/.test(value) ? Number(value) : value
 
-const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
+const withVariables = (tree: unknown, environment: Environment): unknown =>
+  Object.entries(environmentKeys).reduce<unknown>((current, [name, keys]) => {
+    const value = environment[name]
+    return value === undefined || value === ""
+      ? current
+      : withOverride(current, keys, environmentValue(value))
+  }, tree)
 
-const problemsOf = (issue: SchemaIssue.Issue, environment: Environment): ReadonlyArray<string> =>
-  formatIssue(issue).issues.map(({ message, path }) => {
-    const keys = (path ?? []).map((part) => String(typeof part === "object" ? part.key : part))
-    const variable = Object.entries(environmentKeys).find(([name, override]) =>
-      environment[name] !== undefined && environment[name] !== ""
-      && override.join(".") === keys.join(".")
+const knownKeysOf = (ast: SchemaAST.AST): KnownKeys | undefined =>
+  SchemaAST.isObjects(ast)
+    ? Object.fromEntries(
+      ast.propertySignatures.map(({ name, type }) => [String(name), knownKeysOf(type)])
     )
-    const place = variable === undefined
-      ? keys.join(".") || "the file"
-      : `environment variable ${variable[0]}`
-    return `${place}: ${message}`
-  })
+    : undefined
+
+const knownKeys = knownKeysOf(SchemaAST.toEncoded(SettingsSchema.ast)) ?? {}
+
+/** A section whose keys are all comments is one that was left out. */
+const withoutEmptySections = (tree: unknown): unknown =>
+  isTree(tree)
+    ? Object.fromEntries(
+      Object.entries(tree).filter(([key, value]) => value !== null || knownKeys[key] === undefined)
+    )
+    : tree
+
+const isUnknownKey = "an unknown key"
+
+const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1({
+  leafHook: (issue) =>
+    issue._tag === "UnexpectedKey" ? isUnknownKey : SchemaIssue.defaultLeafHook(issue)
+})
+
+/** `placeOf` says where the value of a key comes from. */
+const decode = (
+  tree: unknown,
+  placeOf: (keys: ReadonlyArray<string>) => string
+): Result.Result<SettingsShape, ReadonlyArray<string>> =>
+  Schema.decodeUnknownResult(SettingsSchema)(tree, {
+    errors: "all",
+    onExcessProperty: "error"
+  }).pipe(
+    Result.mapError(({ issue }) =>
+      formatIssue(issue).issues.map(({ message, path }) => {
+        const keys = (path ?? []).map((part) => String(typeof part === "object" ? part.key : part))
+        return message === isUnknownKey
+          ? unknownKey(knownKeys, keys)
+          : wrongValue(knownKeys, tree, keys, message, placeOf(keys))
+      })
+    )
+  )
+
+const placeInFile = (keys: ReadonlyArray<string>): string => keys.join(".") || "the file"
+
+const placeOfVariable = (keys: ReadonlyArray<string>): string => {
+  const variable = Object.entries(environmentKeys).find(([, key]) =>
+    key.join(".") === keys.join(".")
+  )
+  return `environment variable ${variable?.[0] ?? keys.join(".")}`
+}
+
+const doors = ["bets", "consult", "operations"] as const
+
+/** An absent host, `0.0.0.0` and `::` mean every interface. */
+const meetsHost = (one: string | undefined, other: string | undefined): boolean => {
+  const [first, second] = [one, other].map((name) => name === "localhost" ? "127.0.0.1" : name)
+  const everywhere = new Set([undefined, "0.0.0.0", "::"])
+  return first === second || everywhere.has(first) || everywhere.has(second)
+}
+
+const portProblems = (settings: SettingsShape): ReadonlyArray<string> =>
+  doors.flatMap((door, index) =>
+    doors.slice(index + 1).flatMap((other) => {
+      const [one, two] = [settings[door], settings[other]]
+      return one.port !== 0 && one.port === two.port && meetsHost(one.host, two.host)
+        ? [`${door}.port and ${other}.port are both ${one.port}, but must differ`]
+        : []
+    })
+  )
+
+const atLeast = (
+  settings: SettingsShape,
+  larger: readonly [string, string],
+  smaller: readonly [string, string]
+): ReadonlyArray<string> => {
+  const [more, less] = [Number(valueAt(settings, larger)), Number(valueAt(settings, smaller))]
+  return more < less
+    ? [
+      `${larger.join(".")} is ${more}, but must be at least ${smaller.join(".")}, which is ${less}`
+    ]
+    : []
+}
 
 /** Relations between settings that no single value can break. */
 const relationProblems = (settings: SettingsShape): ReadonlyArray<string> => [
-  ...(settings.connections.frameBudgetBytes < settings.connections.frameBytesMax
-    ? ["connections.frameBudgetBytes: expected at least connections.frameBytesMax"]
-    : []),
-  ...(settings.ledger.retryMaxMs < settings.ledger.retryFirstMs
-    ? ["ledger.retryMaxMs: expected at least ledger.retryFirstMs"]
-    : []),
-  ...(settings.parsers.restartMaxMs < settings.parsers.restartFirstMs
-    ? ["parsers.restartMaxMs: expected at least parsers.restartFirstMs"]
-    : [])
+  ...portProblems(settings),
+  ...atLeast(settings, ["connections", "frameBudgetBytes"], ["connections", "frameBytesMax"]),
+  ...atLeast(settings, ["ledger", "retryMaxMs"], ["ledger", "retryFirstMs"]),
+  ...atLeast(settings, ["parsers", "restartMaxMs"], ["parsers", "restartFirstMs"])
 ]
 
 /** Decodes a configuration that was read; `path` is for messages. */
@@ -241,20 +328,20 @@ export const decodeSettings = (
   tree: unknown,
   environment: Environment
 ): Effect.Effect<SettingsShape, SettingsError> => {
-  const overridden = Object.entries(environmentKeys).reduce<unknown>((current, [name, keys]) => {
-    const text = environment[name]
-    return text === undefined || text === ""
-      ? current
-      : withOverride(current, keys, environmentValue(text))
-  }, tree ?? {})
-  const decoded = Schema.decodeUnknownResult(SettingsSchema)(overridden, {
-    errors: "all",
-    onExcessProperty: "error"
+  const file = withoutEmptySections(tree ?? {})
+  const problemsOf = Result.match({
+    onFailure: (problems: ReadonlyArray<string>) => problems,
+    onSuccess: () => []
   })
+  // Each by itself, so that a variable never covers what is wrong around it in the file.
+  const wrong = [
+    ...problemsOf(decode(file, placeInFile)),
+    ...problemsOf(decode(withVariables({}, environment), placeOfVariable))
+  ]
+  if (wrong.length > 0) return Effect.fail(new SettingsError({ path, problems: wrong }))
+  const decoded = decode(withVariables(file, environment), placeInFile)
   if (Result.isFailure(decoded)) {
-    return Effect.fail(
-      new SettingsError({ path, problems: problemsOf(decoded.failure.issue, environment) })
-    )
+    return Effect.fail(new SettingsError({ path, problems: decoded.failure }))
   }
   const problems = relationProblems(decoded.success)
   if (problems.length > 0) return Effect.fail(new SettingsError({ path, problems }))
@@ -274,7 +361,7 @@ export const loadSettings = Effect.fnUntraced(
     path: string,
     environment: Environment
   ): Effect.fn.Return<SettingsShape, SettingsError> {
-    const text = yield* Effect.tryPromise({
+    const content = yield* Effect.tryPromise({
       try: () => readFile(path, "utf8"),
       catch: () =>
         new SettingsError({
@@ -282,14 +369,19 @@ export const loadSettings = Effect.fnUntraced(
           problems: ["can't be read; name the configuration file with --config"]
         })
     })
-    const tree = yield* Effect.try({
-      try: () => load(text),
+    const documents = yield* Effect.try({
+      try: () => loadAll(content),
       catch: (cause) =>
         new SettingsError({
           path,
           problems: [`not YAML: ${cause instanceof Error ? cause.message.split("\n")[0] : "?"}`]
         })
     })
-    return yield* decodeSettings(path, tree, environment)
+    if (documents.length > 1) {
+      const problems = ["holds several YAML documents; remove the lines that are only ---"]
+      return yield* new SettingsError({ path, problems })
+    }
+    // A file of comments only holds none: every key is left out.
+    return yield* decodeSettings(path, documents[0], environment)
   }
 )

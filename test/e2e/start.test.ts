@@ -42,13 +42,13 @@ describe("a wrong configuration", () => {
     for (
       const named of [
         central.configPath,
-        "workers: Expected an integer from 1 to 1024",
-        "conections: ",
-        "connections.maximum: ",
-        "lottery.winningNumber: Expected an integer from 0 to 9999",
-        "lottery.agencies: Expected a number of agencies",
-        "log.format: Expected",
-        "bets.port: Expected an integer from 0 to 65535"
+        "workers is 0, but must be an integer from 1 to 1024",
+        "conections is not a known key; is connections meant?",
+        "connections.maximum is not a known key; is connections.max meant?",
+        "lottery.winningNumber is 10000, but must be an integer from 0 to 9999",
+        "lottery.agencies is \"3,3\", but must be a number of agencies",
+        "log.format is \"xml\", but must be text or json",
+        "bets.port is \"http\", but must be an integer from 0 to 65535"
       ]
     ) assert.include(central.errors, named)
     assert.notInclude(central.log, "action: listen")
