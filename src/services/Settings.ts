@@ -24,7 +24,8 @@ import {
   agenciesCeiling,
   frameBytesCeiling,
   frameBytesDefault,
-  listenBacklogMin
+  listenBacklogMin,
+  parserMemoryMb
 } from "../domain/Limits.ts"
 import { isTree, type KnownKeys, unknownKey, valueAt, wrongValue } from "./Settings/Problems.ts"
 
@@ -163,7 +164,7 @@ const SettingsSchema = Schema.Struct({
   parsers: withDefault(
     Schema.Struct({
       processes: bounded(2, 1, 64),
-      memoryMb: bounded(256, 128, 16_384),
+      memoryMb: bounded(384, 128, 16_384),
       chunkDeadlineMs: bounded(10_000, 50, 600_000),
       restartFirstMs: bounded(100, 1, 60_000),
       restartMaxMs: bounded(5000, 1, 600_000)
@@ -314,10 +315,23 @@ const atLeast = (
     : []
 }
 
+/** A message of the longest kind, made to be expensive, must not end a parser. */
+const parserMemoryProblems = (
+  { connections: { frameBytesMax }, parsers: { memoryMb } }: SettingsShape
+): ReadonlyArray<string> => {
+  const { base, perFrameMebibyte } = parserMemoryMb
+  const needed = base + Math.ceil(perFrameMebibyte * frameBytesMax / (1024 * 1024))
+  return memoryMb >= needed ? [] : [
+    `parsers.memoryMb: expected at least ${needed} for messages of ${frameBytesMax} bytes `
+    + `(${base}, and ${perFrameMebibyte} for each MiB of connections.frameBytesMax), not ${memoryMb}`
+  ]
+}
+
 /** Relations between settings that no single value can break. */
 const relationProblems = (settings: SettingsShape): ReadonlyArray<string> => [
   ...portProblems(settings),
   ...atLeast(settings, ["connections", "frameBudgetBytes"], ["connections", "frameBytesMax"]),
+  ...parserMemoryProblems(settings),
   ...atLeast(settings, ["ledger", "retryMaxMs"], ["ledger", "retryFirstMs"]),
   ...atLeast(settings, ["parsers", "restartMaxMs"], ["parsers", "restartFirstMs"])
 ]

@@ -156,11 +156,12 @@ describe("the memory of a central", () => {
   const settings = {
     connections: {
       max: 400,
-      frameBytesMax: 1024 * kibibyte,
+      frameBytesMax: 4 * 1024 * kibibyte,
       frameBudgetBytes: 48 * 1024 * kibibyte
     },
     ledger: { groupBytesMax: 8 * 1024 * kibibyte },
-    parsers: { processes: 2, memoryMb: 128 }
+    // The least that is allowed with such frames.
+    parsers: { processes: 2, memoryMb: 320 }
   }
 
   it(
@@ -174,11 +175,15 @@ describe("the memory of a central", () => {
       }).catch(() => Central.start({ agencies, settings }))
       using watch = new MemoryWatch(() => [central.pid, ...central.children])
       const idle = watch.look()
-      // Expensive to parse: many values for few bytes.
-      const dear = (bytes: number) =>
-        frame(`{"type_message":1,"agency":1,"payload":[${"[],".repeat(bytes / 3 - 20)}[]]}`)
+      // As expensive to parse as it gets.
+      const dear = (bytes: number) => {
+        const deep = bytes / 2 - 30
+        return frame(
+          `{"type_message":1,"agency":1,"payload":[${"[".repeat(deep)}${"]".repeat(deep)}]}`
+        )
+      }
       const [large, usual] = [dear(settings.connections.frameBytesMax), dear(144 * kibibyte)]
-      const { bets } = fullFrame(agencies, 0, settings.connections.frameBytesMax)
+      const { bets } = fullFrame(agencies, 0, 1024 * kibibyte)
       const payload = JSON.stringify(bets)
       const frameOf = (id: number) =>
         frame(`{"type_message":1,"agency":${id},"payload":${payload}}`)

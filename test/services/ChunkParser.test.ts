@@ -6,6 +6,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout } from "node:timers/promises"
 import type { Parsed } from "../../src/domain/Chunk.ts"
+import { frameBytesDefault } from "../../src/domain/Limits.ts"
 import {
   ChunkParser,
   type ParseOutcome,
@@ -24,6 +25,25 @@ interface PoolOptions {
   readonly entry?: URL
   readonly parsers?: Readonly<Record<string, number>>
 }
+
+const dearHead = "{\"type_message\":1,\"agency\":1,\"payload\":["
+/** So many of them as the longest message has room for; `close` stands once for each, behind the middle. */
+const dear = (open: string, middle = "", close = "", head = dearHead): string => {
+  const room = frameBytesDefault - Buffer.byteLength(head) - middle.length - 2
+  const count = Math.floor(room / (open.length + close.length))
+  return `${head}${open.repeat(count)}${middle}${close.repeat(count)}]}`
+}
+
+/** What takes a JSON parser the most memory for its bytes. */
+const dearest: ReadonlyArray<readonly [string, () => string]> = [
+  ["arrays in arrays", () => dear("[", "", "]")],
+  ["arrays in arrays, in two bytes a character", () => dear("[", "", "]", `${dearHead}"\uac00",`)],
+  ["arrays beside arrays", () => dear("[],", "0")],
+  ["objects beside objects", () => dear("{},", "0")],
+  ["objects with an index in objects", () => dear("{\"9\":", "0", "}")],
+  ["objects with an index beside each other", () => dear("{\"19\":0},", "0")],
+  ["numbers", () => dear("0,", "0")]
+]
 
 /** A pool, asked for one frame at a time. */
 const oneByOne = (pool: ChunkParser["Service"]) => ({
@@ -185,6 +205,24 @@ describe("a parser child", () => {
         yield* gone([first])
         assert.lengthOf(replaced(), 1)
       })))
+
+  it.live.each(dearest)(
+    "survives %s of the longest message that is taken, and isn't replaced for it",
+    ([, text]) =>
+      withPool({}, (parser, replaced) =>
+        Effect.gen(function*() {
+          const bomb = utf8.encode(text())
+          assert.isAbove(bomb.length, 0.99 * frameBytesDefault)
+          assert.isAtMost(bomb.length, frameBytesDefault)
+          const pids = parser.pids()
+          assert.strictEqual((yield* parser.parse(bomb))._tag, "Refused")
+          // What is behind it is parsed after the look at the memory that follows it.
+          assert.strictEqual((yield* parser.parse(chunk()))._tag, "Chunk")
+          assert.deepStrictEqual(replaced(), [])
+          assert.deepStrictEqual(parser.pids(), pids)
+        })),
+    30_000
+  )
 
   it.live("can't take more memory for one frame than its bound: it dies of it, and the frame fails", () =>
     withPool({ parsers: { memoryMb: 24 } }, (parser, replaced) =>

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { decodeSettings, loadSettings, type SettingsError } from "../../src/services/Settings.ts"
+import { memoryCeiling } from "../faults/Memory.ts"
 
 const problems = (tree: unknown, environment: Record<string, string> = {}) =>
   decodeSettings("config.yaml", tree, environment).pipe(
@@ -209,6 +210,28 @@ describe("Settings", () => {
         operations: { port: 0 }
       }, {})
       assert.strictEqual(apart.consult.port, 1)
+    }))
+
+  it.effect("has a memory ceiling below 4 GiB by default, and the documents name it", () =>
+    Effect.gen(function*() {
+      const ceiling = memoryCeiling(yield* decodeSettings("config.yaml", {}, {}))
+      assert.isBelow(ceiling, 4096)
+      for (const name of ["docs/ARCHITECTURE.md", "docs/OPERATIONS.md"]) {
+        assert.include(readFileSync(name, "utf8"), `${ceiling.toLocaleString("en-US")} MiB`)
+      }
+    }))
+
+  it.effect("refuses parsers with too little memory for the longest message, and says how much it takes", () =>
+    Effect.gen(function*() {
+      assert.match(
+        yield* problems({ connections: { frameBytesMax: 16 * 1024 * 1024 } }),
+        /parsers\.memoryMb: expected at least 1088 for messages of 16777216 bytes \(64, and 64 for each MiB of connections\.frameBytesMax\), not 384/
+      )
+      const settings = yield* decodeSettings("config.yaml", {
+        connections: { frameBytesMax: 1024 * 1024 },
+        parsers: { memoryMb: 128 }
+      }, {})
+      assert.strictEqual(settings.parsers.memoryMb, 128)
     }))
 
   it.effect("says which file can't be read, and that one isn't YAML", () =>

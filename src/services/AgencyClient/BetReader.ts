@@ -16,7 +16,7 @@ export interface BetReader {
   >
 }
 
-/** Below the 1 MiB that a central takes by default. */
+/** What a central takes of one message at least: its default was 1 MiB once. */
 const chunkBytesMax = 768 * 1024
 
 /** The most that a bet can take on the wire: a name's character may be escaped into 6. */
