@@ -243,13 +243,16 @@ export const BetLedgerSuite = (
       Effect.gen(function*() {
         const store = yield* makeStore
         const bets = yield* Arbitrary.sampleEffect(Arbitrary.schema(BetFields), { count: 60 })
+        const fourBets = [7, 8, 9, 10].map((index) => betAt(index))
         const digestOf = (count: number) =>
           createHash("sha256").update(csvOf(three, bets.slice(0, count))).digest("hex")
         yield* life(store, ({ commit, digest }) =>
           Effect.gen(function*() {
             assert.deepStrictEqual(yield* digest(three), { seq: 0, bets: 0, digest: digestOf(0) })
-            yield* commit([chunkOf(three, 1, bets.slice(0, 20)), plainChunk(five, 1, 4)])
+            yield* commit([chunkOf(three, 1, bets.slice(0, 20)), chunkOf(five, 1, fourBets)])
             assert.deepStrictEqual(yield* digest(three), { seq: 1, bets: 20, digest: digestOf(20) })
+            const other = createHash("sha256").update(csvOf(five, fourBets)).digest("hex")
+            assert.deepStrictEqual(yield* digest(five), { seq: 1, bets: 4, digest: other })
             yield* commit([chunkOf(three, 2, []), chunkOf(three, 3, bets.slice(20))])
             const both = yield* Effect.all([digest(three), digest(three)], {
               concurrency: "unbounded"

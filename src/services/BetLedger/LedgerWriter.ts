@@ -5,6 +5,7 @@
  */
 import * as fs from "node:fs"
 import type { DatabaseSync, StatementSync } from "node:sqlite"
+import { isDeepStrictEqual } from "node:util"
 import { lineFeed } from "../../domain/Chunk.ts"
 import { AcknowledgedMark } from "./AcknowledgedMark.ts"
 import { chunkChecksum, damaged, rowChecksum } from "./Checksum.ts"
@@ -32,6 +33,13 @@ import {
 const betBytesMin = 19
 const nothing: Standing = { seq: 0, bets: 0, finished: false }
 const ioError = 10
+const constraint = 19
+
+/** A transaction, and how to find out whether it is stored when its COMMIT ended in an error. */
+interface Transaction {
+  readonly work: () => void
+  readonly isStored: () => boolean
+}
 
 interface Statements {
   readonly begin: StatementSync
@@ -130,17 +138,20 @@ export class LedgerWriter {
     const standings = this.#check(group)
     const lastChunk = this.#lastChunk + group.length
     const snapshotDue = lastChunk - this.#snapshotEnd >= this.#config.snapshotChunks
-    this.#transaction(lastChunk, () => {
-      const insert = this.#statements.insert
-      let id = this.#lastChunk
-      for (const chunk of group) {
-        id++
-        const { agency, bets, body, numbers, seq } = chunk
-        const last = chunk.last ? 1 : 0
-        const checksum = chunkChecksum(id, agency, seq, last, bets, numbers, body)
-        insert.run(id, agency, seq, last, bets, numbers, body, checksum)
-      }
-      if (snapshotDue) this.#writeSnapshot(lastChunk, standings)
+    this.#transaction({
+      work: () => {
+        const insert = this.#statements.insert
+        let id = this.#lastChunk
+        for (const chunk of group) {
+          id++
+          const { agency, bets, body, numbers, seq } = chunk
+          const last = chunk.last ? 1 : 0
+          const checksum = chunkChecksum(id, agency, seq, last, bets, numbers, body)
+          insert.run(id, agency, seq, last, bets, numbers, body, checksum)
+        }
+        if (snapshotDue) this.#writeSnapshot(lastChunk, standings)
+      },
+      isStored: () => this.#holds(group)
     })
     this.#lastChunk = lastChunk
     this.#mark.note(lastChunk)
@@ -160,9 +171,12 @@ export class LedgerWriter {
       }
     }
     let draw: DrawRecord | undefined
-    this.#transaction(this.#lastChunk, () => {
-      draw = drawWinners(this.#db, this.#lastChunk)
-      this.#writeDraw(draw)
+    this.#transaction({
+      work: () => {
+        draw = drawWinners(this.#db, this.#lastChunk)
+        this.#writeDraw(draw)
+      },
+      isStored: () => draw !== undefined && isDeepStrictEqual(readDraw(this.#db), draw)
     })
     if (draw === undefined) throw defect("the draw's transaction ended without a draw")
     this.#draw = draw
@@ -189,7 +203,10 @@ export class LedgerWriter {
   close(): void {
     try {
       if (this.#changed.size > 0) {
-        this.#transaction(this.#lastChunk, () => this.#writeSnapshot(this.#lastChunk, new Map()))
+        this.#transaction({
+          work: () => this.#writeSnapshot(this.#lastChunk, new Map()),
+          isStored: () => true
+        })
         this.#snapshotTaken()
       }
       const checkpoint = this.#db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get()
@@ -244,28 +261,63 @@ export class LedgerWriter {
     this.#changed.clear()
   }
 
-  /** Runs `work` in a transaction after which the last chunk is `lastChunk`. */
-  #transaction(lastChunk: number, work: () => void): void {
+  /** Runs a transaction to its end, on disk. */
+  #transaction({ isStored, work }: Transaction): void {
+    let committing = false
     try {
       this.#statements.begin.run()
       work()
+      committing = true
       this.#statements.commit.run()
     } catch (error) {
-      if (this.#undo(lastChunk)) return
+      // A row that is in the way was not written here: every id and every draw is checked before.
+      if (primaryCode(error) === constraint) {
+        this.#rollBack()
+        throw meddled(error)
+      }
+      if (this.#undo(committing ? isStored : () => false)) return
       if (primaryCode(error) === ioError) this.#overwrite()
       throw error
     }
   }
 
+  #rollBack(): void {
+    if (this.#db.isTransaction) this.#db.exec("ROLLBACK")
+  }
+
+  /** Whether the file holds what it held before the transaction, as far as it shows. */
+  #isAsBefore(): boolean {
+    return integer(this.#statements.lastChunk.get(), "id") === this.#lastChunk
+      && (this.#db.prepare("SELECT id FROM draw").get() === undefined) ===
+        (this.#draw === undefined)
+  }
+
+  /** Whether the ledger's last chunks are exactly those of the group. */
+  #holds(group: ReadonlyArray<GroupChunk>): boolean {
+    if (integer(this.#statements.lastChunk.get(), "id") !== this.#lastChunk + group.length) {
+      return false
+    }
+    const find = this.#db.prepare("SELECT agency, seq, checksum FROM chunk WHERE id = ?")
+    return group.every((chunk, index) => {
+      const { agency, bets, body, numbers, seq } = chunk
+      const id = this.#lastChunk + index + 1
+      const row = find.get(id)
+      return row?.["agency"] === agency && row["seq"] === seq
+        && row["checksum"]
+          === chunkChecksum(id, agency, seq, chunk.last ? 1 : 0, bets, numbers, body)
+    })
+  }
+
   /**
    * Makes sure that the file holds what it held before the transaction. A rollback does that, and the connection can
    * vouch for it without touching the disk: what it sees of the log ends at the last commit that was synced. Only if
-   * it can't, the file is opened anew and compared. True when the transaction turns out to be stored after all.
+   * it can't, the file is opened anew and compared. True when the transaction turns out to be stored after all: what
+   * is there must be what was to be written, since others than this writer can write to a file as well.
    */
-  #undo(lastChunk: number): boolean {
+  #undo(isStored: () => boolean): boolean {
     try {
-      if (this.#db.isTransaction) this.#db.exec("ROLLBACK")
-      if (integer(this.#statements.lastChunk.get(), "id") === this.#lastChunk) return false
+      this.#rollBack()
+      if (this.#isAsBefore()) return false
     } catch {
       // The connection is of no use any more.
     }
@@ -279,11 +331,10 @@ export class LedgerWriter {
       this.#statements = prepare(this.#db)
       // What is whole in the log need not have been synced. A checkpoint writes it to the file, and syncs that.
       const checkpoint = this.#db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get()
-      const found = integer(this.#statements.lastChunk.get(), "id")
       if (integer(checkpoint, "busy") === 0) {
-        this.#draw = readDraw(this.#db)
-        if (found === this.#lastChunk) return false
-        if (found === lastChunk) return true
+        if (this.#isAsBefore()) return false
+        if (isStored()) return true
+        throw meddled(undefined)
       }
     } catch (error) {
       if (error instanceof LedgerProblem && error.failure.kind !== "Unavailable") throw error
@@ -306,6 +357,15 @@ export class LedgerWriter {
     }
   }
 }
+
+/** The file holds what this writer didn't write: it can't go on, whatever it knows of the agencies. */
+const meddled = (error: unknown): LedgerProblem =>
+  defect(
+    `another program has written to the ledger${
+      error instanceof Error ? ` (${error.message})` : ""
+    }; `
+      + "stop whatever writes to it, run `ledger verify`, and start the central again"
+  )
 
 /** What the ledger knows of the agencies that have sent. */
 const readStandings = (db: DatabaseSync): ReadonlyMap<number, Standing> => {

@@ -216,8 +216,9 @@ export const openForWriting = (config: WriterConfig): DatabaseSync =>
       const state = inspect(db)
       if (state === "empty") db.exec(`PRAGMA page_size = ${config.pageBytes}`)
       // A commit returns when the log is synced; a checkpoint syncs the log before and the file after it copies.
+      const mode = text(db.prepare("PRAGMA journal_mode = WAL").get(), "journal_mode")
+      if (mode !== "wal") throw noLog(config.path, mode)
       db.exec(`
-        PRAGMA journal_mode = WAL;
         PRAGMA synchronous = FULL;
         PRAGMA wal_autocheckpoint = ${config.walPagesMax};
         PRAGMA journal_size_limit = ${config.walBytesKept};
@@ -230,6 +231,16 @@ export const openForWriting = (config: WriterConfig): DatabaseSync =>
       db.close()
       throw error
     }
+  })
+
+/** Where SQLite can't share memory between processes (some network file systems), it keeps another kind of journal. */
+const noLog = (file: string, mode: string): LedgerProblem =>
+  new LedgerProblem({
+    kind: "Unavailable",
+    message:
+      `${file} can't have a write-ahead log: its journal mode stays "${mode}". Put the ledger on a disk of this `
+      + "machine; network file systems don't do.",
+    code: undefined
   })
 
 const migrate = (db: DatabaseSync): void => {

@@ -1,0 +1,206 @@
+/** The writer alone, without its thread: what others do to its file meanwhile, and what a crash leaves of it. */
+import { assert, describe, it } from "@effect/vitest"
+import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { AgencyId } from "../../src/domain/Agency.ts"
+import { type LedgerChunk, ledgerDefaults } from "../../src/services/BetLedger.ts"
+import { chunkChecksum } from "../../src/services/BetLedger/Checksum.ts"
+import { encodeGroup } from "../../src/services/BetLedger/GroupBuffer.ts"
+import { LedgerWriter } from "../../src/services/BetLedger/LedgerWriter.ts"
+import { openForWriting, toFailure } from "../../src/services/BetLedger/OpenLedger.ts"
+import type { Failure, WriterConfig } from "../../src/services/BetLedger/ThreadMessages.ts"
+import { plainChunk } from "../support/LedgerChunks.ts"
+
+const one = AgencyId.make(1)
+const two = AgencyId.make(2)
+const three = AgencyId.make(3)
+
+class Folder implements Disposable {
+  readonly path = mkdtempSync(join(tmpdir(), "loteria-writer-"))
+  readonly ledger = join(this.path, "ledger.sqlite");
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true })
+  }
+}
+
+const configOf = (path: string, rest: Partial<WriterConfig> = {}): WriterConfig => ({
+  ...ledgerDefaults,
+  path,
+  roster: "3",
+  agencies: [one, two, three],
+  winningNumber: 4242,
+  busyTimeoutMs: 20,
+  ...rest
+})
+
+/** A writer that is closed at the end, whatever has become of it. */
+class Held implements Disposable {
+  readonly writer: LedgerWriter
+
+  constructor(path: string, rest: Partial<WriterConfig> = {}) {
+    this.writer = new LedgerWriter(configOf(path, rest))
+  }
+
+  commit(...group: ReadonlyArray<LedgerChunk>): void {
+    this.writer.commit(encodeGroup(group, undefined))
+  }
+
+  seqs(): ReadonlyArray<number | undefined> {
+    return [one, two, three].map((agency) => this.writer.agencies.get(agency)?.seq)
+  }
+
+  [Symbol.dispose](): void {
+    this.writer.close()
+  }
+}
+
+/** Why the work failed. */
+const failureOf = (work: () => unknown): Failure => {
+  try {
+    work()
+  } catch (error) {
+    return toFailure(error)
+  }
+  return assert.fail("it went through")
+}
+
+const meddle = (path: string, sql: string): void => {
+  const db = new DatabaseSync(path)
+  try {
+    db.exec(sql)
+  } finally {
+    db.close()
+  }
+}
+
+const query = (path: string, sql: string) => {
+  const db = new DatabaseSync(path, { readOnly: true })
+  try {
+    return db.prepare(sql).all().map((row) => Object.values(row))
+  } finally {
+    db.close()
+  }
+}
+
+/** A chunk's row as another writer would store it. */
+const insertRow = (path: string, id: number, chunk: LedgerChunk): void => {
+  const { agency, bets, body, numbers, seq } = chunk
+  const last = chunk.last ? 1 : 0
+  const db = new DatabaseSync(path)
+  db.prepare(
+    "INSERT INTO chunk (id, agency, seq, last, bets, numbers, body, checksum) VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?)"
+  ).run(
+    id,
+    agency,
+    seq,
+    last,
+    bets,
+    numbers,
+    body,
+    chunkChecksum(id, agency, seq, last, bets, numbers, body)
+  )
+  db.close()
+}
+
+/** The ledger as a crash at this moment would leave it. */
+const crashed = (from: string, to: string): string => {
+  for (const rest of ["", "-wal", ".mark"]) {
+    if (existsSync(from + rest)) copyFileSync(from + rest, to + rest)
+  }
+  return to
+}
+
+describe("a row of another writer in the ledger", () => {
+  it.each([
+    ["of another agency", plainChunk(two, 1, 3)],
+    ["of the same agency and seq, with other bets", plainChunk(one, 2, 3)]
+  ])("%s is not taken for the group that was to be stored there", (_, foreign) => {
+    using folder = new Folder()
+    using held = new Held(folder.ledger)
+    held.commit(plainChunk(one, 1, 1))
+    insertRow(folder.ledger, 2, foreign)
+    const failure = failureOf(() => held.commit(plainChunk(one, 2, 2)))
+    assert.strictEqual(failure.kind, "Defect")
+    assert.include(failure.kind === "Defect" ? failure.message : "", "another program")
+    assert.deepStrictEqual(held.seqs(), [1, 0, 0])
+    assert.deepStrictEqual(query(folder.ledger, "SELECT id, agency, seq, bets FROM chunk"), [
+      [1, 1, 1, 1],
+      [2, foreign.agency, foreign.seq, 3]
+    ])
+  })
+
+  it("ends the writer also where it is not in the way, and a draw of another isn't taken for its own", () => {
+    using folder = new Folder()
+    using held = new Held(folder.ledger)
+    held.commit(...[one, two, three].map((agency) => plainChunk(agency, 1, 0, true)))
+    meddle(
+      folder.ledger,
+      "INSERT INTO draw (id, winning_number, winners, checksum) VALUES (1, 1, 0, 0)"
+    )
+    const failure = failureOf(() => held.writer.holdDraw())
+    assert.strictEqual(failure.kind, "Defect")
+    assert.isUndefined(held.writer.draw)
+  })
+})
+
+describe("a snapshot", () => {
+  it("is of the transaction of its group: neither is stored without the other", () => {
+    using folder = new Folder()
+    const covered = "SELECT chunk FROM snapshot_end"
+    using held = new Held(folder.ledger, { snapshotChunks: 3 })
+    held.commit(plainChunk(one, 1, 1), plainChunk(two, 1, 1))
+    for (const table of ["chunk", "snapshot"]) {
+      meddle(
+        folder.ledger,
+        `CREATE TRIGGER fault BEFORE INSERT ON ${table} WHEN NEW.seq = 2
+          BEGIN SELECT RAISE(ABORT, 'a fault'); END`
+      )
+      assert.throws(() => held.commit(plainChunk(one, 2, 1)))
+      meddle(folder.ledger, "DROP TRIGGER fault")
+      assert.deepStrictEqual(query(folder.ledger, covered), [[0]], table)
+      assert.deepStrictEqual(query(folder.ledger, "SELECT * FROM snapshot"), [], table)
+      assert.deepStrictEqual(query(folder.ledger, "SELECT max(id) FROM chunk"), [[2]], table)
+    }
+    held.commit(plainChunk(one, 2, 1))
+    assert.deepStrictEqual(query(folder.ledger, covered), [[3]])
+  })
+
+  it("covers an agency that sent before a crash and is idle after it, also after the next crash", () => {
+    using folder = new Folder()
+    const options = { snapshotChunks: 4 }
+    const first = join(folder.path, "first.sqlite")
+    const second = join(folder.path, "second.sqlite")
+    {
+      using held = new Held(folder.ledger, options)
+      held.commit(plainChunk(one, 1, 2), plainChunk(two, 1, 1))
+      crashed(folder.ledger, first)
+    }
+    {
+      using held = new Held(first, options)
+      held.commit(plainChunk(two, 2, 1))
+      held.commit(plainChunk(two, 3, 1))
+      assert.deepStrictEqual(query(first, "SELECT chunk FROM snapshot_end"), [[4]])
+      crashed(first, second)
+    }
+    using held = new Held(second, options)
+    assert.deepStrictEqual(held.seqs(), [1, 3, 0])
+    held.commit(plainChunk(one, 2, 1))
+  })
+})
+
+describe("a ledger whose file can't have a write-ahead log", () => {
+  it("is refused, with what to do, and not begun", () => {
+    using folder = new Folder()
+    // This way to open a file shares no memory between processes, as on a network file system.
+    const path = `file:${folder.ledger}?vfs=unix-dotfile`
+    const failure = failureOf(() => openForWriting(configOf(path)).close())
+    assert.strictEqual(failure.kind, "Unavailable")
+    const message = failure.kind === "Unavailable" ? failure.message : ""
+    assert.include(message, "can't have a write-ahead log")
+    assert.include(message, "Put the ledger on a disk of this machine")
+    assert.strictEqual(existsSync(folder.ledger) && statSync(folder.ledger).size > 0, false)
+  })
+})
