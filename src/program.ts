@@ -14,8 +14,8 @@ const exitCodes = { done: 0, failed: 1, wrongUsage: 2, wrongConfiguration: 78 } 
 const configurationErrors: ReadonlySet<string> = new Set(["SettingsError", "LedgerMismatch"])
 
 const exitCodeOf = (cause: Cause.Cause<unknown>): number => {
-  // A signal was asked for, not a failure.
-  if (Cause.hasInterruptsOnly(cause)) return exitCodes.done
+  // A signal was asked for, not a failure, unless the command says that it was cut short.
+  if (Cause.hasInterruptsOnly(cause)) return Number(process.exitCode ?? exitCodes.done)
   const error = Cause.squash(cause)
   if (CliError.isCliError(error)) {
     return Runtime.getErrorExitCode(error) === 0 ? exitCodes.done : exitCodes.wrongUsage

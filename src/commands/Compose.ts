@@ -1,8 +1,9 @@
 /** `compose`: writes a compose file for a central and so many agencies. */
-import { Console, Effect, FileSystem, Option } from "effect"
+import { Console, Effect, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { composeAgenciesMax, composeFile } from "../domain/Compose.ts"
 import { integer } from "./Flags.ts"
+import { configuredLedger, failWhenInterrupted, forceFlag } from "./NewFileFlags.ts"
 
 export const compose = Command.make(
   "compose",
@@ -14,20 +15,20 @@ export const compose = Command.make(
     out: Flag.String("out").pipe(
       Flag.optional,
       Flag.withDescription("The file to write, which appears when it is whole; stdout when absent")
-    )
+    ),
+    force: forceFlag
   },
-  Effect.fnUntraced(function*({ agencies, out }) {
+  Effect.fnUntraced(function*({ agencies, force, out }) {
     const text = composeFile(agencies)
     if (Option.isNone(out)) return yield* Console.log(text.trimEnd())
-    const files = yield* FileSystem.FileSystem
-    const partial = `${out.value}.partial`
-    yield* files.writeFileString(partial, text)
-    yield* files.rename(partial, out.value)
-  })
+    const { writeNewFile } = yield* Effect.promise(() => import("../services/NewFile.ts"))
+    const ledgers = [yield* configuredLedger("config.yaml")]
+    yield* writeNewFile(out.value, Stream.succeed(Buffer.from(text)), { force, ledgers })
+  }, failWhenInterrupted)
 ).pipe(
   Command.withDescription(
     "Write a compose file with a central and N agencies, numbered from 1, each with its bet file data/agency-ID.csv."
   ),
   Command.withShortDescription("Write a compose file"),
-  Command.withExamples([{ command: "loteria compose 5 --out docker-compose.yaml" }])
+  Command.withExamples([{ command: "loteria compose 12 --out compose-12.yaml" }])
 )

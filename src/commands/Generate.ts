@@ -1,6 +1,7 @@
 /** `generate`: writes agency files for trials, the same ones for the same seed. */
 import { Console, Effect, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
+import { configuredLedger, failWhenInterrupted, forceFlag } from "./NewFileFlags.ts"
 
 const count = (name: string, minimum: number, maximum: number) =>
   Flag.Int(name).pipe(
@@ -25,15 +26,20 @@ export const generate = Command.make(
     out: Flag.String("out").pipe(
       Flag.withDefault("data"),
       Flag.withDescription("The folder for agency-1.csv, agency-2.csv and so on")
-    )
+    ),
+    force: forceFlag
   },
-  Effect.fnUntraced(function*(generation) {
-    const { generateFiles } = yield* Effect.promise(() => import("../services/BetFile.ts"))
-    for (const file of yield* generateFiles(generation.out, generation)) {
+  Effect.fnUntraced(function*({ force, out, ...generation }) {
+    const { generateFiles } = yield* Effect.promise(() => import("../services/GeneratedFiles.ts"))
+    const ledgers = [yield* configuredLedger("config.yaml")]
+    for (const file of yield* generateFiles(out, generation, { force, ledgers })) {
       yield* Console.log(`${file.path}: ${file.bets} bets`)
     }
-  })
+  }, failWhenInterrupted)
 ).pipe(
-  Command.withDescription("Write plausible agency files, of sizes as uneven as real ones"),
+  Command.withDescription(
+    "Write plausible agency files, of sizes as uneven as real ones. Files that are there are left as they are, and "
+      + "nothing is written then, unless --force replaces them."
+  ),
   Command.withShortDescription("Write agency files for trials")
 )

@@ -1,19 +1,14 @@
 /**
  * Bet files of an agency: one bet a line, five fields, as the field's tools write them (domain/Csv.ts). Read as a stream
- * that can be run again, piece by piece, each bet checked and known by its line; written so that a half-written file is
- * never taken for a whole one.
+ * that can be run again, piece by piece, each bet checked and known by its line.
  */
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Effect, Option, Schema, Stream } from "effect"
-import { createReadStream, createWriteStream } from "node:fs"
-import { mkdir, rename } from "node:fs/promises"
-import { join } from "node:path"
-import { Readable } from "node:stream"
-import { pipeline } from "node:stream/promises"
-import { type BetFields, betOfFields, type FiveFields } from "../domain/Bet.ts"
+import { createReadStream } from "node:fs"
+import { type BetFields, betOfFields } from "../domain/Bet.ts"
 import { invalidField } from "../domain/BetRules.ts"
-import { csvField, CsvReader, type CsvStep } from "../domain/Csv.ts"
-import { agencySizes, generateBets, type Generation } from "../domain/Generate.ts"
+import { CsvReader, type CsvStep } from "../domain/Csv.ts"
+import { systemReason } from "./SystemReason.ts"
 
 /** The file can't be opened, read or written. */
 export class BetFileUnusable extends Schema.TaggedError<BetFileUnusable>()("BetFileUnusable", {
@@ -45,22 +40,9 @@ export interface BetLine {
   readonly bet: BetFields
 }
 
-const reasons: ReadonlyMap<unknown, string> = new Map([
-  ["ENOENT", "there is no such file or folder"],
-  ["EACCES", "not permitted"],
-  ["EISDIR", "a folder, not a file"],
-  ["ENOTDIR", "not a folder"],
-  ["ENOSPC", "the disk is full"]
-])
-
 /** What the system says of a file, in words. */
-export const betFileUnusable = (path: string) => (cause: unknown): BetFileUnusable => {
-  const code = cause instanceof Error && "code" in cause ? cause.code : undefined
-  return new BetFileUnusable({
-    path,
-    problem: reasons.get(code) ?? `can't be read or written (${String(code)})`
-  })
-}
+export const betFileUnusable = (path: string) => (cause: unknown): BetFileUnusable =>
+  new BetFileUnusable({ path, problem: systemReason(cause) })
 
 /** Records of one piece of text. A piece with a fault gives no bets: they can wait until it is corrected. */
 const betLines = (
@@ -119,59 +101,3 @@ export const readBets = (path: string): Stream.Stream<BetLine, BetFileError> =>
       onError: betFileUnusable(path)
     })
   )
-
-/** Lines are gathered into pieces of about this size before they are written. */
-const writePieceCharacters = 64 * 1024
-
-function* csvPieces(bets: Iterable<FiveFields>): Generator<string> {
-  let piece = ""
-  for (const fields of bets) {
-    piece += `${fields.map(csvField).join(",")}\r\n`
-    if (piece.length >= writePieceCharacters) {
-      yield piece
-      piece = ""
-    }
-  }
-  yield piece
-}
-
-/** Writes a bet file under a temporary name and renames it when it is whole. */
-export const writeBets = (
-  path: string,
-  bets: Iterable<FiveFields>
-): Effect.Effect<void, BetFileUnusable> => {
-  const partial = `${path}.partial`
-  return Effect.tryPromise({
-    try: async (signal) => {
-      await pipeline(Readable.from(csvPieces(bets)), createWriteStream(partial), { signal })
-      await rename(partial, path)
-    },
-    catch: betFileUnusable(path)
-  })
-}
-
-export interface GeneratedFile {
-  readonly agency: number
-  readonly path: string
-  readonly bets: number
-}
-
-/** Writes `agency-N.csv` for every agency of the generation. */
-export const generateFiles = Effect.fnUntraced(function*(
-  folder: string,
-  generation: Generation
-): Effect.fn.Return<ReadonlyArray<GeneratedFile>, BetFileUnusable> {
-  yield* Effect.tryPromise({
-    try: () => mkdir(folder, { recursive: true }),
-    catch: betFileUnusable(folder)
-  })
-  return yield* Effect.forEach(agencySizes(generation), (bets, index) => {
-    const agency = index + 1
-    const path = join(folder, `agency-${agency}.csv`)
-    return Effect.as(writeBets(path, generateBets(generation.seed, agency, bets)), {
-      agency,
-      path,
-      bets
-    })
-  })
-})

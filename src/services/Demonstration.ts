@@ -5,9 +5,9 @@
  */
 import { Clock, Deferred, Effect, FileSystem, Schema } from "effect"
 import { join } from "node:path"
-import { type GeneratedFile, generateFiles } from "./BetFile.ts"
 import { ChildFailed, runChild } from "./Demonstration/ChildRun.ts"
 import { type Expectation, expectationOf } from "./Demonstration/Expectation.ts"
+import { type GeneratedFile, generateFiles } from "./GeneratedFiles.ts"
 import { type AgencyResult, results } from "./LedgerReport.ts"
 
 export interface DemonstrationOptions {
@@ -182,7 +182,7 @@ export const demonstrate = Effect.fnUntraced(function*(
   folder: string,
   { delivered, note }: DemonstrationObserver
 ) {
-  const files = yield* generateFiles(folder, options)
+  const files = yield* generateFiles(folder, options, { force: false, ledgers: [] })
   yield* note(`generated ${options.bets} bets for ${options.agencies} agencies in ${folder}`)
   const central = yield* startCentral(folder, options.agencies)
   const { bets, consult } = central.ports

@@ -5,7 +5,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fieldsOfBet } from "../../src/domain/Bet.ts"
 import { generateBets } from "../../src/domain/Generate.ts"
-import { betsOfBytes, generateFiles, readBets } from "../../src/services/BetFile.ts"
+import { betsOfBytes, readBets } from "../../src/services/BetFile.ts"
+import { generateFiles } from "../../src/services/GeneratedFiles.ts"
 
 const temporaryFolder = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "loteria-"))),
@@ -49,7 +50,10 @@ describe("bet files", () => {
   it.live("are read back as they were generated, names with commas and quotes included", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
-      const files = yield* generateFiles(folder, { agencies: 2, bets: 5000, seed: 42 })
+      const files = yield* generateFiles(folder, { agencies: 2, bets: 5000, seed: 42 }, {
+        force: false,
+        ledgers: []
+      })
       assert.deepStrictEqual(yield* Effect.promise(() => readdir(folder)), [
         "agency-1.csv",
         "agency-2.csv"

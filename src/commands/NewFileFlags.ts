@@ -1,0 +1,27 @@
+/** What commands that write a file have in common. */
+import { Effect } from "effect"
+import { Flag } from "effect/cli"
+
+export const forceFlag = Flag.Boolean("force").pipe(
+  Flag.withDefault(false),
+  Flag.withDescription("Replace files that are there; a ledger's files never are")
+)
+
+/** The ledger that a configuration or the environment names; without either, the usual one. */
+export const configuredLedger = (config: string): Effect.Effect<string> =>
+  Effect.gen(function*() {
+    const { loadSettings } = yield* Effect.promise(() => import("../services/Settings.ts"))
+    return (yield* loadSettings(config, process.env)).ledger.path
+  }).pipe(
+    Effect.orElseSucceed(() => process.env["LEDGER_PATH"] || "data/ledger.sqlite")
+  )
+
+/** A command that a signal has cut short hasn't done what it was asked for, and must not say 0. */
+export const failWhenInterrupted = <A, E, R>(
+  work: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.onInterrupt(work, () =>
+    Effect.sync(() => {
+      process.exitCode = 1
+      process.stderr.write("loteria: interrupted before it was done\n")
+    }))
