@@ -2,7 +2,7 @@
 import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { formatRoster, parseRoster } from "../domain/Agency.ts"
-import { WinningNumber } from "../domain/Draw.ts"
+import { DrawName, WinningNumber } from "../domain/Draw.ts"
 import { agenciesCeiling } from "../domain/Limits.ts"
 import { ledgerFlags, ledgerPath } from "./Flags.ts"
 
@@ -29,8 +29,8 @@ const info = Command.make(
       [
         "draw",
         draw === undefined
-          ? "not held"
-          : `held ${draw.heldAt} (${counted(draw.winners, "winner")})`
+          ? `${ledger.drawName}, not held`
+          : `${ledger.drawName}, held ${draw.heldAt} (${counted(draw.winners, "winner")})`
       ]
     ]
     for (const [name = "", value = ""] of lines) {
@@ -108,6 +108,13 @@ const begin = Command.make(
       ),
       Flag.optional,
       Flag.withDescription("Who takes part: 5 means 1 to 5; the configuration's when absent")
+    ),
+    draw: Flag.String("draw").pipe(
+      Flag.withSchema(DrawName),
+      Flag.optional,
+      Flag.withDescription(
+        "The draw's name; the configuration's when absent, or one from the time of day when that has none"
+      )
     )
   },
   Effect.fnUntraced(function*(flags) {
@@ -127,17 +134,26 @@ const begin = Command.make(
     const roster = Option.isSome(flags.agencies)
       ? flags.agencies.value
       : (yield* configured).agencies
-    const archive = yield* beginLedger(path, roster, winningNumber)
-    if (Option.isSome(archive)) yield* Console.log(`${archive.value}: the ledger that was there`)
+    // Without a configuration the draw has no configured name: that must not stop who has said the rest.
+    const configuredDraw = Option.isSome(settings) ? settings.value.lottery.draw : undefined
+    const { archive, draw } = yield* beginLedger(path, {
+      roster,
+      winningNumber,
+      draw: Option.getOrUndefined(flags.draw) ?? configuredDraw
+    })
+    if (archive !== undefined) yield* Console.log(`${archive}: the ledger that was there`)
     const agencies = formatRoster(roster)
-    yield* Console.log(`${path}: agencies ${agencies}, winning number ${winningNumber}`)
+    yield* Console.log(
+      `${path}: draw ${draw}, agencies ${agencies}, winning number ${winningNumber}`
+    )
     if (Option.isNone(settings)) return
     const { lottery } = settings.value
     const differing = [
       ...(formatRoster(lottery.agencies) === agencies ? [] : [`lottery.agencies: ${agencies}`]),
       ...(lottery.winningNumber === winningNumber
         ? []
-        : [`lottery.winningNumber: ${winningNumber}`])
+        : [`lottery.winningNumber: ${winningNumber}`]),
+      ...(lottery.draw === undefined || lottery.draw === draw ? [] : [`lottery.draw: ${draw}`])
     ]
     if (differing.length > 0) {
       yield* Console.log(
@@ -149,7 +165,8 @@ const begin = Command.make(
 ).pipe(
   Command.withDescription(
     "Begin the next lottery in a new ledger. A ledger that is there is kept under a name with the time of its draw, which "
-      + `must have been held; no central may be running on it. ${exitCodes}`
+      + "must have been held; one in which nothing is stored is begun anew. No central may be running on it. "
+      + exitCodes
   ),
   Command.withShortDescription("Begin the next lottery in a new ledger"),
   Command.withExamples([{ command: "loteria ledger begin --winning-number 1234 --agencies 5" }])

@@ -10,7 +10,7 @@ export const results = Command.make(
   Effect.fnUntraced(function*(flags) {
     const path = yield* ledgerPath(flags)
     const report = yield* Effect.promise(() => import("../services/LedgerReport.ts"))
-    const { agencies, draw } = yield* report.results(path)
+    const { agencies, draw, drawName } = yield* report.results(path)
     const bets = agencies.reduce((total, row) => total + row.bets, 0)
     const finished = agencies.filter((row) => row.finished).length
     const winners = agencies.reduce((total, row) => total + (row.winners ?? 0), 0)
@@ -26,8 +26,8 @@ export const results = Command.make(
     ))
     yield* Console.log(
       draw === undefined
-        ? "\n  The draw has not been held."
-        : `\n  The draw was held at ${draw.heldAt}: ${draw.winningNumber} won.`
+        ? `\n  The draw ${drawName} has not been held.`
+        : `\n  The draw ${drawName} was held at ${draw.heldAt}: ${draw.winningNumber} won.`
     )
   })
 ).pipe(

@@ -6,7 +6,7 @@
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import * as path from "node:path"
 import { type AgencyId, formatRoster, type Roster } from "../domain/Agency.ts"
-import { type Draw, WinningNumber } from "../domain/Draw.ts"
+import { type Draw, DrawName, WinningNumber } from "../domain/Draw.ts"
 import type { AgencyRecord, BetCursor } from "../domain/Intake.ts"
 import { runCheckpoints } from "./BetLedger/Checkpoints.ts"
 import { encodeGroup } from "./BetLedger/GroupBuffer.ts"
@@ -57,10 +57,10 @@ export class LedgerInUse extends Schema.TaggedError<LedgerInUse>()("LedgerInUse"
   }
 }
 
-/** The ledger began with another roster or winning number; both values are named. */
+/** The ledger began with another roster, winning number or draw; both values are named. */
 export class LedgerMismatch extends Schema.TaggedError<LedgerMismatch>()("LedgerMismatch", {
   path: Schema.String,
-  what: Schema.Literals(["agencies", "winning number"]),
+  what: Schema.Literals(["agencies", "winning number", "draw"]),
   ledger: Schema.String,
   configured: Schema.String
 }) {
@@ -85,6 +85,8 @@ export interface BetLedgerOptions {
   readonly path: string
   readonly roster: Roster
   readonly winningNumber: WinningNumber
+  /** The draw's name; absent: that of a ledger that is there, or one from the time, of a new one. */
+  readonly draw?: DrawName | undefined
   /** Of a new file. A chunk of the usual size fits into one; with smaller ones a commit costs half as much again. */
   readonly pageBytes?: number
   /** Each time that the write-ahead log has grown by this, it is copied into the file beside the commits. */
@@ -114,6 +116,9 @@ export class BetLedger extends Context.Service<BetLedger, {
   readonly opened: {
     readonly agencies: ReadonlyMap<AgencyId, AgencyRecord>
     readonly draw: Option.Option<Draw>
+    readonly drawName: DrawName
+    /** Whether the lottery began with this opening. */
+    readonly isNew: boolean
   }
   /** Stores a group, whole or not at all. Succeeds only when it is on disk. One caller at a time. */
   readonly commit: (group: ReadonlyArray<LedgerChunk>) => Effect.Effect<void, LedgerUnavailable>
@@ -149,14 +154,15 @@ export class BetLedger extends Context.Service<BetLedger, {
 const spareBytesMax = 4 * 1024 * 1024
 
 const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
-  const { roster, winningNumber, ...settings } = options
+  const { draw, roster, winningNumber, ...settings } = options
   const config: WriterConfig & { readonly checkpointBytes: number } = {
     ...ledgerDefaults,
     ...settings,
     path: path.resolve(options.path),
     roster: formatRoster(roster),
     agencies: roster,
-    winningNumber
+    winningNumber,
+    draw
   }
   const reader = new LazyThread<ReaderRequest, ReaderReply>(
     new URL("./BetLedger/ReaderThread.ts", import.meta.url),
@@ -184,6 +190,7 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
     Effect.catch((failure) => Effect.fail(toOpenError(options.path, failure)))
   )
   if (opened._tag !== "Opened") return yield* unexpected(opened)
+  const drawName = yield* toDrawName(options.path, opened.drawName)
   const descriptor = yield* Effect.try({
     try: () => file.open(),
     catch: (cause) => new LedgerUnavailable({ operation: "open", cause })
@@ -244,7 +251,9 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
   return BetLedger.of({
     opened: {
       agencies: pick(roster, opened.agencies),
-      draw: Option.map(Option.fromUndefinedOr(opened.draw), toDraw)
+      draw: Option.map(Option.fromUndefinedOr(opened.draw), toDraw),
+      drawName,
+      isNew: opened.isNew
     },
     commit,
     chunkAt,
@@ -262,6 +271,14 @@ const pick = <A>(roster: Roster, all: ReadonlyMap<number, A>): ReadonlyMap<Agenc
     if (value !== undefined) picked.set(agency, value)
   }
   return picked
+}
+
+const toDrawName = (file: string, name: string): Effect.Effect<DrawName, LedgerUnreadable> => {
+  const problem = "its draw's name is not the name of a draw"
+  return Effect.mapError(
+    Schema.decodeUnknownEffect(DrawName)(name),
+    () => new LedgerUnreadable({ path: file, problem })
+  )
 }
 
 const toUnavailable = (operation: string) => (failure: Failure): LedgerUnavailable =>

@@ -83,7 +83,7 @@ class BetsTurns {
   constructor(options: BetsTurnsOptions) {
     this.#options = options
     this.#desks = new Desks(options.ledger.opened.agencies)
-    this.#replies = new Replies(options.log)
+    this.#replies = new Replies(options.log, options.ledger.opened.drawName)
     options.connections.onClosed((connection) => {
       if (connection.agency !== undefined) this.#desks.of(connection.agency).forget(connection)
     })
@@ -294,7 +294,8 @@ class BetsTurns {
     return this.#read(this.#options.ledger.digest(desk.agency)).pipe(Effect.match({
       onSuccess: (point) => {
         const { finished } = desk.record
-        connection.answer(encodeAnswer({ _tag: "ResumePoint", finished, ...point }))
+        const { drawName: draw } = this.#options.ledger.opened
+        connection.answer(encodeAnswer({ _tag: "ResumePoint", finished, draw, ...point }))
         this.#settle(connection, desk)
       },
       onFailure: () => this.#ledgerFailed(connection, desk, undefined, unreadable)

@@ -7,7 +7,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { backup as copyPages, DatabaseSync } from "node:sqlite"
 import { formatRoster, parseRoster, type Roster } from "../domain/Agency.ts"
-import type { WinningNumber } from "../domain/Draw.ts"
+import type { DrawName, WinningNumber } from "../domain/Draw.ts"
 import { agenciesCeiling } from "../domain/Limits.ts"
 import { ledgerDefaults, LedgerInUse, LedgerUnavailable, LedgerUnreadable } from "./BetLedger.ts"
 import {
@@ -39,6 +39,17 @@ export class DrawNotHeld extends Schema.TaggedError<DrawNotHeld>()("DrawNotHeld"
   }
 }
 
+/** The next draw was to have the name of the one before it. */
+export class DrawNameTaken extends Schema.TaggedError<DrawNameTaken>()("DrawNameTaken", {
+  path: Schema.String,
+  draw: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path}: the draw that is put aside is called ${this.draw}; give the next one another name `
+      + "(lottery.draw, DRAW, or --draw), or none"
+  }
+}
+
 /** The ledger doesn't keep what it promises. */
 export class LedgerDamaged extends Schema.TaggedError<LedgerDamaged>()("LedgerDamaged", {
   path: Schema.String,
@@ -52,6 +63,7 @@ export class LedgerDamaged extends Schema.TaggedError<LedgerDamaged>()("LedgerDa
 
 export type LedgerAdminError =
   | AlreadyExists
+  | DrawNameTaken
   | DrawNotHeld
   | LedgerDamaged
   | LedgerInUse
@@ -64,6 +76,7 @@ export interface LedgerInfo {
   readonly bytes: number
   /** UTC, ISO 8601. */
   readonly beganAt: string
+  readonly drawName: string
   /** In the notation of the configuration. */
   readonly roster: string
   readonly winningNumber: number
@@ -119,25 +132,40 @@ export const backupLedger = Effect.fn("LedgerAdmin.backup")(function*(
   }))
 })
 
-/** Begins a lottery in a new file; succeeds with where the ledger that was there is now, if there was one. */
+export interface NewLottery {
+  readonly roster: Roster
+  readonly winningNumber: WinningNumber
+  /** Without one the draw is called by the time. */
+  readonly draw?: DrawName | undefined
+}
+
+export interface Begun {
+  readonly draw: string
+  /** Where the ledger that was there is now, if there was one that held anything. */
+  readonly archive: string | undefined
+}
+
+/** Begins a lottery in a new file. */
 export const beginLedger = Effect.fn("LedgerAdmin.begin")(function*(
   file: string,
-  roster: Roster,
-  winningNumber: WinningNumber
-): Effect.fn.Return<Option.Option<string>, LedgerAdminError> {
+  { draw, roster, winningNumber }: NewLottery
+): Effect.fn.Return<Begun, LedgerAdminError> {
   const outcome: Outcome = yield* attempt("begin", file, () =>
     beginNext({
       ...ledgerDefaults,
       path: path.resolve(file),
       roster: formatRoster(roster),
       agencies: roster,
-      winningNumber
+      winningNumber,
+      draw
     }))
   switch (outcome._tag) {
     case "Begun":
-      return Option.fromUndefinedOr(outcome.archive)
+      return { draw: outcome.draw, archive: outcome.archive }
     case "NotDrawn":
       return yield* new DrawNotHeld({ path: file })
+    case "SameDraw":
+      return yield* new DrawNameTaken({ path: file, draw: outcome.draw })
     case "ArchiveExists":
       return yield* new AlreadyExists({ path: outcome.archive })
     case "BeingRead":
@@ -251,6 +279,7 @@ const readInfo = (db: DatabaseSync, file: string): LedgerInfo => {
       path: file,
       bytes: sizeOf(file) + sizeOf(`${file}-wal`),
       beganAt: text(began, "began_at"),
+      drawName: lottery?.draw ?? "",
       roster: lottery?.roster ?? "",
       winningNumber: lottery?.winningNumber ?? -1,
       agencies: Option.match(parseRoster(lottery?.roster ?? "", agenciesCeiling), {

@@ -10,7 +10,7 @@ import { csvOfBody } from "../domain/Csv.ts"
 import { agenciesCeiling } from "../domain/Limits.ts"
 import { LedgerUnavailable, LedgerUnreadable } from "./BetLedger.ts"
 import { chunkColumns, damaged, intactChunk } from "./BetLedger/Checksum.ts"
-import { integer, openReadOnly, text, toFailure } from "./BetLedger/OpenLedger.ts"
+import { integer, openReadOnly, readLottery, text, toFailure } from "./BetLedger/OpenLedger.ts"
 
 /** What the ledger holds of one agency of the roster. */
 export interface AgencyResult {
@@ -23,6 +23,7 @@ export interface AgencyResult {
 }
 
 export interface LedgerResults {
+  readonly drawName: string
   /** In the order of the roster. */
   readonly agencies: ReadonlyArray<AgencyResult>
   /** `heldAt` is UTC, ISO 8601. */
@@ -85,9 +86,9 @@ const inTransaction = <A>(db: DatabaseSync, work: () => A): A => {
 const nothing = { bets: 0, chunks: 0, finished: false }
 
 const readResults = (db: DatabaseSync): LedgerResults => {
-  const lottery = db.prepare("SELECT roster FROM lottery").get()
+  const lottery = readLottery(db)
   const roster = Option.getOrElse(
-    parseRoster(lottery === undefined ? "" : text(lottery, "roster"), agenciesCeiling),
+    parseRoster(lottery?.roster ?? "", agenciesCeiling),
     () => []
   )
   const drawRow = db.prepare("SELECT winning_number, held_at FROM draw").get()
@@ -114,7 +115,7 @@ const readResults = (db: DatabaseSync): LedgerResults => {
     const won = draw === undefined ? undefined : winners.get(agency) ?? 0
     return { agency, bets, chunks, finished, winners: won }
   })
-  return { agencies, draw }
+  return { drawName: lottery?.draw ?? "", agencies, draw }
 }
 
 /** How far an export is; `after` is the last row of the order that was given out. */

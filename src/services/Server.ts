@@ -21,7 +21,7 @@ import { Workers } from "./Workers.ts"
 const ledgerLayer = Layer.effect(
   BetLedger,
   Effect.gen(function*() {
-    const { ledger: { path }, lottery: { agencies: roster, winningNumber } } = yield* Settings
+    const { ledger: { path }, lottery: { agencies: roster, draw, winningNumber } } = yield* Settings
     const log = yield* OperatorLog
     let opened = false
     // Finalizers run in reverse: one that is added before the ledger is opened runs after it is closed.
@@ -30,9 +30,18 @@ const ledgerLayer = Layer.effect(
         if (opened) log.write("INFO", "close_resource", "success", { resource: "ledger" })
       })
     )
-    const context = yield* Layer.build(BetLedger.layer({ path, roster, winningNumber }))
+    const context = yield* Layer.build(BetLedger.layer({ path, roster, winningNumber, draw }))
     opened = true
-    return Context.get(context, BetLedger)
+    const ledger = Context.get(context, BetLedger)
+    const records = [...ledger.opened.agencies.values()]
+    log.write("INFO", "ledger", "success", {
+      path,
+      draw: ledger.opened.drawName,
+      new: ledger.opened.isNew,
+      bets: records.reduce((bets, record) => bets + record.bets, 0),
+      finished: `${records.filter(({ finished }) => finished).length} of ${roster.length}`
+    })
+    return ledger
   })
 )
 

@@ -19,7 +19,7 @@ import {
 import { loadAll } from "js-yaml"
 import { readFile } from "node:fs/promises"
 import { AgencyId, formatRoster, parseRoster } from "../domain/Agency.ts"
-import { WinningNumber } from "../domain/Draw.ts"
+import { DrawName, WinningNumber } from "../domain/Draw.ts"
 import {
   agenciesCeiling,
   frameBytesCeiling,
@@ -89,6 +89,15 @@ const Roster = RosterNotation.pipe(
   })
 )
 
+const drawMessage = allowed(
+  "a name in quotes: 1 to 64 letters, digits, dots, underscores and hyphens, of which the first is a letter or a digit"
+)
+
+/** YAML reads `2026-11-24` as a date and `0815` as a number: it is asked for as text, and not guessed back. */
+const Draw = Schema.String.annotate(drawMessage)
+  .check(Schema.makeFilter((value: string) => Schema.is(DrawName)(value), drawMessage))
+  .pipe(Schema.decodeTo(DrawName))
+
 const port = integer(0, 65535)
 
 /** Absent means every interface, IPv6 and IPv4. */
@@ -122,6 +131,7 @@ const SettingsSchema = Schema.Struct({
         integer(0, 9999).pipe(Schema.decodeTo(WinningNumber)),
         7574
       ),
+      draw: Schema.optionalKey(Draw),
       exitWhenServed: withDefault(boolean, false)
     }),
     {}
@@ -208,7 +218,8 @@ export const environmentKeys = {
   SERVER_LISTEN_BACKLOG: ["connections", "listenBacklog"],
   LOGGING_LEVEL: ["log", "level"],
   LEDGER_PATH: ["ledger", "path"],
-  AGENCIES: ["lottery", "agencies"]
+  AGENCIES: ["lottery", "agencies"],
+  DRAW: ["lottery", "draw"]
 } as const
 
 const withOverride = (tree: unknown, path: ReadonlyArray<string>, value: unknown): unknown => {
@@ -220,15 +231,16 @@ const withOverride = (tree: unknown, path: ReadonlyArray<string>, value: unknown
   }
 }
 
-/** An environment variable is text; where it reads as a number it is one. Empty counts as not set. */
-const environmentValue = (value: string): unknown => /^-?\d+$/.test(value) ? Number(value) : value
+/** An environment variable is text; where it reads as a number it is one, but for a name. Empty counts as not set. */
+const environmentValue = (name: string, value: string): unknown =>
+  name !== "DRAW" && /^-?\d+$/.test(value) ? Number(value) : value
 
 const withVariables = (tree: unknown, environment: Environment): unknown =>
   Object.entries(environmentKeys).reduce<unknown>((current, [name, keys]) => {
     const value = environment[name]
     return value === undefined || value === ""
       ? current
-      : withOverride(current, keys, environmentValue(value))
+      : withOverride(current, keys, environmentValue(name, value))
   }, tree)
 
 const knownKeysOf = (ast: SchemaAST.AST): KnownKeys | undefined =>

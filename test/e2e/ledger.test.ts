@@ -43,7 +43,7 @@ describe("ledger info", () => {
         /^agencies: +3 \(2 of 3 finished\)$/m,
         /^winning number: +7574$/m,
         /^bets: +37 bets in 8 chunks$/m,
-        /^draw: +not held$/m
+        /^draw: +\d{4}-\d\d-\d\dT\d{6}, not held$/m
       ]
     ) assert.match(open.stdout, line)
 
@@ -51,7 +51,7 @@ describe("ledger info", () => {
     using agency = await FieldAgency.open(central, 3)
     await agency.work([], 5)
     const drawn = await ledger("info", central.ledgerPath)
-    assert.match(drawn.stdout, /^draw: +held \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \(3 winners\)$/m)
+    assert.match(drawn.stdout, /^draw: +\S+, held \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \(3 winners\)$/m)
   })
 
   it("of what is no ledger fails and says why", async () => {
@@ -194,7 +194,7 @@ describe("ledger begin", () => {
     const archive = /^(.*): the ledger that was there$/m.exec(stdout)?.[1] ?? ""
     assert.match(archive, /\/ledger-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ\.sqlite$/)
     assert.strictEqual(statSync(archive).ino, before)
-    assert.include(stdout, "agencies 2,, winning number 1234")
+    assert.match(stdout, /: draw \d{4}-\d\d-\d\dT\d{6}(?:-2)?, agencies 2,, winning number 1234$/m)
     assert.include(stdout, "set lottery.agencies: 2, and lottery.winningNumber: 1234")
     assert.sameMembers(
       readdirSync(central.folder).filter((name) => name.includes("ledger")),
@@ -221,8 +221,63 @@ describe("ledger begin", () => {
     })
     const { code, stdout } = await runMain(["ledger", "begin", "--config", central.configPath])
     assert.strictEqual(code, 0)
-    assert.strictEqual(stdout, `${central.ledgerPath}: agencies 2,4, winning number 77\n`)
+    assert.match(stdout, /ledger\.sqlite: draw \S+, agencies 2,4, winning number 77\n$/)
     await central.start()
+  })
+
+  it("refuses the name of the draw that is put aside, and takes another", async () => {
+    await using central = await soldAndStopped({
+      agencies: 2,
+      settings: { lottery: { agencies: 2, draw: "vespertina" } }
+    })
+    const before = readFileSync(central.ledgerPath)
+    const args = ["ledger", "begin", "--config", central.configPath]
+    for (const more of [[], ["--draw", "vespertina"]]) {
+      const same = await runMain([...args, ...more])
+      assert.strictEqual(same.code, 1)
+      assert.include(same.stderr, "the draw that is put aside is called vespertina")
+    }
+    assert.strictEqual((await runMain([...args, "--draw", "no/name"])).code, 2)
+    assert.deepStrictEqual(readFileSync(central.ledgerPath), before)
+    const other = await runMain([...args, "--draw", "nocturna"])
+    assert.strictEqual(other.code, 0, other.stderr)
+    assert.include(other.stdout, "draw nocturna, agencies 2, winning number 7574")
+    assert.include(other.stdout, "set lottery.draw: nocturna")
+    await central.spawn()
+    assert.strictEqual((await central.ended()).code, 78)
+    assert.include(
+      central.errors,
+      "the ledger began with draw nocturna, the configuration says vespertina"
+    )
+    await central.configure({ settings: { lottery: { agencies: 2, draw: "nocturna" } } })
+    await central.start()
+  })
+
+  it("begins a ledger anew in which nothing is stored, with another roster and under the same name", async () => {
+    await using central = await Central.start({ agencies: 3 })
+    const name = /draw: (\S+)/.exec(central.lines("action: ledger")[0] ?? "")?.[1]
+    await central.stop()
+    await central.configure({ agencies: 4 })
+    await central.spawn()
+    assert.strictEqual((await central.ended()).code, 78)
+    const { code, stderr, stdout } = await runMain([
+      "ledger",
+      "begin",
+      "--config",
+      central.configPath
+    ])
+    assert.strictEqual(code, 0, stderr)
+    assert.strictEqual(
+      stdout,
+      `${central.ledgerPath}: draw ${name}, agencies 4, winning number 7574\n`
+    )
+    assert.sameMembers(
+      readdirSync(central.folder).filter((file) => file.includes("ledger")),
+      ["ledger.sqlite", "ledger.sqlite.lock"]
+    )
+    await central.start()
+    using agency = await FieldAgency.open(central, 4)
+    await agency.sendBets(sales(4, 5), 5, true)
   })
 
   it("refuses while the draw has not been held, and changes nothing", async () => {

@@ -8,12 +8,13 @@ import { Wire, type WireAnswer } from "../support/Wire.ts"
 
 describe("a client that counts its chunks", () => {
   let central: Central
+  const draw = "2026-11-24-nocturna"
   let lastAgency = 0
   /** Each test has an agency of its own; the draw never comes. */
   const newAgency = () => ++lastAgency
 
   beforeAll(async () => {
-    central = await Central.start({ agencies: 100 })
+    central = await Central.start({ settings: { lottery: { agencies: 100, draw } } })
   })
   afterAll(() => central[Symbol.asyncDispose]())
 
@@ -28,12 +29,13 @@ describe("a client that counts its chunks", () => {
     seq,
     payload
   })
-  const assertProcessed = (answer: WireAnswer, seq: number, duplicate = false) =>
+  const assertProcessed = (answer: WireAnswer, seq: number, duplicate = false, last = false) =>
     assert.deepStrictEqual(answer, {
       type_message: 1,
       payload: null,
       seq,
-      ...(duplicate ? { duplicate: true } : {})
+      ...(duplicate ? { duplicate: true } : {}),
+      ...(last ? { draw } : {})
     })
   const assertRejected = (answer: WireAnswer, code: string, more: Record<string, unknown>) => {
     const { message, ...rest } = answer
@@ -47,7 +49,7 @@ describe("a client that counts its chunks", () => {
     using wire = await connect()
     assertProcessed(await wire.ask(chunk(id, 1, bets.slice(0, 3))), 1)
     assertProcessed(await wire.ask(chunk(id, 2, [])), 2)
-    assertProcessed(await wire.ask(chunk(id, 3, bets.slice(3), true)), 3)
+    assertProcessed(await wire.ask(chunk(id, 3, bets.slice(3), true)), 3, false, true)
     assert.deepStrictEqual(await wire.closed(), [])
     assert.deepStrictEqual(stored(id), bets)
   })
@@ -153,10 +155,10 @@ describe("a client that counts its chunks", () => {
     const id = newAgency()
     const bets = sales(id, 4)
     using first = await connect()
-    assertProcessed(await first.ask(chunk(id, 1, bets, true)), 1)
+    assertProcessed(await first.ask(chunk(id, 1, bets, true)), 1, false, true)
     using second = await connect()
     assertRejected(await second.ask(chunk(id, 2, bets)), "AGENCY_FINISHED", { seq: 2 })
-    assertProcessed(await second.ask(chunk(id, 1, bets, true)), 1, true)
+    assertProcessed(await second.ask(chunk(id, 1, bets, true)), 1, true, true)
     assert.deepStrictEqual(await second.closed(), [])
     assert.deepStrictEqual(stored(id), bets)
   })
@@ -179,7 +181,8 @@ describe("a client that counts its chunks", () => {
       seq: 0,
       bets: 0,
       digest: digestOf(id, []),
-      finished: false
+      finished: false,
+      draw
     })
     assertProcessed(await first.ask(chunk(id, 1, bets.slice(0, 10))), 1)
     assertProcessed(await first.ask(chunk(id, 2, bets.slice(10, 13))), 2)
@@ -190,9 +193,10 @@ describe("a client that counts its chunks", () => {
       seq: 2,
       bets: 13,
       digest: digestOf(id, bets.slice(0, 13)),
-      finished: false
+      finished: false,
+      draw
     })
-    assertProcessed(await second.ask(chunk(id, 3, bets.slice(13), true)), 3)
+    assertProcessed(await second.ask(chunk(id, 3, bets.slice(13), true)), 3, false, true)
     await second.closed()
     using third = await connect()
     assert.deepStrictEqual(await third.ask({ type_message: 4, agency: id }), {
@@ -200,8 +204,24 @@ describe("a client that counts its chunks", () => {
       seq: 3,
       bets: 30,
       digest: digestOf(id, bets),
-      finished: true
+      finished: true,
+      draw
     })
+  })
+
+  it("is told the draw's name with RESUME and its last chunk; who doesn't count is told nothing of it", async () => {
+    const [id, other] = [newAgency(), newAgency()]
+    using wire = await connect()
+    assert.include(await wire.ask({ type_message: 4, agency: id }), { draw })
+    assertProcessed(await wire.ask(chunk(id, 1, sales(id, 1))), 1)
+    assertProcessed(await wire.ask(chunk(id, 2, [], true)), 2, false, true)
+    using again = await connect()
+    assertProcessed(await again.ask(chunk(id, 2, [], true)), 2, true, true)
+    using field = await connect()
+    field.send({ type_message: 1, agency: other, payload: sales(other, 1) })
+    field.send({ type_message: 2, agency: other, payload: [] })
+    const processed = { type_message: 1, payload: null }
+    assert.deepStrictEqual([await field.answer(), await field.answer()], [processed, processed])
   })
 
   it("digests names with commas and quotes as the bet file has them", async () => {

@@ -33,6 +33,35 @@ bets:
   port: http
 `
 
+describe("a central that starts", () => {
+  it("says in one line which ledger it uses, of which draw, and what that holds", async () => {
+    await using central = await Central.start({
+      settings: { lottery: { agencies: 3, draw: "nocturna" } }
+    })
+    const line = (isNew: boolean, bets: number, finished: number) => [
+      `action: ledger | result: success | path: ${central.ledgerPath} | draw: nocturna | new: ${isNew} | `
+      + `bets: ${bets} | finished: ${finished} of 3`
+    ]
+    assert.deepStrictEqual(central.lines("action: ledger"), line(true, 0, 0))
+    using agency = await FieldAgency.open(central, 2)
+    await agency.sendBets(sales(2, 7), 5, true)
+    await central.stop()
+    await central.start()
+    assert.deepStrictEqual(central.lines("action: ledger"), line(false, 7, 1))
+    await central.stop()
+    await central.configure({ settings: { lottery: { agencies: 3, draw: "vespertina" } } })
+    await central.spawn()
+    assert.strictEqual((await central.ended()).code, configurationExit)
+    assert.include(
+      central.errors,
+      "the ledger began with draw nocturna, the configuration says vespertina"
+    )
+    await central.configure({ agencies: 3 })
+    await central.start()
+    assert.deepStrictEqual(central.lines("action: ledger"), line(false, 7, 1))
+  })
+})
+
 describe("a wrong configuration", () => {
   it("is named key by key with what was expected, and nothing starts", async () => {
     await using central = await Central.prepare()

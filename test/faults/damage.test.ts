@@ -39,6 +39,7 @@ const configOf = (path: string) => ({
   roster: "3",
   agencies: roster,
   winningNumber,
+  draw: "nocturna",
   pageBytes: 4096,
   snapshotChunks: 10
 })
@@ -78,7 +79,11 @@ const questions = (path: string): ReadonlyMap<string, () => unknown> => {
   all.set(
     "draw",
     () =>
-      withWriter(path, (writer) => ({ agencies: new Map(writer.agencies), ...writer.holdDraw() }))
+      withWriter(path, (writer) => ({
+        agencies: new Map(writer.agencies),
+        drawName: writer.drawName,
+        ...writer.holdDraw()
+      }))
   )
   return all
 }
@@ -247,13 +252,15 @@ describe("a damaged ledger", () => {
       fill(writer)
       writer.holdDraw()
     })
-    const old = join(folder.path, "old.sqlite")
+    // From before draws had names too: it takes its file's.
+    const old = join(folder.path, "nocturna.sqlite")
     copyFileSync(path, old)
     const db = new DatabaseSync(old)
     db.exec(`
       ALTER TABLE chunk DROP COLUMN checksum; ALTER TABLE snapshot DROP COLUMN checksum;
       ALTER TABLE winner DROP COLUMN checksum; ALTER TABLE draw DROP COLUMN checksum;
-      ALTER TABLE draw DROP COLUMN winners; PRAGMA user_version = 1
+      ALTER TABLE draw DROP COLUMN winners;
+      ALTER TABLE lottery DROP COLUMN draw; ALTER TABLE lottery DROP COLUMN checksum; PRAGMA user_version = 1
     `)
     db.close()
     assert.isAbove(migrations.length, 1)

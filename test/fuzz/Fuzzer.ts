@@ -17,7 +17,7 @@ import type { WireAnswer } from "../support/Wire.ts"
 import { type Conversation, converse } from "./Conversation.ts"
 import { FuzzConnection } from "./FuzzConnection.ts"
 import { framed, personal } from "./Mutations.ts"
-import { AgencyModel, type Expected, frameBytesMax } from "./Oracle.ts"
+import { AgencyModel, drawName, type Expected, frameBytesMax } from "./Oracle.ts"
 
 export interface FuzzOptions {
   readonly seed: number
@@ -331,7 +331,7 @@ export const fuzz = async (options: FuzzOptions): Promise<FuzzReport> => {
   const roster = Array.from({ length: rosterSize }, (_, index) => index + 1)
   await using central = await Central.start({
     agencies: [...roster, bystanderId].join(","),
-    settings
+    settings: { ...settings, lottery: { draw: drawName } }
   })
   const fuzzer = new Fuzzer(central, options)
   await fuzzer.warmUp()

@@ -9,8 +9,11 @@ import { createInterface } from "node:readline"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
 import { BetFields } from "../../src/domain/Bet.ts"
+import { DrawName } from "../../src/domain/Draw.ts"
 import { BetLedger, type BetLedgerOptions } from "../../src/services/BetLedger.ts"
+import { chunkChecksum, defineChecksums } from "../../src/services/BetLedger/Checksum.ts"
 import { LedgerThread } from "../../src/services/BetLedger/LedgerThread.ts"
+import { applicationId, migrations } from "../../src/services/BetLedger/Tables.ts"
 import type { WriterReply, WriterRequest } from "../../src/services/BetLedger/ThreadMessages.ts"
 import { BetLedgerSuite, five, lottery, three } from "../suites/BetLedgerSuite.ts"
 import { betAt, chunkOf, plainChunk } from "../support/LedgerChunks.ts"
@@ -102,6 +105,47 @@ describe("the SQLite ledger's file", () => {
         ...bets.slice(1, 200).map(row(3, 3)),
         ...bets.slice(200).map(row(5, 1))
       ])
+    }))
+
+  it.effect("says which draw it is of: by the name that it was given, or by when it began", () =>
+    Effect.gen(function*() {
+      const [named, unnamed] = [yield* newPath, yield* newPath]
+      const nameOf = ({ opened }: BetLedger["Service"]) =>
+        Effect.succeed([opened.drawName, opened.isNew] as const)
+      const draw = DrawName.make("2026-11-24-nocturna")
+      assert.deepStrictEqual(yield* life(named, nameOf, { draw }), [draw, true])
+      assert.deepStrictEqual(yield* life(named, nameOf, { draw }), [draw, false])
+      assert.deepStrictEqual(yield* life(named, nameOf), [draw, false])
+      const other = life(named, nameOf, { draw: DrawName.make("other") })
+      assert.include(
+        (yield* Effect.flip(other)).message,
+        `draw ${draw}, the configuration says other`
+      )
+
+      const [name, isNew] = yield* life(unnamed, nameOf)
+      assert.match(name, /^\d{4}-\d\d-\d\dT\d{6}$/)
+      assert.isTrue(isNew)
+      assert.deepStrictEqual(yield* life(unnamed, nameOf), [name, false])
+    }))
+
+  it.effect("from before draws had names takes that of its file, and keeps what it holds", () =>
+    Effect.gen(function*() {
+      const path = join(yield* temporaryFolder, ".quiniela (vieja) año.sqlite")
+      const db = new DatabaseSync(path)
+      defineChecksums(db)
+      for (const migration of migrations.slice(0, 2)) db.exec(migration)
+      db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = 2`)
+      db.exec("INSERT INTO lottery (id, roster, winning_number) VALUES (1, '3,5', 257)")
+      const { bets, body, numbers } = plainChunk(three, 1, 2)
+      db.prepare("INSERT INTO chunk VALUES (1, 3, 1, 0, ?, ?, CAST(? AS TEXT), ?)")
+        .run(bets, numbers, body, chunkChecksum(1, 3, 1, 0, bets, numbers, body))
+      db.close()
+      const opened = yield* life(path, (ledger) => Effect.succeed(ledger.opened))
+      assert.deepStrictEqual(
+        [opened.drawName, opened.isNew, opened.agencies.get(three)?.bets],
+        ["quiniela--vieja--a-o", false, 2]
+      )
+      assert.deepStrictEqual(query(path, "SELECT draw FROM lottery"), [["quiniela--vieja--a-o"]])
     }))
 
   it.effect("is opened from a snapshot and the chunks after it", () =>

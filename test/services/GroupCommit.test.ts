@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { AgencyId } from "../../src/domain/Agency.ts"
+import { DrawName } from "../../src/domain/Draw.ts"
 import { BetLedger, type LedgerChunk, LedgerUnavailable } from "../../src/services/BetLedger.ts"
 import { GroupCommit } from "../../src/services/GroupCommit.ts"
 import { Lifetime } from "../../src/services/Lifetime.ts"
@@ -18,7 +19,12 @@ const committing = (ledgerSettings: Readonly<Record<string, number>> = {}) =>
     const numbered = (chunks: ReadonlyArray<LedgerChunk>) => chunks.map(({ seq }) => seq).join(" ")
     const unused = Effect.die("not asked for here")
     const ledger = BetLedger.of({
-      opened: { agencies: new Map(), draw: Option.none() },
+      opened: {
+        agencies: new Map(),
+        draw: Option.none(),
+        drawName: DrawName.make("d"),
+        isNew: true
+      },
       commit: (chunks) =>
         Effect.gen(function*() {
           events.push(`to disk: ${numbered(chunks)}`)

@@ -142,7 +142,10 @@ describe("verifyLedger", () => {
   it.live("counts the problems that are too many to name", () =>
     Effect.gen(function*() {
       const path = join(yield* folder, "ledger.sqlite")
-      yield* beginLedger(path, Option.getOrThrow(parseRoster("5", 5)), WinningNumber.make(1))
+      yield* beginLedger(path, {
+        roster: Option.getOrThrow(parseRoster("5", 5)),
+        winningNumber: WinningNumber.make(1)
+      })
       const db = new DatabaseSync(path)
       db.exec(`
         WITH RECURSIVE n (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 500)
@@ -159,7 +162,8 @@ describe("backupLedger", () => {
     Effect.gen(function*() {
       const path = join(yield* folder, "ledger.sqlite")
       const roster = Option.getOrThrow(parseRoster("5", 5))
-      assert.isTrue(Option.isNone(yield* beginLedger(path, roster, WinningNumber.make(1))))
+      const begun = yield* beginLedger(path, { roster, winningNumber: WinningNumber.make(1) })
+      assert.isUndefined(begun.archive)
       const db = new DatabaseSync(path)
       // Pages to copy; what is in them doesn't matter.
       db.exec("CREATE TABLE filler (bytes BLOB); INSERT INTO filler VALUES (zeroblob(64000000))")

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { BetFields } from "../../src/domain/Bet.ts"
+import { DrawName } from "../../src/domain/Draw.ts"
 import { BetLedger } from "../../src/services/BetLedger.ts"
 import { exportCsv, results } from "../../src/services/LedgerReport.ts"
 import { five, lottery, three } from "../suites/BetLedgerSuite.ts"
@@ -23,9 +24,13 @@ const life = <A, E>(
   path: string,
   use: (ledger: BetLedger["Service"]) => Effect.Effect<A, E>
 ) =>
-  Effect.provide(Effect.flatMap(BetLedger, use), BetLedger.layer({ path, ...lottery }), {
-    local: true
-  })
+  Effect.provide(
+    Effect.flatMap(BetLedger, use),
+    BetLedger.layer({ path, draw: DrawName.make("nocturna"), ...lottery }),
+    {
+      local: true
+    }
+  )
 
 const exported = (path: string) =>
   Effect.map(Stream.runCollect(exportCsv(path)), (pieces) => Buffer.concat([...pieces]).toString())
@@ -35,6 +40,7 @@ describe("results", () => {
     Effect.gen(function*() {
       const path = yield* newPath
       const before = {
+        drawName: "nocturna",
         agencies: [
           { agency: 3, bets: 3, chunks: 2, finished: true, winners: undefined },
           { agency: 5, bets: 0, chunks: 0, finished: false, winners: undefined }

@@ -29,6 +29,20 @@ describe("Settings", () => {
       }
     }))
 
+  it.effect("takes a draw's name as the text that it is, from a variable also where it reads as a number", () =>
+    Effect.gen(function*() {
+      const named = { lottery: { draw: "2026-11-24-nocturna" } }
+      const { lottery } = yield* decodeSettings("x", named, {})
+      assert.strictEqual(lottery.draw, "2026-11-24-nocturna")
+      const { lottery: numbered } = yield* decodeSettings("x", named, { DRAW: "0815" })
+      assert.strictEqual(numbered.draw, "0815")
+      const expected = "must be a name in quotes: 1 to 64 letters, digits"
+      for (const draw of [815, new Date(0), "", "a/b", ".a", "x".repeat(65), null]) {
+        assert.include(yield* problems({ lottery: { draw } }), expected)
+      }
+      assert.include(yield* problems({}, { DRAW: "no name" }), "environment variable DRAW")
+    }))
+
   it.effect("names a wrong key with its path, and the known key that is nearest", () =>
     Effect.gen(function*() {
       for (

@@ -17,6 +17,7 @@ import { type Answer, decodeAnswer } from "../../src/domain/Message.ts"
 import { codes } from "../../src/domain/Rejection.ts"
 import type { LedgerChunk } from "../../src/services/BetLedger.ts"
 import type { AgencyFile } from "./AgencyFile.ts"
+import { simulatedDraw } from "./SimulatedLedger.ts"
 import type { Timeline } from "./Timeline.ts"
 
 /** What was asked on a connection, as far as the answer depends on it. */
@@ -202,6 +203,8 @@ export class Judge {
     }
     if (answer._tag !== "ChunkProcessed") return wrong("to a chunk")
     if (answer.seq !== asked.seq) wrong(`with seq ${answer.seq} to chunk ${asked.seq}`)
+    const draw = asked.last && asked.seq !== undefined ? simulatedDraw : undefined
+    if (answer.draw !== draw) wrong(`as of the draw ${answer.draw}`)
     const standing = this.#standings.get(asked.agency)
     if ((standing?.bets ?? 0) < asked.to) {
       wrong(`to bets up to ${asked.to}, but only ${standing?.bets} are on disk`)
@@ -237,7 +240,8 @@ export class Judge {
     }
     const standing = this.#standings.get(agency)
     if (answer._tag !== "ResumePoint" || standing === undefined) return wrong("to RESUME")
-    const { bets, digest, finished, seq } = answer
+    const { bets, digest, draw, finished, seq } = answer
+    if (draw !== simulatedDraw) wrong("tells another draw")
     if (bets !== standing.bets || seq !== standing.seq || finished !== standing.finished) {
       wrong(`tells other than what is on disk (${JSON.stringify(standing)})`)
     }

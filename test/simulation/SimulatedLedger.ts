@@ -14,7 +14,7 @@ import { Effect, Layer, Option } from "effect"
 import { createHash } from "node:crypto"
 import { type AgencyId, formatRoster, type Roster } from "../../src/domain/Agency.ts"
 import { csvOfBody } from "../../src/domain/Csv.ts"
-import type { Draw, WinningNumber } from "../../src/domain/Draw.ts"
+import { type Draw, DrawName, type WinningNumber } from "../../src/domain/Draw.ts"
 import type { AgencyRecord, BetCursor } from "../../src/domain/Intake.ts"
 import {
   BetLedger,
@@ -47,6 +47,9 @@ export interface LedgerLife {
   readonly layer: Layer.Layer<BetLedger, LedgerMismatch>
   readonly crash: (inHandReachesDisk: () => boolean) => void
 }
+
+/** What its draw is called, in every life. */
+export const simulatedDraw = DrawName.make("simulated")
 
 const nothing: AgencyRecord = { seq: 0, bets: 0, finished: false }
 
@@ -115,7 +118,12 @@ export class SimulatedLedger {
       if (mismatch !== undefined) return Effect.fail(mismatch)
       const agencies = new Map(lottery.roster.map((agency) => [agency, this.#recordOf(agency)]))
       return Effect.succeed(BetLedger.of({
-        opened: { agencies, draw: Option.fromUndefinedOr(this.#draw) },
+        opened: {
+          agencies,
+          draw: Option.fromUndefinedOr(this.#draw),
+          drawName: simulatedDraw,
+          isNew: this.#stored.size === 0
+        },
         commit: (group) => write("commit", () => this.#commit(lottery, group)),
         chunkAt: (agency, seq) =>
           operation("read", () => Effect.succeed(this.#chunkAt(agency, seq))),

@@ -17,6 +17,7 @@ import {
   openForWriting,
   primaryCode,
   readDraw,
+  readLottery,
   takeLock,
   text,
   whileOpening
@@ -72,6 +73,9 @@ export class LedgerWriter {
   #statements: Statements
   readonly #standings = new Map<number, Standing>()
   #draw: DrawRecord | undefined
+  readonly drawName: string
+  /** Whether the lottery began when this opened the ledger. */
+  readonly isNew: boolean
   /** The id of the last chunk stored; ids are the order of commits. */
   #lastChunk: number
   /** The last chunk that the snapshot covers, and who has sent since. */
@@ -84,8 +88,11 @@ export class LedgerWriter {
     const path = fs.existsSync(config.path) ? fs.realpathSync(config.path) : config.path
     this.#config = { ...config, path }
     this.#lock = takeLock(path)
+    let isNew = false
     try {
-      this.#db = openForWriting(this.#config)
+      this.#db = openForWriting(this.#config, () => {
+        isNew = true
+      })
     } catch (error) {
       this.#lock.close()
       throw error
@@ -94,6 +101,8 @@ export class LedgerWriter {
       const found = whileOpening(path, () => this.#readAll(config.agencies))
       this.#statements = found.statements
       this.#draw = found.draw
+      this.drawName = found.drawName
+      this.isNew = isNew
       this.#lastChunk = found.lastChunk
       this.#snapshotEnd = found.snapshotEnd
       this.#mark = whileOpening(
@@ -119,6 +128,7 @@ export class LedgerWriter {
       statements,
       snapshotEnd,
       draw: readDraw(db),
+      drawName: readLottery(db)?.draw ?? "",
       lastChunk: integer(statements.lastChunk.get(), "id"),
       beganAt: text(db.prepare("SELECT began_at FROM lottery").get(), "began_at")
     }

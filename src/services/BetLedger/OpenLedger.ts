@@ -8,6 +8,7 @@ import { DatabaseSync, type SQLOutputValue } from "node:sqlite"
 import { pathToFileURL } from "node:url"
 import { readMark } from "./AcknowledgedMark.ts"
 import { damaged, defineChecksums, rowChecksum } from "./Checksum.ts"
+import { drawNameOfFile, drawNameOfTime } from "./DrawNames.ts"
 import { applicationId, migrations } from "./Tables.ts"
 import {
   type DrawRecord,
@@ -208,8 +209,11 @@ export const takeLock = (file: string): DatabaseSync =>
     }
   })
 
-/** Opens the ledger for writing; begins or upgrades it where needed. The lock must be held. */
-export const openForWriting = (config: WriterConfig): DatabaseSync =>
+/**
+ * Opens the ledger for writing; begins or upgrades it where needed, and says so when it begins it. The lock must be
+ * held.
+ */
+export const openForWriting = (config: WriterConfig, onBegun?: () => void): DatabaseSync =>
   whileOpening(config.path, () => {
     const db = new DatabaseSync(config.path, { timeout: config.busyTimeoutMs })
     try {
@@ -224,8 +228,8 @@ export const openForWriting = (config: WriterConfig): DatabaseSync =>
         PRAGMA journal_size_limit = ${config.walBytesKept};
         PRAGMA cache_size = -8000;
       `)
-      migrate(db)
-      begin(db, config)
+      migrate(db, config.path)
+      if (begin(db, config)) onBegun?.()
       return db
     } catch (error) {
       db.close()
@@ -243,10 +247,11 @@ const noLog = (file: string, mode: string): LedgerProblem =>
     code: undefined
   })
 
-const migrate = (db: DatabaseSync): void => {
+const migrate = (db: DatabaseSync, file: string): void => {
   const version = integer(db.prepare("PRAGMA user_version").get(), "user_version")
   if (version === migrations.length) return
   defineChecksums(db)
+  db.function("draw_name_of_file", { directOnly: true }, () => drawNameOfFile(file))
   db.exec("BEGIN IMMEDIATE")
   try {
     for (const migration of migrations.slice(version)) db.exec(migration)
@@ -258,14 +263,16 @@ const migrate = (db: DatabaseSync): void => {
   }
 }
 
-/** Begins the lottery, or makes sure that it is the one that the ledger began with. */
-const begin = (db: DatabaseSync, config: WriterConfig): void => {
+/** Begins the lottery (true), or makes sure that it is the one that the ledger began with. */
+const begin = (db: DatabaseSync, config: WriterConfig): boolean => {
   const lottery = readLottery(db)
   if (lottery === undefined) {
     readMark(config.path).compare(undefined, 0)
-    db.prepare("INSERT INTO lottery (id, roster, winning_number) VALUES (1, ?, ?)")
-      .run(config.roster, config.winningNumber)
-    return
+    const { draw = drawNameOfTime(new Date()), roster, winningNumber } = config
+    db.prepare(
+      "INSERT INTO lottery (id, roster, winning_number, draw, checksum) VALUES (1, ?, ?, ?, ?)"
+    ).run(roster, winningNumber, draw, rowChecksum(roster, winningNumber, draw))
+    return true
   }
   if (lottery.roster !== config.roster) {
     throw new LedgerProblem({
@@ -283,18 +290,44 @@ const begin = (db: DatabaseSync, config: WriterConfig): void => {
       configured: String(config.winningNumber)
     })
   }
+  if (config.draw !== undefined && lottery.draw !== config.draw) {
+    throw new LedgerProblem({
+      kind: "Mismatch",
+      what: "draw",
+      ledger: lottery.draw,
+      configured: config.draw
+    })
+  }
+  return false
 }
 
-/** What the ledger began with; undefined when the process died between its first two transactions. */
-export const readLottery = (
-  db: DatabaseSync
-): { readonly roster: string; readonly winningNumber: number } | undefined => {
-  const row = db.prepare("SELECT roster, winning_number FROM lottery").get()
-  return row && { roster: text(row, "roster"), winningNumber: integer(row, "winning_number") }
+export interface LotteryRecord {
+  readonly roster: string
+  readonly winningNumber: number
+  /** The draw's name. */
+  readonly draw: string
 }
 
 const refuse = (problem: string): never => {
   throw damaged(problem)
+}
+
+/**
+ * What the ledger began with; undefined when the process died between its first two transactions. `onDamage` is told
+ * where it isn't what was stored.
+ */
+export const readLottery = (
+  db: DatabaseSync,
+  onDamage: (problem: string) => void = refuse
+): LotteryRecord | undefined => {
+  const row = db.prepare("SELECT roster, winning_number, draw, checksum FROM lottery").get()
+  if (row === undefined) return undefined
+  const [roster, winningNumber] = [text(row, "roster"), integer(row, "winning_number")]
+  const draw = text(row, "draw")
+  if (row["checksum"] !== rowChecksum(roster, winningNumber, draw)) {
+    onDamage("the lottery is not the one that the ledger began with")
+  }
+  return { roster, winningNumber, draw }
 }
 
 /** The draw, if it was held; `onDamage` is told where it isn't what was stored. */

@@ -95,5 +95,13 @@ const second = `
   UPDATE draw SET checksum = row_checksum(winning_number, winners);
 `
 
+/** The draw's name: see domain/Draw.ts. A ledger from before they had names takes that of its file. */
+const third = `
+  ALTER TABLE lottery ADD COLUMN draw TEXT NOT NULL DEFAULT '';
+  ALTER TABLE lottery ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+  UPDATE lottery SET draw = draw_name_of_file();
+  UPDATE lottery SET checksum = row_checksum(roster, winning_number, draw);
+`
+
 /** The migration at index N brings a file from version N to N + 1. */
-export const migrations: ReadonlyArray<string> = [first, second]
+export const migrations: ReadonlyArray<string> = [first, second, third]

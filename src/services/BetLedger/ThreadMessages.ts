@@ -9,7 +9,7 @@ export type Failure =
   | { readonly kind: "InUse" }
   | {
     readonly kind: "Mismatch"
-    readonly what: "agencies" | "winning number"
+    readonly what: "agencies" | "winning number" | "draw"
     readonly ledger: string
     readonly configured: string
   }
@@ -42,6 +42,8 @@ export interface WriterConfig {
   readonly roster: string
   readonly agencies: ReadonlyArray<number>
   readonly winningNumber: number
+  /** The draw's name; undefined: that of a ledger that is there, or one from the time, of a new one. */
+  readonly draw?: string | undefined
   readonly pageBytes: number
   readonly walPagesMax: number
   readonly walBytesKept: number
@@ -73,6 +75,9 @@ export type WriterReply =
     readonly id: number
     readonly agencies: ReadonlyMap<number, Standing>
     readonly draw: DrawRecord | undefined
+    readonly drawName: string
+    /** Whether the lottery began just now. */
+    readonly isNew: boolean
   }
   | { readonly _tag: "Committed"; readonly id: number; readonly buffer: ArrayBuffer }
   | { readonly _tag: "Drawn"; readonly id: number; readonly draw: DrawRecord }

@@ -24,8 +24,8 @@ const answer = (request: WriterRequest): WriterReply => {
   const { id } = request
   switch (request._tag) {
     case "Open": {
-      const { agencies, draw } = writer = new LedgerWriter(config)
-      return { _tag: "Opened", id, agencies, draw }
+      const { agencies, draw, drawName, isNew } = writer = new LedgerWriter(config)
+      return { _tag: "Opened", id, agencies, draw, drawName, isNew }
     }
     case "Commit":
       opened().commit(request.buffer)

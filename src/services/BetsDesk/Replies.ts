@@ -4,6 +4,7 @@
  * answered to it, and after what can't be cured its connection is closed at once.
  */
 import type { Chunk } from "../../domain/Chunk.ts"
+import type { DrawName } from "../../domain/Draw.ts"
 import { chunkProcessedFrame, encodeAnswer } from "../../domain/Message.ts"
 import type { Rejection, RejectionCode } from "../../domain/Rejection.ts"
 import type { Connection } from "../Connection.ts"
@@ -13,9 +14,11 @@ type Retryable = Extract<RejectionCode, "LEDGER_UNAVAILABLE" | "PARSER_FAILED" |
 
 export class Replies {
   readonly #log: LogWriter
+  readonly #draw: DrawName
 
-  constructor(log: LogWriter) {
+  constructor(log: LogWriter, draw: DrawName) {
     this.#log = log
+    this.#draw = draw
   }
 
   /** Everything of the chunk is on disk. After a last chunk the connection is closed. */
@@ -26,7 +29,8 @@ export class Replies {
         : encodeAnswer({
           _tag: "ChunkProcessed",
           seq: chunk.seq,
-          duplicate: duplicate ? true : undefined
+          duplicate: duplicate ? true : undefined,
+          draw: chunk.last ? this.#draw : undefined
         })
     )
     if (chunk.last) connection.close("finished")

@@ -145,7 +145,7 @@ export class LedgerCheck {
     this.#db.exec("BEGIN")
     try {
       const one = (sql: string) => integer(this.#db.prepare(sql).get(), "value")
-      const lottery = readLottery(this.#db)
+      const lottery = readLottery(this.#db, (problem) => this.#add(problem))
       const roster = parseRoster(lottery?.roster ?? "", agenciesCeiling)
       if (lottery === undefined || Option.isNone(roster)) {
         this.#add("the ledger doesn't say which lottery it is of")

@@ -1,12 +1,15 @@
 /**
- * Puts a new ledger in the place of one whose draw was held, which is kept under a name of its own. At every moment
- * there is a whole ledger at the path, the old one or the new one; a crash in between costs nothing but a second try.
+ * Puts a new ledger in the place of one whose draw was held, which is kept under a name of its own, or of one in which
+ * nothing is stored, which goes. At every moment there is a whole ledger at the path, the old one or the new one; a crash
+ * in between costs nothing but a second try.
  * Plain work on files, under the lock that a server would hold.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
+import { drawNameOfTime } from "../BetLedger/DrawNames.ts"
 import {
+  integer,
   makeFolder,
   openForWriting,
   openReadOnly,
@@ -19,10 +22,12 @@ import {
 import type { WriterConfig } from "../BetLedger/ThreadMessages.ts"
 
 export type Outcome =
-  /** `archive` is where the old ledger is now, if there was one. */
-  | { readonly _tag: "Begun"; readonly archive: string | undefined }
+  /** `archive` is where the old ledger is now, if there was one that held anything. */
+  | { readonly _tag: "Begun"; readonly draw: string; readonly archive: string | undefined }
   /** The ledger that is there waits for its draw. */
   | { readonly _tag: "NotDrawn" }
+  /** The ledger that is there is of a draw of this name. */
+  | { readonly _tag: "SameDraw"; readonly draw: string }
   /** The old ledger's new name is taken. */
   | { readonly _tag: "ArchiveExists"; readonly archive: string }
   /** Another program has the old ledger open. */
@@ -44,18 +49,22 @@ export const beginNext = (config: WriterConfig): Outcome => {
 
 const begin = (config: WriterConfig): Outcome => {
   const { path: file } = config
-  const heldAt = fs.existsSync(file) ? readHeldAt(file, config.busyTimeoutMs) : undefined
-  if (heldAt === "not held") return { _tag: "NotDrawn" }
-  const archive = heldAt === undefined ? undefined : archiveName(file, heldAt)
-  if (archive !== undefined && !settle(file, config.busyTimeoutMs)) return { _tag: "BeingRead" }
-  const next = writeNext(config)
+  const old = fs.existsSync(file) ? look(file, config.busyTimeoutMs) : undefined
+  if (old !== undefined && old.heldAt === undefined && old.chunks > 0) return { _tag: "NotDrawn" }
+  if (old?.heldAt !== undefined && config.draw === old.draw) {
+    return { _tag: "SameDraw", draw: old.draw }
+  }
+  const archive = old?.heldAt === undefined ? undefined : archiveName(file, old.heldAt)
+  if (old !== undefined && !settle(file, config.busyTimeoutMs)) return { _tag: "BeingRead" }
+  const draw = config.draw ?? nextDrawName(old)
+  const next = writeNext({ ...config, draw })
   if (archive !== undefined && !linkNew(file, archive)) {
     fs.rmSync(next)
     return { _tag: "ArchiveExists", archive }
   }
   fs.renameSync(next, file)
   syncPath(path.dirname(file))
-  return { _tag: "Begun", archive }
+  return { _tag: "Begun", draw, archive }
 }
 
 /** `ledger.sqlite`, held at 2026-12-31T20:15:00Z, becomes `ledger-2026-12-31T20-15-00Z.sqlite`. */
@@ -64,16 +73,39 @@ const archiveName = (file: string, heldAt: string): string => {
   return path.join(dir, `${name}-${heldAt.replaceAll(":", "-")}${ext}`)
 }
 
-/** When the draw was held; undefined when no lottery has begun in the file. */
-const readHeldAt = (file: string, busyTimeoutMs: number): string | undefined => {
+/** The ledger that is there. */
+interface OldLedger {
+  readonly draw: string
+  readonly chunks: number
+  /** When its draw was held, if it was. */
+  readonly heldAt: string | undefined
+}
+
+/** Undefined when no lottery has begun in the file. */
+const look = (file: string, busyTimeoutMs: number): OldLedger | undefined => {
   const db = openReadOnly(file, busyTimeoutMs)
   try {
-    if (readLottery(db) === undefined) return undefined
-    const draw = db.prepare("SELECT held_at FROM draw").get()
-    return draw === undefined ? "not held" : text(draw, "held_at")
+    const lottery = readLottery(db)
+    if (lottery === undefined) return undefined
+    const held = db.prepare("SELECT held_at FROM draw").get()
+    return {
+      draw: lottery.draw,
+      chunks: integer(db.prepare("SELECT count(*) AS chunks FROM chunk").get(), "chunks"),
+      heldAt: held && text(held, "held_at")
+    }
   } finally {
     db.close()
   }
+}
+
+/**
+ * For a draw that was given no name. One that is begun anew before anything was stored is the same draw, and keeps its
+ * name: agencies may have been told it.
+ */
+const nextDrawName = (old: OldLedger | undefined): string => {
+  if (old !== undefined && old.heldAt === undefined) return old.draw
+  const name = drawNameOfTime(new Date())
+  return name === old?.draw ? `${name}-2` : name
 }
 
 /** Brings everything into the one file, which then needs no log beside it; false when somebody reads it. */
