@@ -4,33 +4,17 @@
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Console, Effect, Exit, Option, Runtime } from "effect"
+import { Cause, Console, Effect, Exit, Option, type Runtime } from "effect"
 import { CliError } from "effect/cli"
 import { cli } from "./cli.ts"
-
-const exitCodes = { done: 0, failed: 1, wrongUsage: 2, wrongConfiguration: 78 } as const
-
-/** By name, so that no command's errors need to be loaded to know them. */
-const configurationErrors: ReadonlySet<string> = new Set(["SettingsError", "LedgerMismatch"])
-
-const exitCodeOf = (cause: Cause.Cause<unknown>): number => {
-  // A signal was asked for, not a failure, unless the command says that it was cut short.
-  if (Cause.hasInterruptsOnly(cause)) return Number(process.exitCode ?? exitCodes.done)
-  const error = Cause.squash(cause)
-  if (CliError.isCliError(error)) {
-    return Runtime.getErrorExitCode(error) === 0 ? exitCodes.done : exitCodes.wrongUsage
-  }
-  return error instanceof Error && configurationErrors.has(error.name)
-    ? exitCodes.wrongConfiguration
-    : Runtime.getErrorExitCode(error)
-}
+import { AlreadyTold, exitCodeOf, exitCodes } from "./commands/Failure.ts"
 
 /** An expected failure is one line for people; a defect is ours, and is shown whole. */
 const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   if (Cause.hasInterruptsOnly(cause)) return Effect.void
   const failure = Option.getOrUndefined(Cause.findErrorOption(cause))
   if (failure === undefined) return Console.error(Cause.pretty(cause))
-  if (CliError.isCliError(failure)) return Effect.void
+  if (CliError.isCliError(failure) || failure instanceof AlreadyTold) return Effect.void
   return Console.error(`loteria: ${failure instanceof Error ? failure.message : String(failure)}`)
 }
 

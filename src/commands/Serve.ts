@@ -1,8 +1,9 @@
 /** `serve`: runs the central until a signal, or until all are served when so configured. */
-import { Console, Effect, Layer } from "effect"
+import { Cause, Console, Effect, Layer, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as v8 from "node:v8"
 import { formatRoster } from "../domain/Agency.ts"
+import { AlreadyTold, exitCodeOf } from "./Failure.ts"
 
 /**
  * Every chunk passes through buffers outside V8's heap that are dead a few milliseconds later. V8 counts them towards
@@ -34,7 +35,28 @@ const modules = Effect.promise(async () => {
   return { ...lifetime, ...log, ...server, ...settings, ...signals }
 })
 
-const run = Effect.gen(function*() {
+/**
+ * What ends the server is a line of its log as all others, so that whoever looks there for warnings finds it. It goes
+ * to stderr, where it is seen also when stdout is kept in a file.
+ */
+const tellAndFail = (cause: Cause.Cause<unknown>, format: "text" | "json", ready: boolean) =>
+  Effect.gen(function*() {
+    if (Cause.hasInterruptsOnly(cause)) return yield* Effect.failCause(cause)
+    const { LogWriter } = yield* modules
+    const log = new LogWriter(
+      { level: "CRITICAL", format, flushMs: 0 },
+      (text) => process.stderr.write(text)
+    )
+    const failure = Option.getOrUndefined(Cause.findErrorOption(cause))
+    const exitCode = exitCodeOf(cause)
+    // A defect is ours, and is shown whole.
+    const problem = failure instanceof Error ? failure.message : Cause.pretty(cause)
+    if (ready) log.write("CRITICAL", "serve", "fail", { problem, exit_code: exitCode })
+    else log.write("CRITICAL", "start", "fail", { problem, exit_code: exitCode })
+    return yield* new AlreadyTold({ exitCode })
+  })
+
+const run = Effect.fnUntraced(function*(onReady: () => void) {
   const { endOnSignals, Lifetime, OperatorLog, serverLayer, Settings } = yield* modules
   const settings = yield* Settings
   const log = yield* OperatorLog
@@ -54,22 +76,31 @@ const run = Effect.gen(function*() {
     () => Effect.sync(() => lifetime.setReady(false))
   )
   log.write("INFO", "ready", "success", { start_ms: Math.round(process.uptime() * 1000) })
+  onReady()
   yield* lifetime.awaitEnd
-}).pipe(Effect.scoped)
+}, Effect.scoped)
 
 export const serve = Command.make(
   "serve",
   { config, checkConfig },
   Effect.fnUntraced(function*(flags) {
     const { Lifetime, loadSettings, OperatorLog, Settings } = yield* modules
-    const settings = yield* loadSettings(flags.config, process.env)
-    if (flags.checkConfig) return yield* Console.log(`${flags.config}: valid`)
-    return yield* run.pipe(
+    const load = loadSettings(flags.config, process.env)
+    if (flags.checkConfig) {
+      yield* load
+      return yield* Console.log(`${flags.config}: valid`)
+    }
+    const settings = yield* load.pipe(
+      Effect.catch((error) => tellAndFail(Cause.fail(error), error.logFormat ?? "text", false))
+    )
+    let ready = false
+    return yield* run(() => (ready = true)).pipe(
       Effect.provide(
         Layer.mergeAll(OperatorLog.layer, Lifetime.layer).pipe(
           Layer.provideMerge(Layer.succeed(Settings, settings))
         )
-      )
+      ),
+      Effect.catchCause((cause) => tellAndFail(cause, settings.log.format, ready))
     )
   })
 ).pipe(Command.withDescription("Run the central"))

@@ -65,6 +65,7 @@ export class GroupCommit extends Context.Service<GroupCommit, {
         exit: Exit.Exit<void, LedgerUnavailable>
       ) {
         if (Exit.isSuccess(exit)) {
+          if (retryMs > 0) lifetime.setTrouble("ledger", undefined)
           retryMs = 0
           for (const pending of group) {
             const more = pending.onStored()
@@ -80,6 +81,7 @@ export class GroupCommit extends Context.Service<GroupCommit, {
           problem: String(failure.value.cause),
           retry_ms: retryMs
         })
+        lifetime.setTrouble("ledger", `nothing can be stored (${String(failure.value.cause)})`)
         const staying = group.filter((pending) => pending.onFailed(retryMs) === "stay")
         open.unshift(...staying)
       })
@@ -114,9 +116,8 @@ export class GroupCommit extends Context.Service<GroupCommit, {
               yield* interruptible(gather)
             }
             const group = takeGroup()
-            const chunks = group.map((pending) => pending.chunk)
             const commit = yield* Effect.forkChild(
-              semaphore.withPermit(ledger.commit(chunks)),
+              semaphore.withPermit(ledger.commit(group.map(({ chunk }) => chunk))),
               { startImmediately: true }
             )
             // The writer is at work already while the answers of the group before are written.

@@ -1,5 +1,5 @@
 /** Asks a running server, over its operations port, whether it serves agencies. */
-import { Effect, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { get } from "node:http"
 
 /** The server was not reached, or doesn't serve agencies (yet, or any more). */
@@ -19,21 +19,51 @@ const answerTimeoutMs = 2000
 const reachableHost = (host: string): string =>
   host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host
 
+/** What a server that isn't ready answers; an answer of anybody else may be anything. */
+const NotReadyAnswer = Schema.fromJsonString(
+  Schema.Struct({ reasons: Schema.Array(Schema.String) })
+)
+
+/** More than a server says. */
+const answerCharactersMax = 64 * 1024
+
+const whyNotReady = (status: number | undefined, body: string): string =>
+  Option.match(Schema.decodeUnknownOption(NotReadyAnswer)(body), {
+    onNone: () => `status ${status}`,
+    onSome: ({ reasons }) => reasons.join("; ")
+  })
+
 /** Succeeds when the server is ready. */
-export const checkReady = (host: string, port: number): Effect.Effect<void, NotReady> =>
+export const checkReady = (host: string, port: number): Effect.Effect<void, NotReady> => {
+  const asked = reachableHost(host)
+  const address = `${asked.includes(":") ? `[${asked}]` : asked}:${port}`
+  const problem = `no answer in ${answerTimeoutMs} ms`
+  return ask(asked, port, address).pipe(
+    Effect.timeoutOrElse({
+      duration: answerTimeoutMs,
+      orElse: () => Effect.fail(new NotReady({ address, problem }))
+    })
+  )
+}
+
+const ask = (host: string, port: number, address: string): Effect.Effect<void, NotReady> =>
   Effect.callback((resume) => {
-    const asked = reachableHost(host)
-    const address = `${asked.includes(":") ? `[${asked}]` : asked}:${port}`
     const fail = (problem: string) => resume(Effect.fail(new NotReady({ address, problem })))
     const request = get(
-      { host: asked, port, path: "/readyz", agent: false, timeout: answerTimeoutMs },
+      { host, port, path: "/readyz", agent: false },
       (response) => {
-        response.resume()
-        if (response.statusCode === 200) resume(Effect.void)
-        else fail(`not ready (status ${response.statusCode})`)
+        let body = ""
+        response.setEncoding("utf8")
+        response.on("data", (text: string) => {
+          if (body.length < answerCharactersMax) body += text
+        })
+        response.on("error", (error) => fail(error.message))
+        response.on("end", () => {
+          if (response.statusCode === 200) resume(Effect.void)
+          else fail(`not ready: ${whyNotReady(response.statusCode, body)}`)
+        })
       }
     )
-    request.on("timeout", () => request.destroy(new Error(`no answer in ${answerTimeoutMs} ms`)))
     request.on("error", (error) => fail(error.message))
     return Effect.sync(() => request.destroy())
   })

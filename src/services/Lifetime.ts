@@ -8,14 +8,20 @@ export class Lifetime extends Context.Service<Lifetime, {
   readonly fail: (where: string, cause: Cause.Cause<unknown>) => Effect.Effect<void>
   /** Waits for either. */
   readonly awaitEnd: Effect.Effect<void>
-  /** Whether agencies are served: from when all doors are open until the shutdown begins. */
-  readonly isReady: () => boolean
+  /**
+   * Why agencies are not served now, in words; empty when they are, which is from when all doors are open until the
+   * shutdown begins, unless something is in trouble.
+   */
+  readonly unready: () => ReadonlyArray<string>
   readonly setReady: (ready: boolean) => void
+  /** `what` can't do its part because of `problem`, until it is set to undefined. */
+  readonly setTrouble: (what: string, problem: string | undefined) => void
 }>()("loteria-nacional/services/Lifetime") {
   static readonly layer = Layer.effect(
     Lifetime,
     Effect.gen(function*() {
-      let ready = false
+      let phase: "starting" | "ready" | "stopping" = "starting"
+      const troubles = new Map<string, string>()
       const ended = yield* Deferred.make<void>()
       return Lifetime.of({
         end: Effect.asVoid(Deferred.succeed(ended, undefined)),
@@ -26,9 +32,16 @@ export class Lifetime extends Context.Service<Lifetime, {
               Deferred.die(ended, new Error(`${where} failed: ${Cause.pretty(cause)}`))
             ),
         awaitEnd: Deferred.await(ended),
-        isReady: () => ready,
+        unready: () => [
+          ...(phase === "ready" ? [] : [phase]),
+          ...[...troubles].map(([what, problem]) => `${what}: ${problem}`)
+        ],
         setReady: (now) => {
-          ready = now
+          phase = now ? "ready" : "stopping"
+        },
+        setTrouble: (what, problem) => {
+          if (problem === undefined) troubles.delete(what)
+          else troubles.set(what, problem)
         }
       })
     })

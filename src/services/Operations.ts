@@ -16,10 +16,11 @@ const routes = Layer.mergeAll(
     "GET",
     "/readyz",
     Effect.gen(function*() {
-      const { isReady } = yield* Lifetime
-      return isReady()
+      const { unready } = yield* Lifetime
+      const reasons = unready()
+      return reasons.length === 0
         ? HttpServerResponse.jsonUnsafe({ status: "ready" })
-        : HttpServerResponse.jsonUnsafe({ status: "not ready" }, { status: 503 })
+        : HttpServerResponse.jsonUnsafe({ status: "not ready", reasons }, { status: 503 })
     })
   )
 )

@@ -35,7 +35,9 @@ export const configurationExitCode = 78
 /** The configuration can't be used. `message` says where it is wrong and what was expected. */
 export class SettingsError extends Schema.TaggedError<SettingsError>()("SettingsError", {
   path: Schema.String,
-  problems: Schema.Array(Schema.String)
+  problems: Schema.Array(Schema.String),
+  /** How the log was to be written, as far as that could be read: the error is told in that form. */
+  logFormat: Schema.optionalKey(Schema.Literals(["text", "json"]))
 }) {
   override readonly [Runtime.errorExitCode] = configurationExitCode
   override get message(): string {
@@ -355,6 +357,9 @@ export const decodeSettings = (
   environment: Environment
 ): Effect.Effect<SettingsShape, SettingsError> => {
   const file = withoutEmptySections(tree ?? {})
+  const logFormat = valueAt(file, ["log", "format"]) === "json" ? "json" : "text"
+  const refuse = (problems: ReadonlyArray<string>) =>
+    Effect.fail(new SettingsError({ path, problems, logFormat }))
   const problemsOf = Result.match({
     onFailure: (problems: ReadonlyArray<string>) => problems,
     onSuccess: () => []
@@ -364,13 +369,11 @@ export const decodeSettings = (
     ...problemsOf(decode(file, placeInFile)),
     ...problemsOf(decode(withVariables({}, environment), placeOfVariable))
   ]
-  if (wrong.length > 0) return Effect.fail(new SettingsError({ path, problems: wrong }))
+  if (wrong.length > 0) return refuse(wrong)
   const decoded = decode(withVariables(file, environment), placeInFile)
-  if (Result.isFailure(decoded)) {
-    return Effect.fail(new SettingsError({ path, problems: decoded.failure }))
-  }
+  if (Result.isFailure(decoded)) return refuse(decoded.failure)
   const problems = relationProblems(decoded.success)
-  if (problems.length > 0) return Effect.fail(new SettingsError({ path, problems }))
+  if (problems.length > 0) return refuse(problems)
   const settings = decoded.success
   return Effect.succeed({
     ...settings,

@@ -117,6 +117,77 @@ describe("a wrong configuration", () => {
   })
 })
 
+describe.each(["text", "json"])("a start that fails, logged as %s", (format) => {
+  /** The one line that is not of a normal start: as scripts find it that look for warnings. */
+  const fatalLine = (central: Central): string => {
+    const found = (central.log + central.errors).split("\n")
+      .filter((line) => / (WARNING|ERROR|CRITICAL) |"level":"(WARNING|ERROR|CRITICAL)"/.test(line))
+    assert.lengthOf(found, 1, central.log + central.errors)
+    assert.strictEqual(central.errors, `${found[0]}\n`, "stderr holds nothing else")
+    return found[0] ?? ""
+  }
+
+  const failing: ReadonlyArray<
+    readonly [string, number, string, (central: Central) => Promise<unknown>]
+  > = [
+    [
+      "a wrong value",
+      configurationExit,
+      "workers is 0, but must be",
+      (central) => central.configure({ settings: { workers: 0, log: { format } } })
+    ],
+    [
+      "another roster than the ledger's",
+      configurationExit,
+      "the ledger began with agencies 5, the configuration says 3",
+      async (central) => {
+        await central.start()
+        await central.stop()
+        await central.configure({ agencies: 3, settings: { log: { format } } })
+      }
+    ],
+    [
+      "a file that is no ledger",
+      1,
+      "the file is not a ledger",
+      async (central) => {
+        await writeFile(central.ledgerPath, "x".repeat(4096))
+        await central.configure({ settings: { log: { format } } })
+      }
+    ]
+  ]
+
+  it.each(failing)("because of %s ends with a CRITICAL line of its log", async (
+    _,
+    code,
+    problem,
+    prepare
+  ) => {
+    await using central = await Central.prepare()
+    await prepare(central)
+    await central.spawn()
+    assert.strictEqual((await central.ended()).code, code)
+    const line = fatalLine(central)
+    if (format === "text") {
+      assert.match(
+        line,
+        /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d CRITICAL action: start \| result: fail \| problem: [^|]+ \| exit_code: \d+$/
+      )
+      assert.include(line, problem)
+    } else {
+      const { time, ...pairs }: Record<string, unknown> = JSON.parse(line)
+      assert.match(String(time), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/)
+      assert.deepInclude(pairs, {
+        level: "CRITICAL",
+        action: "start",
+        result: "fail",
+        exit_code: code
+      })
+      assert.include(String(pairs["problem"]), problem)
+    }
+  })
+})
+
 describe("the environment", () => {
   it("overrides the configuration file", async () => {
     await using place = await Central.prepare()

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { Central } from "../support/Central.ts"
+import { Central, runMain } from "../support/Central.ts"
 import { FieldAgency } from "../support/FieldAgency.ts"
 import { LedgerFile } from "../support/LedgerFile.ts"
 import { sales, winnersOf } from "../support/Sales.ts"
@@ -63,6 +63,9 @@ const assertRefused = (answer: WireAnswer): void => {
 
 const refusals = (central: Central) => central.lines("action: apuestas_almacenadas | result: fail")
 
+const health = (central: Central) =>
+  runMain(["health", "--config", central.configPath], { OPS_PORT: String(central.operationsPort) })
+
 /**
  * Two agencies meet a ledger that can't be written: the one that counts is refused, the field's waits unanswered. Then
  * the trouble ends, and both go on to the draw.
@@ -86,6 +89,9 @@ const meetTrouble = async (
   const before = refusals(central).length
   await central.waitUntil("more tries", () => refusals(central).length > before + 2)
   assertRefused(await one.send())
+  const unwell = await health(central)
+  assert.strictEqual(unwell.code, 1)
+  assert.match(unwell.stderr, /not ready: ledger: nothing can be stored \(.+\)\n$/)
   assert.isFalse(answered, "the field's agency was answered for what isn't stored")
   {
     using ledger = new LedgerFile(central.ledgerPath)
@@ -107,6 +113,7 @@ const meetTrouble = async (
   assert.deepStrictEqual(ledger.betsOf(2), second)
   await central.waitForLine("action: sorteo | result: success")
   assert.lengthOf(central.lines("action: sorteo | result: success"), 1)
+  assert.deepStrictEqual(await health(central), { code: 0, stdout: "ready\n", stderr: "" })
 }
 
 describe("a full disk", () => {
