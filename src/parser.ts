@@ -61,7 +61,7 @@ const look = (): void => {
   parsedBytes = 0
   if (replacementAsked || process.memoryUsage.rss() <= memoryBytesMax) return
   replacementAsked = true
-  responses.add(noRequest, { _tag: "WrongPort" })
+  responses.add(noRequest, { _tag: "WrongPort", agency: undefined })
 }
 
 /** The written bytes' memory is free again. */

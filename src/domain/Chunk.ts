@@ -25,8 +25,8 @@ export interface Chunk {
 export type Parsed =
   | ({ readonly _tag: "Chunk" } & Chunk)
   | { readonly _tag: "Resume"; readonly agency: number }
-  /** A message of the consult port. */
-  | { readonly _tag: "WrongPort" }
+  /** A message of the consult port; `agency` is there when it could be read. */
+  | { readonly _tag: "WrongPort"; readonly agency: number | undefined }
   | ParseRefusal
 
 /** Nothing of the message can be used. `agency` and `seq` are there when they could be read. */

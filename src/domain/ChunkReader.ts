@@ -105,7 +105,7 @@ export const readMessage = (body: Uint8Array): Parsed => {
   const agency = counterOf(root["agency"])
   const seq = seqOf(root["seq"])
   const refuse = (problem: string) => invalidMessage(problem, { agency, seq })
-  if (type === 3) return { _tag: "WrongPort" }
+  if (type === 3) return { _tag: "WrongPort", agency }
   if (type !== 1 && type !== 2 && type !== 4) return refuse("type_message is not one of this port")
   if (agency === undefined) return refuse("agency is not a positive integer")
   if (type === 4) return { _tag: "Resume", agency }

@@ -17,6 +17,12 @@ export const consultFrameBytesMax = 128 * 1024
  * each MiB of the message. Measured, the dearest is arrays nested in arrays: 30 of heap and 30 beside it for each MiB.
  */
 export const parserMemoryMb = { base: 64, perFrameMebibyte: 64 } as const
+/**
+ * Log lines of refusals in a minute, for each door and code: a client that tries again and again must not fill the disk.
+ * So many agencies are named at most where the line says who is missing.
+ */
+export const refusalLines = { linesMax: 30, windowMs: 60_000 } as const
+export const refusalMissingMax = 20
 /** A roster is held in memory and walked at the draw. */
 export const agenciesCeiling = 100_000
 /** Old deployments set a backlog of the number of agencies; a burst of reconnections needs more. */

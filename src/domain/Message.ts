@@ -263,6 +263,8 @@ export const decodeAnswer = (body: Uint8Array): Option.Option<Answer> =>
 /** Why a consult can't be served; both codes are answered with ERROR. */
 export interface ConsultRefusal {
   readonly code: "WRONG_PORT" | "INVALID_MESSAGE"
+  /** As the message says, where it could be read. */
+  readonly agency: AgencyId | undefined
   /** For people; holds no personal data. */
   readonly message: string
 }
@@ -275,6 +277,10 @@ const isBetsPortMessage = Schema.is(Schema.toEncoded(Schema.Struct({
   ])
 })))
 const decodeConsultJson = Schema.decodeUnknownOption(ConsultWinners)
+const decodeClaim = Schema.decodeUnknownOption(Schema.Struct({ agency: WireAgency }))
+
+const claimedAgency = (json: Option.Option<unknown>): AgencyId | undefined =>
+  Option.getOrUndefined(Option.flatMap(json, (value) => decodeClaim(value)))?.agency
 
 /** Reads one frame's body on the consult port. A consult's payload is ignored, whatever it is. */
 export const decodeConsult = (
@@ -282,10 +288,15 @@ export const decodeConsult = (
 ): Result.Result<{ readonly agency: AgencyId; readonly wait: boolean }, ConsultRefusal> => {
   const json = decodeJson(body)
   if (Option.isSome(json) && isBetsPortMessage(json.value)) {
-    return Result.fail({ code: "WRONG_PORT", message: "bets and RESUME belong to the bets port" })
+    return Result.fail({
+      code: "WRONG_PORT",
+      agency: claimedAgency(json),
+      message: "bets and RESUME belong to the bets port"
+    })
   }
   return Result.fromOption(Option.flatMap(json, (value) => decodeConsultJson(value)), () => ({
     code: "INVALID_MESSAGE",
+    agency: claimedAgency(json),
     message: "not a consult: type_message 3, agency a positive integer, wait true or false"
   }))
 }

@@ -107,8 +107,10 @@ const responseOf = (parsed: Parsed): Response => {
       const fixed = { ...empty, kind: kinds.resume, flags: flag.agency, agency: parsed.agency }
       return { fixed, head: noBytes, tail: noBytes }
     }
-    case "WrongPort":
-      return { fixed: { ...empty, kind: kinds.wrongPort }, head: noBytes, tail: noBytes }
+    case "WrongPort": {
+      const origin = agencyAndSeq({ agency: parsed.agency, seq: undefined })
+      return { fixed: { ...empty, ...origin, kind: kinds.wrongPort }, head: noBytes, tail: noBytes }
+    }
     case "Refused": {
       const origin = agencyAndSeq(parsed)
       const flags = origin.flags | (parsed.index === undefined ? 0 : flag.index)
@@ -241,8 +243,9 @@ const decodeKind = (fixed: Fixed, tail: Uint8Array): Parsed | undefined => {
         ? { _tag: "Resume", agency: fixed.agency }
         : undefined
     case kinds.wrongPort:
-      return fixed.flags === 0 && fixed.code === 0 && fixed.count === 0 && tail.length === 0
-        ? { _tag: "WrongPort" }
+      return (fixed.flags & ~flag.agency) === 0 && fixed.code === 0 && fixed.count === 0
+          && tail.length === 0
+        ? { _tag: "WrongPort", agency: fixed.flags === 0 ? undefined : fixed.agency }
         : undefined
     default:
       return undefined

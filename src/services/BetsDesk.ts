@@ -27,6 +27,7 @@ import { GroupCommit } from "./GroupCommit.ts"
 import { Lifetime } from "./Lifetime.ts"
 import { Lottery } from "./Lottery.ts"
 import { type LogWriter, OperatorLog } from "./OperatorLog.ts"
+import { Refusals } from "./Refusals.ts"
 import { Settings } from "./Settings.ts"
 import { endByDefect, endingByDefect } from "./Turn.ts"
 
@@ -46,6 +47,7 @@ export class BetsDesk extends Context.Service<BetsDesk, {
         lottery: yield* Lottery,
         connections: yield* Connections,
         lifetime: yield* Lifetime,
+        refusals: yield* Refusals,
         log: yield* OperatorLog
       })
       return BetsDesk.of({ handle: (connections) => turns.handle(connections) })
@@ -61,6 +63,7 @@ interface BetsTurnsOptions {
   readonly lottery: Lottery["Service"]
   readonly connections: Connections["Service"]
   readonly lifetime: Lifetime["Service"]
+  readonly refusals: Refusals["Service"]
   readonly log: LogWriter
 }
 
@@ -83,7 +86,7 @@ class BetsTurns {
   constructor(options: BetsTurnsOptions) {
     this.#options = options
     this.#desks = new Desks(options.ledger.opened.agencies)
-    this.#replies = new Replies(options.log, options.ledger.opened.drawName)
+    this.#replies = new Replies(options.refusals, options.ledger.opened.drawName)
     options.connections.onClosed((connection) => {
       if (connection.agency !== undefined) this.#desks.of(connection.agency).forget(connection)
     })
@@ -149,7 +152,9 @@ class BetsTurns {
         this.#refuseMessage(connection, outcome)
         break
       case "WrongPort":
-        connection.refuse("WRONG_PORT", "consults belong to the consult port")
+        connection.refuse("WRONG_PORT", "consults belong to the consult port", {
+          agency: outcome.agency
+        })
         break
       case "ParserFailed":
         this.#parserFailed(connection, outcome)
@@ -167,7 +172,7 @@ class BetsTurns {
   ): Rest {
     const agency = this.#identify(connection, parsed.agency)
     if (typeof agency === "object") {
-      const message = parsed._tag === "Chunk" ? parsed : { seq: undefined }
+      const message = parsed._tag === "Chunk" ? parsed : { agency: parsed.agency, seq: undefined }
       this.#replies.reject(connection, message, agency)
       connection.endTurn()
       return undefined

@@ -18,6 +18,7 @@ import { encodeAnswer } from "../domain/Message.ts"
 import type { ErrorCode } from "../domain/Rejection.ts"
 import type { DeadlineQueue } from "./Connection/DeadlineQueue.ts"
 import type { FrameBudget } from "./Connection/FrameBudget.ts"
+import type { Refused } from "./Refusals.ts"
 
 export type Door = "bets" | "consult"
 
@@ -52,6 +53,7 @@ export interface ConnectionContext {
   readonly roomWaitMs: number
   /** The connection holds a whole frame. Called at most once until its turn is over. */
   readonly onTurn: (connection: Connection) => void
+  readonly onRefused: (connection: Connection, refused: Refused) => void
   readonly onClosed: (connection: Connection, reason: CloseReason) => void
 }
 
@@ -138,13 +140,14 @@ export class Connection {
    * No room was found in time for the announced frame: a client that counts is told when to send it again. Its body,
    * which is under way in any case, is read and dropped; that takes no room, and must end as any frame must. How long
    * the line is can't be told, but it was longer than this wait: that is the time after which to come again. A client
-   * that doesn't count would go on with its next chunk, so it waits. Gives whether it was still waiting.
+   * that doesn't count would go on with its next chunk, so it waits.
    */
-  onRoomDeadline(): boolean {
-    if (!this.#waitingForRoom) return false
+  onRoomDeadline(): void {
+    if (!this.#waitingForRoom) return
     this.#leaveLine()
     this.#decoder.skip()
     this.#dropping = true
+    this.#context.onRefused(this, { code: "OVERLOADED" })
     this.answer(encodeAnswer({
       _tag: "ChunkRejected",
       code: "OVERLOADED",
@@ -152,7 +155,6 @@ export class Connection {
       retryAfterMs: this.#context.roomWaitMs
     }))
     this.#advance()
-    return true
   }
 
   onFrameDeadline(): void {
@@ -181,7 +183,8 @@ export class Connection {
   }
 
   /** Answers ERROR and closes: the stream can't be trusted any more. */
-  refuse(code: ErrorCode, message: string): void {
+  refuse(code: ErrorCode, message: string, about: Omit<Refused, "code"> = {}): void {
+    if (!this.closing) this.#context.onRefused(this, { code, ...about })
     this.answer(encodeAnswer({ _tag: "ErrorAnswer", code, message }))
     this.close(code)
   }
@@ -284,7 +287,8 @@ export class Connection {
     if (bytes > this.#context.frameBytesMax) {
       this.refuse(
         "FRAME_TOO_LARGE",
-        `a frame's length is at most ${this.#context.frameBytesMax} bytes, not ${bytes}`
+        `a frame's length is at most ${this.#context.frameBytesMax} bytes, not ${bytes}`,
+        { bytes }
       )
       return false
     }

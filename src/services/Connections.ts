@@ -10,6 +10,7 @@ import { Connection, type ConnectionContext, type Door, type Transport } from ".
 import { DeadlineQueue } from "./Connection/DeadlineQueue.ts"
 import { FrameBudget } from "./Connection/FrameBudget.ts"
 import { OperatorLog } from "./OperatorLog.ts"
+import { Refusals } from "./Refusals.ts"
 import { Settings } from "./Settings.ts"
 
 /**
@@ -33,6 +34,7 @@ export class Connections extends Context.Service<Connections, {
     Effect.gen(function*() {
       const { connections: limits } = yield* Settings
       const log = yield* OperatorLog
+      const refusals = yield* Refusals
       const turns = yield* Effect.acquireRelease(
         Queue.bounded<Connection>(limits.max),
         Queue.shutdown
@@ -55,14 +57,7 @@ export class Connections extends Context.Service<Connections, {
         (connection) => connection.onAnswerDeadline()
       )
       yield* lingerDeadlines.run(limits.closeLingerMs, (connection) => connection.destroy())
-      yield* roomDeadlines.run(limits.roomWaitMs, (connection) => {
-        if (!connection.onRoomDeadline()) return
-        log.write("WARNING", "apuesta_recibida", "fail", {
-          cantidad: 0,
-          ...(connection.agency === undefined ? {} : { agencia: connection.agency }),
-          code: "OVERLOADED"
-        })
-      })
+      yield* roomDeadlines.run(limits.roomWaitMs, (connection) => connection.onRoomDeadline())
 
       const shared: Omit<ConnectionContext, "door"> = {
         frameBytesMax: limits.frameBytesMax,
@@ -75,6 +70,7 @@ export class Connections extends Context.Service<Connections, {
         onTurn: (connection) => {
           Queue.offerUnsafe(turns, connection)
         },
+        onRefused: refusals.write,
         onClosed: (connection, reason: CloseReason) => {
           all.delete(connection)
           for (const callback of closedCallbacks) callback(connection)

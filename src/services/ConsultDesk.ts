@@ -45,12 +45,13 @@ export class ConsultDesk extends Context.Service<ConsultDesk, {
       const handle = Effect.fnUntraced(function*(connection: Connection) {
         const request = decodeConsult(connection.frame)
         if (Result.isFailure(request)) {
-          connection.refuse(request.failure.code, request.failure.message)
+          const { agency, code, message } = request.failure
+          connection.refuse(code, message, { agency })
           return connection.endTurn()
         }
         const { agency, wait } = request.success
         if (!lottery.isAgency(agency)) {
-          connection.refuse("UNKNOWN_AGENCY", "the agency is not in the roster")
+          connection.refuse("UNKNOWN_AGENCY", "the agency is not in the roster", { agency })
           return connection.endTurn()
         }
         connection.agency = agency

@@ -9,7 +9,22 @@ import { BetLedger } from "./BetLedger.ts"
 import { GroupCommit } from "./GroupCommit.ts"
 import { Lifetime } from "./Lifetime.ts"
 import { OperatorLog } from "./OperatorLog.ts"
+import { Refusals } from "./Refusals.ts"
 import { Settings } from "./Settings.ts"
+
+/** Without going through all of a large roster. */
+const firstOf = (
+  agencies: ReadonlyArray<AgencyId>,
+  fits: (agency: AgencyId) => boolean,
+  count: number
+): ReadonlyArray<AgencyId> => {
+  const found: Array<AgencyId> = []
+  for (const agency of agencies) {
+    if (found.length === count) break
+    if (fits(agency)) found.push(agency)
+  }
+  return found
+}
 
 export class Lottery extends Context.Service<Lottery, {
   readonly isAgency: (id: number) => id is AgencyId
@@ -38,6 +53,13 @@ export class Lottery extends Context.Service<Lottery, {
       const served = yield* Ref.make(HashSet.empty<AgencyId>())
       const due = yield* Deferred.make<void>()
       const drawn = yield* Deferred.make<Draw>()
+      const isMissing = (agency: number): boolean =>
+        roster.has(agency) && !HashSet.has(Ref.getUnsafe(finished), agency)
+      const refusals = yield* Refusals
+      refusals.drawWaitsFor({
+        has: isMissing,
+        first: (count) => firstOf(settings.lottery.agencies, isMissing, count)
+      })
 
       const checkDue = Effect.gen(function*() {
         if (HashSet.size(yield* Ref.get(finished)) === roster.size) {

@@ -15,6 +15,7 @@ import { GroupCommit } from "./GroupCommit.ts"
 import { Lottery } from "./Lottery.ts"
 import { operationsLayer } from "./Operations.ts"
 import { OperatorLog } from "./OperatorLog.ts"
+import { Refusals } from "./Refusals.ts"
 import { Settings } from "./Settings.ts"
 import { Workers } from "./Workers.ts"
 
@@ -50,7 +51,8 @@ export const intakeLayer = Workers.layer.pipe(
   Layer.provideMerge(Layer.mergeAll(BetsDesk.layer, ConsultDesk.layer)),
   Layer.provideMerge(Lottery.layer),
   Layer.provideMerge(GroupCommit.layer),
-  Layer.provideMerge(Connections.layer)
+  Layer.provideMerge(Connections.layer),
+  Layer.provideMerge(Refusals.layer)
 )
 
 /** The ledger and the parsers start side by side, but the parsers end before the ledger is closed. */

@@ -51,8 +51,12 @@ describe("a message of the bets port", () => {
       undefined
     ])
     for (const consult of ["{\"type_message\":3}", "{\"type_message\":\"3\",\"agency\":null}"]) {
-      assert.deepStrictEqual(read(consult), { _tag: "WrongPort" })
+      assert.deepStrictEqual(read(consult), { _tag: "WrongPort", agency: undefined })
     }
+    assert.deepStrictEqual(read("{\"type_message\":\"3\",\"agency\":\"7\",\"payload\":null}"), {
+      _tag: "WrongPort",
+      agency: 7
+    })
   })
 
   it("takes the last of duplicate keys, and a __proto__ for a key like any other", () => {

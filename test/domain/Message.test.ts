@@ -206,6 +206,17 @@ describe("consults", () => {
     }
   })
 
+  it("name the agency that they claim to be of, also where they are refused", () => {
+    const claimed = (json: string): unknown => {
+      const decoded = decodeConsult(utf8.encode(json))
+      return Result.isFailure(decoded) ? decoded.failure.agency : "not refused"
+    }
+    assert.strictEqual(claimed("{\"type_message\":1,\"agency\":\"3\",\"payload\":[]}"), 3)
+    assert.strictEqual(claimed("{\"type_message\":9,\"agency\":3}"), 3)
+    assert.isUndefined(claimed("{\"type_message\":1,\"agency\":\"x\"}"))
+    assert.isUndefined(claimed("{"))
+  })
+
   it("are refused when they are no consult", () => {
     const bad = [
       "",

@@ -26,7 +26,7 @@ const Chunk = Schema.Struct({
 })
 const Other = Schema.Union([
   Schema.Struct({ _tag: Schema.Literal("Resume"), agency: Counter }),
-  Schema.Struct({ _tag: Schema.Literal("WrongPort") }),
+  Schema.Struct({ _tag: Schema.Literal("WrongPort"), agency: Schema.UndefinedOr(Counter) }),
   Schema.Struct({
     _tag: Schema.Literal("Refused"),
     code: Schema.Literals(["INVALID_MESSAGE", "INVALID_BET"]),

@@ -193,3 +193,183 @@ describe("on a central for two agencies", () => {
     })
   })
 })
+
+describe("the log of a central for three agencies", () => {
+  const central = () =>
+    Central.start({
+      agencies: 3,
+      settings: { connections: { frameBytesMax, frameDeadlineMs: 300, max: 20 } }
+    })
+  const item = "Ana,Lorca,30904465,2001-02-29,5"
+  const waitsFor = (agency: number, missing: string) =>
+    `missing: ${missing} | detail: the draw waits for agency ${agency}, whose client doesn't tell: `
+    + "mend the cause and start it again"
+  const ifMissing =
+    "missing: 1, 2, 3 | detail: if it is one of the missing agencies, the draw waits for it"
+  const bets = "door: bets | ip: 127.0.0.1"
+  const consult = "door: consult | ip: 127.0.0.1"
+
+  /** Sends it, waits for the close, and gives the warnings that were logged of it. */
+  const warningsOf = async (
+    server: Central,
+    port: number,
+    send: (wire: Wire) => void
+  ): Promise<ReadonlyArray<string>> => {
+    const before = warnings(server).length
+    using wire = await Wire.connect(port)
+    send(wire)
+    await wire.closed()
+    await server.waitUntil("a warning", () => warnings(server).length > before)
+    return warnings(server).slice(before)
+  }
+  const warnings = (server: Central): ReadonlyArray<string> =>
+    server.log.split("\n").flatMap((line) => / WARNING +(.*)$/.exec(line)?.[1] ?? [])
+
+  it("has one WARNING of each refusal: the door, the address, the agency that was claimed, the code, and whom the draw waits for", async () => {
+    await using server = await central()
+    const received = "action: apuesta_recibida | result: fail | cantidad:"
+    const onBets: ReadonlyArray<readonly [(wire: Wire) => void, string]> = [
+      [
+        (wire) => wire.sendBytes([0, 1, 0, 1]),
+        `${received} 0 | code: FRAME_TOO_LARGE | bytes: 65537 | ${bets} | ${ifMissing}`
+      ],
+      [
+        (wire) => wire.sendBytes([0, 0, 0, 0]),
+        `${received} 0 | code: FRAME_EMPTY | ${bets} | ${ifMissing}`
+      ],
+      [
+        (wire) => wire.sendBytes([0, 0, 0, 9, 0x7b]),
+        `${received} 0 | code: TIMEOUT | ${bets} | ${ifMissing}`
+      ],
+      [
+        (wire) => wire.send({ type_message: "3", agency: "2", payload: null }),
+        `${received} 0 | agencia: 2 | code: WRONG_PORT | ${bets} | ${waitsFor(2, "1, 2, 3")}`
+      ],
+      [
+        (wire) => wire.send("{"),
+        `${received} 0 | code: INVALID_MESSAGE | ${bets} | ${ifMissing}`
+      ],
+      [
+        (wire) => wire.send({ type_message: "1", agency: "3" }),
+        `${received} 0 | agencia: 3 | code: INVALID_MESSAGE | ${bets} | ${waitsFor(3, "1, 2, 3")}`
+      ],
+      [
+        (wire) => wire.send({ type_message: "2", agency: "1", payload: [...sales(1, 2), item] }),
+        `${received} 0 | agencia: 1 | code: INVALID_BET | index: 2 | ${bets} | ${
+          waitsFor(1, "1, 2, 3")
+        }`
+      ],
+      [
+        (wire) => wire.send({ type_message: "1", agency: "9", payload: sales(9, 2) }),
+        `${received} 2 | agencia: 9 | code: UNKNOWN_AGENCY | ${bets}`
+      ],
+      [
+        (wire) => {
+          wire.send({ type_message: "1", agency: "2", payload: [] })
+          wire.send({ type_message: "1", agency: "3", payload: sales(3, 2) })
+        },
+        `${received} 2 | agencia: 2 | code: AGENCY_MISMATCH | claimed: 3 | ${bets} | ${
+          waitsFor(2, "1, 2, 3")
+        }`
+      ]
+    ]
+    for (const [send, line] of onBets) {
+      assert.deepStrictEqual(await warningsOf(server, server.betsPort, send), [line])
+    }
+    const asked = "action: consulta_recibida | result: fail |"
+    const onConsult: ReadonlyArray<readonly [(wire: Wire) => void, string]> = [
+      [
+        (wire) => wire.sendBytes([0, 2, 0, 1]),
+        `${asked} code: FRAME_TOO_LARGE | bytes: 131073 | ${consult}`
+      ],
+      [(wire) => wire.sendBytes([0, 0, 0, 0]), `${asked} code: FRAME_EMPTY | ${consult}`],
+      [(wire) => wire.sendBytes([0, 0, 0, 9, 0x7b]), `${asked} code: TIMEOUT | ${consult}`],
+      [
+        (wire) => wire.send({ type_message: "1", agency: "2", payload: sales(2, 3) }),
+        `${asked} agencia: 2 | code: WRONG_PORT | ${consult}`
+      ],
+      [
+        (wire) => wire.send({ type_message: 9, agency: 2 }),
+        `${asked} agencia: 2 | code: INVALID_MESSAGE | ${consult}`
+      ],
+      [
+        (wire) => wire.send({ type_message: 3, agency: 7 }),
+        `${asked} agencia: 7 | code: UNKNOWN_AGENCY | ${consult}`
+      ]
+    ]
+    for (const [send, line] of onConsult) {
+      assert.deepStrictEqual(await warningsOf(server, server.consultPort, send), [line])
+    }
+    assert.notMatch(server.log, /Lorca|30904465|2001-02-29/)
+  })
+
+  it("says of each port when there are as many connections as may be", async () => {
+    await using server = await central()
+    const wires = await Promise.all(
+      Array.from({ length: 20 }, () => Wire.connect(server.consultPort))
+    )
+    await server.waitUntil(
+      "all taken in",
+      () => server.lines("action: accept_connections").length === wires.length
+    )
+    const [atBets] = await warningsOf(server, server.betsPort, () => {})
+    assert.strictEqual(
+      atBets,
+      `action: apuesta_recibida | result: fail | cantidad: 0 | code: TOO_MANY_CONNECTIONS | ${bets} | ${ifMissing}`
+    )
+    const [atConsult] = await warningsOf(server, server.consultPort, () => {})
+    assert.strictEqual(
+      atConsult,
+      `action: consulta_recibida | result: fail | code: TOO_MANY_CONNECTIONS | ${consult}`
+    )
+    for (const wire of wires) wire[Symbol.dispose]()
+  })
+
+  it("names nobody as waited for who has finished, or whose client counts and was told", async () => {
+    await using server = await central()
+    {
+      using wire = await Wire.connect(server.betsPort)
+      await wire.ask({ type_message: 2, agency: "1", payload: sales(1, 2) })
+    }
+    const [finished] = await warningsOf(
+      server,
+      server.betsPort,
+      (wire) => wire.send({ type_message: "1", agency: "1", payload: [item] })
+    )
+    assert.match(
+      finished ?? "",
+      /agencia: 1 \| code: INVALID_BET \| index: 0 \| door: bets \| ip: 127.0.0.1$/
+    )
+    using wire = await Wire.connect(server.betsPort)
+    const answer = await wire.ask({ type_message: 2, agency: 2, seq: 1, payload: [item] })
+    assert.strictEqual(answer["code"], "INVALID_BET")
+    await server.waitUntil("its warning", () => warnings(server).length === 2)
+    assert.match(warnings(server)[1] ?? "", /agencia: 2 \| code: INVALID_BET .*ip: 127.0.0.1$/)
+    const [next] = await warningsOf(
+      server,
+      server.betsPort,
+      (other) => other.send({ type_message: "2", agency: "2", payload: [item] })
+    )
+    assert.include(next, waitsFor(2, "2, 3"))
+  })
+
+  it("counts the lines of a flood that it leaves out, and still names each agency that the draw waits for", async () => {
+    await using server = await central()
+    using flood = await Wire.connect(server.betsPort)
+    for (let chunk = 0; chunk < 40; chunk++) {
+      const answer = await flood.ask({ type_message: 1, agency: 1, seq: 1, payload: [item] })
+      assert.strictEqual(answer["code"], "INVALID_BET")
+    }
+    const [line] = await warningsOf(
+      server,
+      server.betsPort,
+      (wire) => wire.send({ type_message: "2", agency: "2", payload: [item] })
+    )
+    assert.include(line, waitsFor(2, "1, 2, 3"))
+    assert.lengthOf(server.lines("action: apuesta_recibida | result: fail"), 31)
+    await server.stop()
+    assert.deepStrictEqual(server.lines("action: refusals"), [
+      "action: refusals | result: left_out | door: bets | code: INVALID_BET | cantidad: 10"
+    ])
+  })
+})

@@ -9,6 +9,7 @@ import {
 } from "../../src/services/Connection.ts"
 import { DeadlineQueue } from "../../src/services/Connection/DeadlineQueue.ts"
 import { FrameBudget } from "../../src/services/Connection/FrameBudget.ts"
+import type { Refused } from "../../src/services/Refusals.ts"
 
 /** A network that does what the test says: it can be slow to take answers, and it remembers what was done. */
 class TestTransport implements Transport {
@@ -44,6 +45,7 @@ class TestTransport implements Transport {
 const make = (door: Door = "bets", budgetBytes = 1000) => {
   const turns: Array<Connection> = []
   const closed: Array<CloseReason> = []
+  const refused: Array<Refused> = []
   const context: ConnectionContext = {
     door,
     frameBytesMax: 100,
@@ -54,13 +56,14 @@ const make = (door: Door = "bets", budgetBytes = 1000) => {
     roomDeadlines: new DeadlineQueue(),
     roomWaitMs: 700,
     onTurn: (connection) => turns.push(connection),
+    onRefused: (_, refusal) => refused.push(refusal),
     onClosed: (_, reason) => closed.push(reason)
   }
   const open = () => {
     const transport = new TestTransport()
     return { transport, connection: new Connection(context, transport) }
   }
-  return { ...open(), open, context, turns, closed }
+  return { ...open(), open, context, turns, closed, refused }
 }
 
 const frame = (text: string): Uint8Array => encodeFrame(new TextEncoder().encode(text))
@@ -92,8 +95,9 @@ describe("Connection", () => {
   })
 
   it("refuses a frame above the limit without reading its body", () => {
-    const { connection, transport, turns } = make()
+    const { connection, refused, transport, turns } = make()
     connection.onBytes(new Uint8Array([0, 0, 0, 101]))
+    assert.deepStrictEqual(refused, [{ code: "FRAME_TOO_LARGE", bytes: 101 }])
     assert.match(transport.written.join(""), /FRAME_TOO_LARGE/)
     assert.isTrue(transport.finished)
     connection.onBytes(frame("more"))
@@ -122,7 +126,7 @@ describe("Connection", () => {
   })
 
   it("tells a client that counts to come again when no room is found, and drops the frame as it comes", () => {
-    const { connection, context, open, turns } = make("bets", 100)
+    const { connection, context, open, refused, turns } = make("bets", 100)
     const other = open()
     const expire = () => {
       for (let sweep = 0; sweep < 9; sweep++) {
@@ -144,6 +148,7 @@ describe("Connection", () => {
     expire()
     assert.lengthOf(other.transport.written, 1)
     assert.match(other.transport.written[0] ?? "", /OVERLOADED.*"retry_after_ms":\s?700/)
+    assert.deepStrictEqual(refused, [{ code: "OVERLOADED" }])
     assert.isTrue(other.transport.reading)
     assert.strictEqual(context.frameDeadlines.size, 1)
     assert.strictEqual(context.budget.room, 20)

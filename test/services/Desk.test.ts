@@ -28,6 +28,7 @@ const open = (): Connection =>
     roomDeadlines: new DeadlineQueue(),
     roomWaitMs: 700,
     onTurn: () => {},
+    onRefused: () => {},
     onClosed: () => {}
   }, transport)
 

@@ -47,7 +47,7 @@ const handle = (id: number, body: Uint8Array): void => {
       return
     case "outgrow":
       pipe.write(encodeResponse(id, readMessage(body)))
-      pipe.write(encodeResponse(noRequest, { _tag: "WrongPort" }))
+      pipe.write(encodeResponse(noRequest, { _tag: "WrongPort", agency: undefined }))
       return
     default:
       pipe.write(encodeResponse(id, readMessage(body)))

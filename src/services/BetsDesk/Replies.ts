@@ -8,16 +8,16 @@ import type { DrawName } from "../../domain/Draw.ts"
 import { chunkProcessedFrame, encodeAnswer } from "../../domain/Message.ts"
 import type { Rejection, RejectionCode } from "../../domain/Rejection.ts"
 import type { Connection } from "../Connection.ts"
-import type { Details, LogWriter } from "../OperatorLog.ts"
+import type { Refusals } from "../Refusals.ts"
 
 type Retryable = Extract<RejectionCode, "LEDGER_UNAVAILABLE" | "PARSER_FAILED" | "OVERLOADED">
 
 export class Replies {
-  readonly #log: LogWriter
+  readonly #refusals: Refusals["Service"]
   readonly #draw: DrawName
 
-  constructor(log: LogWriter, draw: DrawName) {
-    this.#log = log
+  constructor(refusals: Refusals["Service"], draw: DrawName) {
+    this.#refusals = refusals
     this.#draw = draw
   }
 
@@ -39,18 +39,21 @@ export class Replies {
   /** Nothing of the message is stored, and sending it again would not change that. */
   reject(
     connection: Connection,
-    message: { readonly seq: number | undefined; readonly bets?: number },
+    message: {
+      readonly agency: number | undefined
+      readonly seq: number | undefined
+      readonly bets?: number
+    },
     rejection: Rejection
   ): void {
-    this.#refused(connection, message.bets ?? 0, {
-      code: rejection.code,
-      ...(rejection.index === undefined ? {} : { index: rejection.index })
-    })
-    connection.answer(encodeAnswer({ _tag: "ChunkRejected", seq: message.seq, ...rejection }))
-    if (message.seq === undefined) connection.close(rejection.code)
+    const { agency, bets, seq } = message
+    const { code, index } = rejection
+    this.#refusals.write(connection, { code, agency, seq, bets, index })
+    connection.answer(encodeAnswer({ _tag: "ChunkRejected", seq, ...rejection }))
+    if (seq === undefined) connection.close(code)
   }
 
-  /** Nothing of the message is stored, but it could be later. */
+  /** Nothing of the message is stored, but it could be later. A client that doesn't count can't be told so. */
   putOff(
     connection: Connection,
     seq: number | undefined,
@@ -58,16 +61,9 @@ export class Replies {
     message: string,
     retryAfterMs: number
   ): void {
+    if (connection.closing) return
+    this.#refusals.write(connection, { code, seq })
     if (!connection.counts) return connection.close("unavailable")
-    this.#refused(connection, 0, { code })
     connection.answer(encodeAnswer({ _tag: "ChunkRejected", seq, code, message, retryAfterMs }))
-  }
-
-  #refused(connection: Connection, bets: number, details: Details): void {
-    this.#log.write("WARNING", "apuesta_recibida", "fail", {
-      cantidad: bets,
-      ...(connection.agency === undefined ? {} : { agencia: connection.agency }),
-      ...details
-    })
   }
 }
