@@ -20,7 +20,9 @@ const config = Flag.String("config").pipe(
 )
 const checkConfig = Flag.Boolean("check-config").pipe(
   Flag.withDefault(false),
-  Flag.withDescription("Validate the configuration, say what is wrong with it, and exit")
+  Flag.withDescription(
+    "Validate the configuration, compare it with the ledger that it names, say what is wrong, and exit; changes nothing"
+  )
 )
 
 /** The server is more than all other commands together: they don't load it. */
@@ -87,8 +89,12 @@ export const serve = Command.make(
     const { Lifetime, loadSettings, OperatorLog, Settings } = yield* modules
     const load = loadSettings(flags.config, process.env)
     if (flags.checkConfig) {
-      yield* load
-      return yield* Console.log(`${flags.config}: valid`)
+      const { checkWithLedger } = yield* Effect.promise(() =>
+        import("../services/ConfigurationCheck.ts")
+      )
+      const found = yield* checkWithLedger(flags.config, yield* load)
+      yield* Console.log(`${flags.config}: valid`)
+      return yield* Console.log(found)
     }
     const settings = yield* load.pipe(
       Effect.catch((error) => tellAndFail(Cause.fail(error), error.logFormat ?? "text", false))

@@ -1,8 +1,10 @@
 /** Starting: configuration, ports, the operations port, and what the log says. */
 import { assert, describe, it } from "@effect/vitest"
+import { readdirSync, readFileSync } from "node:fs"
 import { writeFile } from "node:fs/promises"
 import { createServer, type Server } from "node:net"
 import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import { Central, runMain } from "../support/Central.ts"
 import { FieldAgency } from "../support/FieldAgency.ts"
 import { sales, winnersOf } from "../support/Sales.ts"
@@ -114,6 +116,72 @@ describe("a wrong configuration", () => {
     const { code, stderr, stdout } = await runMain(["serve", "--config", "/nowhere/config.yaml"])
     assert.strictEqual(code, configurationExit)
     assert.include(stdout + stderr, "/nowhere/config.yaml")
+  })
+})
+
+describe("serve --check-config", () => {
+  const check = (central: Central) =>
+    runMain(["serve", "--check-config", "--config", central.configPath])
+  /** Other than the index of the log, which every reader beside a writer takes part in. */
+  const filesOf = (central: Central) =>
+    readdirSync(central.folder).filter((name) => name !== "config.yaml" && !name.endsWith("-shm"))
+      .map((name) => [name, readFileSync(join(central.folder, name), "base64")])
+
+  it("says that there is no ledger yet, and leaves none", async () => {
+    await using central = await Central.prepare()
+    const { code, stdout } = await check(central)
+    assert.strictEqual(code, 0)
+    assert.include(stdout, `${central.ledgerPath}: no ledger yet; the central begins one`)
+    assert.deepStrictEqual(filesOf(central), [])
+  })
+
+  it("compares with the ledger, and disturbs no central that runs on it", async () => {
+    await using central = await Central.start({
+      agencies: 2,
+      settings: { lottery: { agencies: 2, draw: "november" } }
+    })
+    using agency = await FieldAgency.open(central, 1)
+    await agency.sendBets(sales(1, 40), 10, true)
+    const before = filesOf(central)
+    const good = await check(central)
+    assert.strictEqual(good.code, 0, good.stderr)
+    assert.include(
+      good.stdout,
+      `${central.ledgerPath}: draw november, 40 bets, 1 of 2 agencies finished, draw not held`
+    )
+    await central.configure({
+      settings: { lottery: { agencies: 3, winningNumber: 7, draw: "december" } }
+    })
+    const bad = await check(central)
+    assert.strictEqual(bad.code, configurationExit)
+    for (
+      const named of [
+        "began with agencies 2, the configuration says 3",
+        "began with winning number 7574, the configuration says 7",
+        "began with draw november, the configuration says december"
+      ]
+    ) assert.include(bad.stderr, named)
+    assert.deepStrictEqual(filesOf(central), before)
+    using second = await FieldAgency.open(central, 2)
+    assert.strictEqual(await second.sendBets(sales(2, 5), 5, true), 5)
+  })
+
+  it("takes a ledger that the central would bring up to date, and refuses what it would refuse", async () => {
+    await using central = await Central.start({ agencies: 2 })
+    await central.stop()
+    {
+      using database = new DatabaseSync(central.ledgerPath)
+      database.exec("PRAGMA user_version = 1")
+    }
+    const older = await check(central)
+    assert.strictEqual(older.code, 0, older.stderr)
+    assert.include(older.stdout, "the ledger is of an older version")
+    await writeFile(central.ledgerPath, "")
+    assert.include((await check(central)).stdout, "no ledger has begun in it")
+    await writeFile(central.ledgerPath, "x".repeat(4096))
+    const other = await check(central)
+    assert.strictEqual(other.code, 1)
+    assert.include(other.stderr, "the file is not a ledger")
   })
 })
 

@@ -130,6 +130,11 @@ const inspect = (db: DatabaseSync): "empty" | "ledger" => {
   return "ledger"
 }
 
+/** What a reader finds, and the server doesn't mind. */
+export const nothingBegun = "the file is empty: no ledger has begun in it"
+export const olderVersion =
+  "the ledger is of an older version; start the server on it once to bring it up to date"
+
 /** Opens a ledger for reading only. The file must exist and is not changed. */
 export const openReadOnly = (file: string, busyTimeoutMs: number): DatabaseSync =>
   whileOpening(file, () => {
@@ -156,11 +161,9 @@ const openToRead = (
 ): DatabaseSync => {
   const db = new DatabaseSync(file, { readOnly: true, timeout: busyTimeoutMs })
   try {
-    if (inspect(db) === "empty") throw unreadable("the file is empty: no ledger has begun in it")
+    if (inspect(db) === "empty") throw unreadable(nothingBegun)
     if (integer(db.prepare("PRAGMA user_version").get(), "user_version") < migrations.length) {
-      throw unreadable(
-        "the ledger is of an older version; start the server on it once to bring it up to date"
-      )
+      throw unreadable(olderVersion)
     }
     const began = db.prepare("SELECT began_at FROM lottery").get()
     const last = db.prepare("SELECT coalesce(max(id), 0) AS id FROM chunk").get()

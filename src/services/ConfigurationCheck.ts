@@ -1,0 +1,46 @@
+/**
+ * Whether the central would run with a configuration on the ledger that it names. Reads only, also while a central runs
+ * on that ledger, and says of a ledger what it is, so that a wrong path is seen before the draw.
+ */
+import { Effect } from "effect"
+import * as fs from "node:fs"
+import { formatRoster } from "../domain/Agency.ts"
+import { LedgerMismatch } from "./BetLedger.ts"
+import { nothingBegun, olderVersion } from "./BetLedger/OpenLedger.ts"
+import { ledgerInfo } from "./LedgerAdmin.ts"
+import { SettingsError, type SettingsShape } from "./Settings.ts"
+
+/** Succeeds with what is to be said of the ledger. `configuration` is for messages. */
+export const checkWithLedger = Effect.fnUntraced(function*(
+  configuration: string,
+  { ledger: { path }, lottery }: SettingsShape
+) {
+  if (!fs.existsSync(path)) return `${path}: no ledger yet; the central begins one`
+  const found = yield* ledgerInfo(path).pipe(
+    // The central begins in an empty file, and brings an older ledger up to date.
+    Effect.catchTag(
+      "LedgerUnreadable",
+      (error) =>
+        error.problem === nothingBegun || error.problem === olderVersion
+          ? Effect.succeed(error.message)
+          : Effect.fail(error)
+    )
+  )
+  if (typeof found === "string") return found
+  const values = [
+    ["agencies", found.roster, formatRoster(lottery.agencies)],
+    ["winning number", String(found.winningNumber), String(lottery.winningNumber)],
+    // A configuration without a name is of whatever draw the ledger is of.
+    ["draw", found.drawName, lottery.draw ?? found.drawName]
+  ] as const
+  const problems = values.flatMap(([what, ledger, configured]) =>
+    ledger === configured
+      ? []
+      : [new LedgerMismatch({ path, what, ledger, configured }).message]
+  )
+  if (problems.length > 0) return yield* new SettingsError({ path: configuration, problems })
+  const bets = `${found.bets.toLocaleString("en-US")} ${found.bets === 1 ? "bet" : "bets"}`
+  return `${path}: draw ${found.drawName}, ${bets}, ${found.finished} of ${found.agencies} agencies finished, draw ${
+    found.draw === undefined ? "not held" : "held"
+  }`
+})
