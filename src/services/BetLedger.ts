@@ -4,13 +4,14 @@
  * not at all. It doesn't decide: Intake does, and the ledger only refuses what would break the count (a defect).
  */
 import { Context, Effect, Layer, Option, Schema } from "effect"
-import * as path from "node:path"
 import { type AgencyId, formatRoster, type Roster } from "../domain/Agency.ts"
 import { type Draw, DrawName, WinningNumber } from "../domain/Draw.ts"
 import type { AgencyRecord, BetCursor } from "../domain/Intake.ts"
 import { runCheckpoints } from "./BetLedger/Checkpoints.ts"
 import { encodeGroup } from "./BetLedger/GroupBuffer.ts"
+import { placeOf } from "./BetLedger/LedgerPlace.ts"
 import { LazyThread, LedgerThread } from "./BetLedger/LedgerThread.ts"
+import { makeFolder, toFailure, whileOpening } from "./BetLedger/OpenLedger.ts"
 import { SyncedFile } from "./BetLedger/SyncedFile.ts"
 import type {
   DrawRecord,
@@ -155,10 +156,12 @@ const spareBytesMax = 4 * 1024 * 1024
 
 const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
   const { draw, roster, winningNumber, ...settings } = options
+  // Every thread opens this file, also should a link be changed meanwhile.
+  const file = yield* findPlace(options.path)
   const config: WriterConfig & { readonly checkpointBytes: number } = {
     ...ledgerDefaults,
     ...settings,
-    path: path.resolve(options.path),
+    path: file,
     roster: formatRoster(roster),
     agencies: roster,
     winningNumber,
@@ -169,12 +172,10 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
     { path: config.path, busyTimeoutMs: config.busyTimeoutMs },
     (id) => ({ _tag: "Close", id })
   )
-  const read = (operation: string, request: (id: number) => ReaderRequest) =>
-    Effect.mapError(reader.call(request), toUnavailable(operation))
   // Closed after everything that has the file open: see SyncedFile.ts.
-  const file = yield* Effect.acquireRelease(
+  const synced = yield* Effect.acquireRelease(
     Effect.sync(() => new SyncedFile(config.path)),
-    (synced) => Effect.sync(() => synced.close())
+    (opened) => Effect.sync(() => opened.close())
   )
   const writer = yield* Effect.acquireRelease(
     Effect.sync(() =>
@@ -192,7 +193,7 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
   if (opened._tag !== "Opened") return yield* unexpected(opened)
   const drawName = yield* toDrawName(options.path, opened.drawName)
   const descriptor = yield* Effect.try({
-    try: () => file.open(),
+    try: () => synced.open(),
     catch: (cause) => new LedgerUnavailable({ operation: "open", cause })
   })
   const onStored = yield* runCheckpoints({ ...config, descriptor })
@@ -220,6 +221,32 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
       Effect.uninterruptible
     )
 
+  const holdDraw = writer.call((id) => ({ _tag: "HoldDraw", id })).pipe(
+    Effect.mapError(toUnavailable("holdDraw")),
+    Effect.flatMap((reply) =>
+      reply._tag === "Drawn" ? Effect.succeed(toDraw(reply.draw)) : unexpected(reply)
+    ),
+    Effect.uninterruptible
+  )
+
+  return BetLedger.of({
+    opened: {
+      agencies: pick(roster, opened.agencies),
+      draw: Option.map(Option.fromUndefinedOr(opened.draw), toDraw),
+      drawName,
+      isNew: opened.isNew
+    },
+    commit,
+    ...readsOf(reader),
+    holdDraw
+  })
+})
+
+/** What is asked of the reader's thread. */
+const readsOf = (reader: LazyThread<ReaderRequest, ReaderReply>) => {
+  const read = (operation: string, request: (id: number) => ReaderRequest) =>
+    Effect.mapError(reader.call(request), toUnavailable(operation))
+
   const chunkAt = Effect.fnUntraced(function*(agency: AgencyId, seq: number) {
     const reply = yield* read("chunkAt", (id) => ({ _tag: "ChunkAt", id, agency, seq }))
     if (reply._tag !== "Chunk") return yield* unexpected(reply)
@@ -240,28 +267,21 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
     return reply._tag === "Digested" ? reply.digest : yield* unexpected(reply)
   })
 
-  const holdDraw = writer.call((id) => ({ _tag: "HoldDraw", id })).pipe(
-    Effect.mapError(toUnavailable("holdDraw")),
-    Effect.flatMap((reply) =>
-      reply._tag === "Drawn" ? Effect.succeed(toDraw(reply.draw)) : unexpected(reply)
-    ),
-    Effect.uninterruptible
-  )
+  return { chunkAt, readBets, digest }
+}
 
-  return BetLedger.of({
-    opened: {
-      agencies: pick(roster, opened.agencies),
-      draw: Option.map(Option.fromUndefinedOr(opened.draw), toDraw),
-      drawName,
-      isNew: opened.isNew
-    },
-    commit,
-    chunkAt,
-    readBets,
-    digest,
-    holdDraw
+/** What the configured path means; its folder is made where it is missing. */
+const findPlace = (configured: string) =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(whileOpening(configured, () => {
+        makeFolder(configured)
+        return placeOf(configured)
+      }))
+    } catch (error) {
+      return Effect.fail(toOpenError(configured, toFailure(error)))
+    }
   })
-})
 
 /** The entries of the roster's agencies: the threads know agencies as mere numbers. */
 const pick = <A>(roster: Roster, all: ReadonlyMap<number, A>): ReadonlyMap<AgencyId, A> => {

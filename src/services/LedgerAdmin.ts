@@ -10,6 +10,7 @@ import { formatRoster, parseRoster, type Roster } from "../domain/Agency.ts"
 import type { DrawName, WinningNumber } from "../domain/Draw.ts"
 import { agenciesCeiling } from "../domain/Limits.ts"
 import { ledgerDefaults, LedgerInUse, LedgerUnavailable, LedgerUnreadable } from "./BetLedger.ts"
+import { syncPath } from "./BetLedger/LedgerPlace.ts"
 import {
   integer,
   openReadOnly,
@@ -19,7 +20,7 @@ import {
   whileOpening
 } from "./BetLedger/OpenLedger.ts"
 import { LedgerCheck, type Verification } from "./LedgerAdmin/LedgerCheck.ts"
-import { beginNext, linkNew, type Outcome, syncPath } from "./LedgerAdmin/NextLedger.ts"
+import { beginNext, linkNew, type Outcome } from "./LedgerAdmin/NextLedger.ts"
 
 /** Something was to be written where something is. */
 export class AlreadyExists extends Schema.TaggedError<AlreadyExists>()("AlreadyExists", {

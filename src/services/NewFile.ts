@@ -9,8 +9,9 @@ import { createHash, randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import { type FileHandle, open } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
+import { syncPath } from "./BetLedger/LedgerPlace.ts"
 import { applicationId } from "./BetLedger/Tables.ts"
-import { linkNew, syncPath } from "./LedgerAdmin/NextLedger.ts"
+import { linkNew } from "./LedgerAdmin/NextLedger.ts"
 import { systemReason } from "./SystemReason.ts"
 
 /** Something is there, and wasn't to be replaced. */
@@ -103,7 +104,7 @@ export const checkReplaceable = (
   })
 
 /** What a ledger has beside it: the log and its index, an older form of log, the lock, the mark, and a next ledger. */
-const besides = ["-wal", "-shm", "-journal", ".lock", ".mark", ".next"]
+const besides = ["-wal", "-shm", "-journal", ".lock", ".mark", ".next", ".next.partial"]
 
 /** The ledger that a file is, or belongs to. */
 const ledgerOf = (path: string, known: ReadonlyArray<string>): string | undefined => {

@@ -3,7 +3,6 @@
  * keeps what is known of every agency, to refuse what would break the count whatever its caller decided. A failed
  * transaction leaves the file and what is known as they were. No Effect here.
  */
-import * as fs from "node:fs"
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { isDeepStrictEqual } from "node:util"
 import { lineFeed } from "../../domain/Chunk.ts"
@@ -11,14 +10,13 @@ import { AcknowledgedMark } from "./AcknowledgedMark.ts"
 import { chunkChecksum, damaged, rowChecksum } from "./Checksum.ts"
 import { drawWinners } from "./DrawScan.ts"
 import { decodeGroup, type GroupChunk } from "./GroupBuffer.ts"
+import { takePlace } from "./LedgerPlace.ts"
 import {
   integer,
-  makeFolder,
   openForWriting,
   primaryCode,
   readDraw,
   readLottery,
-  takeLock,
   text,
   whileOpening
 } from "./OpenLedger.ts"
@@ -83,11 +81,9 @@ export class LedgerWriter {
   readonly #changed = new Set<number>()
 
   constructor(config: WriterConfig) {
-    whileOpening(config.path, () => makeFolder(config.path))
-    // Two names of one file must meet at one lock.
-    const path = fs.existsSync(config.path) ? fs.realpathSync(config.path) : config.path
+    const { file: path, lock } = takePlace(config.path)
     this.#config = { ...config, path }
-    this.#lock = takeLock(path)
+    this.#lock = lock
     let isNew = false
     try {
       this.#db = openForWriting(this.#config, () => {

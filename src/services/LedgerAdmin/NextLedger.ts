@@ -9,13 +9,18 @@ import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { drawNameOfTime } from "../BetLedger/DrawNames.ts"
 import {
+  nextOf,
+  removeDatabase,
+  syncPath,
+  takePlace,
+  unfinishedNextOf
+} from "../BetLedger/LedgerPlace.ts"
+import {
   integer,
-  makeFolder,
   openForWriting,
   openReadOnly,
   primaryCode,
   readLottery,
-  takeLock,
   text,
   whileOpening
 } from "../BetLedger/OpenLedger.ts"
@@ -37,9 +42,7 @@ const busy = 5
 
 /** `config.path` may or may not exist. */
 export const beginNext = (config: WriterConfig): Outcome => {
-  whileOpening(config.path, () => makeFolder(config.path))
-  const file = fs.existsSync(config.path) ? fs.realpathSync(config.path) : config.path
-  const lock = takeLock(file)
+  const { file, lock } = takePlace(config.path)
   try {
     return whileOpening(file, () => begin({ ...config, path: file }))
   } finally {
@@ -62,6 +65,8 @@ const begin = (config: WriterConfig): Outcome => {
     fs.rmSync(next)
     return { _tag: "ArchiveExists", archive }
   }
+  // The old ledger must not lose its only name on disk before it has the other.
+  syncPath(path.dirname(file))
   fs.renameSync(next, file)
   syncPath(path.dirname(file))
   return { _tag: "Begun", draw, archive }
@@ -122,16 +127,19 @@ const settle = (file: string, busyTimeoutMs: number): boolean => {
   }
 }
 
-/** The new ledger under a temporary name, whole and on disk. */
+/** The new ledger under a temporary name, which it gets when it is whole and on disk. */
 const writeNext = (config: WriterConfig): string => {
-  const next = `${config.path}.next`
-  for (const rest of ["", "-wal", "-shm", "-journal"]) fs.rmSync(next + rest, { force: true })
-  const db = openForWriting({ ...config, path: next })
+  const unfinished = unfinishedNextOf(config.path)
+  removeDatabase(unfinished)
+  const db = openForWriting({ ...config, path: unfinished })
   try {
     db.exec("PRAGMA wal_checkpoint(TRUNCATE)")
   } finally {
     db.close()
   }
+  const next = nextOf(config.path)
+  fs.renameSync(unfinished, next)
+  syncPath(path.dirname(next))
   return next
 }
 
@@ -159,15 +167,5 @@ export const linkNew = (file: string, name: string): boolean => {
     if (fs.existsSync(name)) return false
     fs.renameSync(file, name)
     return true
-  }
-}
-
-/** Puts a file, or the names in a folder, on disk. */
-export const syncPath = (place: string): void => {
-  const descriptor = fs.openSync(place, "r")
-  try {
-    fs.fsyncSync(descriptor)
-  } finally {
-    fs.closeSync(descriptor)
   }
 }
