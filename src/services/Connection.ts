@@ -65,8 +65,11 @@ export class Connection {
   speaker: Speaker = newSpeaker
   /** Whether it has ever sent `seq` or RESUME: such a client understands refusals that waiting can cure. */
   counts = false
-  /** When it claimed to speak for its agency, among the connections that did: a later claim takes over. */
-  claim: number | undefined
+  /**
+   * The place of its first whole frame among those of all connections, from 1; 0 before. By it connections of an agency
+   * are older and newer, in whatever order their frames come out of the parsers.
+   */
+  claim = 0
   /** What came of the frame, once parsed; kept while the turn waits for an older connection's chunk. */
   parsed: Parsed | undefined
   /** A consult that waits for the draw: its turn is over, further input is discarded. */

@@ -19,6 +19,15 @@ import { Settings } from "./Settings.ts"
  */
 const shutdownLingerMs = 500
 
+/** Gives turns in the order in which frames are whole, and connections their claims. */
+const intoQueue = (turns: Queue.Queue<Connection>) => {
+  let claims = 0
+  return (connection: Connection): void => {
+    if (connection.claim === 0) connection.claim = ++claims
+    Queue.offerUnsafe(turns, connection)
+  }
+}
+
 export class Connections extends Context.Service<Connections, {
   /** Connections that hold a whole frame, in the order in which they got it. */
   readonly turns: Queue.Queue<Connection>
@@ -67,9 +76,7 @@ export class Connections extends Context.Service<Connections, {
         lingerDeadlines,
         roomDeadlines,
         roomWaitMs: limits.roomWaitMs,
-        onTurn: (connection) => {
-          Queue.offerUnsafe(turns, connection)
-        },
+        onTurn: intoQueue(turns),
         onRefused: refusals.write,
         onClosed: (connection, reason: CloseReason) => {
           all.delete(connection)

@@ -1,7 +1,8 @@
 /**
  * What the server knows of each agency while it runs: what is stored, which connection speaks for it, and whether a
  * chunk of it is between decision and disk. One connection speaks for an agency: a newer one takes over at its first
- * message, but is heard only after the older one's chunk in hand has been stored or has failed.
+ * message, but is heard only after the older one's chunk in hand has been stored or has failed. From then on no older
+ * one is heard, also when the newer one is gone: it may have been told what is stored.
  */
 import type { AgencyId } from "../domain/Agency.ts"
 import { type AgencyRecord, nothingStored } from "../domain/Intake.ts"
@@ -13,8 +14,8 @@ export class Desk {
   #speaker: Connection | undefined
   #busy = false
   #next: Connection | undefined
-  /** Counts the connections that claimed to speak for the agency; the latest claim wins. */
-  #claims = 0
+  /** The claim of the newest connection that was heard. */
+  #claim = 0
 
   constructor(agency: AgencyId, record: AgencyRecord) {
     this.agency = agency
@@ -27,20 +28,20 @@ export class Desk {
    */
   enter(connection: Connection): "heard" | "waiting" | "dropped" {
     if (connection.closing) return "dropped"
-    const claim = connection.claim ??= ++this.#claims
-    if ((this.#speaker?.claim ?? 0) > claim) return drop(connection)
-    if (this.#busy) return this.#wait(connection, claim)
+    if (this.#claim > connection.claim) return drop(connection)
+    if (this.#busy) return this.#wait(connection)
     if (this.#speaker !== connection) {
       this.#speaker?.close("superseded")
       this.#speaker = connection
+      this.#claim = connection.claim
     }
     this.#busy = true
     return "heard"
   }
 
-  #wait(connection: Connection, claim: number): "waiting" | "dropped" {
+  #wait(connection: Connection): "waiting" | "dropped" {
     const next = this.#next
-    if (next !== undefined && (next.claim ?? 0) > claim) return drop(connection)
+    if (next !== undefined && next.claim > connection.claim) return drop(connection)
     this.#next = connection
     if (next !== undefined) {
       next.close("superseded")

@@ -111,6 +111,30 @@ describe("parser children", () => {
     assert.deepStrictEqual([...ledger.counts()], [[1, 3], [2, 3]])
   })
 
+  it("that are slow don't let an older connection take over after RESUME_POINT was told to a newer one", async () => {
+    await using central = await Central.start({
+      agencies: 2,
+      settings: { parsers: { processes: 2 } }
+    })
+    const bets = sales(1, 2)
+    const chunk = { type_message: 1, agency: 1, seq: 1, payload: bets }
+    const stopped = await anotherChild(central)
+    process.kill(stopped, "SIGSTOP")
+    using older = await Wire.connect(central.betsPort)
+    using newer = await Wire.connect(central.betsPort)
+    using other = await Wire.connect(central.betsPort)
+    older.send(chunk)
+    // Whole frames are dealt with in the order in which they came: the chunk was read before this is answered.
+    assert.include(await other.ask({ type_message: 4, agency: 2 }), { type_message: 4 })
+    assert.include(await newer.ask({ type_message: 4, agency: 1 }), { type_message: 4, seq: 0 })
+    process.kill(stopped, "SIGCONT")
+    assert.deepStrictEqual(await older.closed(), [])
+    assert.include(await newer.ask(chunk), { type_message: 1, seq: 1 })
+    assert.isTrue(newer.open)
+    using ledger = new LedgerFile(central.ledgerPath)
+    assert.deepStrictEqual([...ledger.counts()], [[1, 2]])
+  })
+
   it("that can't be had keep agencies waiting, and those that come are used at once", async () => {
     await using central = await Central.start({
       agencies: 1,

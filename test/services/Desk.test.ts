@@ -17,8 +17,9 @@ const transport: Transport = {
   destroy: () => {}
 }
 
-const open = (): Connection =>
-  new Connection({
+/** A connection whose first frame was whole as the given one among all. */
+const open = (claim: number): Connection => {
+  const connection = new Connection({
     door: "bets",
     frameBytesMax: 100,
     budget: new FrameBudget(100),
@@ -31,13 +32,16 @@ const open = (): Connection =>
     onRefused: () => {},
     onClosed: () => {}
   }, transport)
+  connection.claim = claim
+  return connection
+}
 
 const make = (): Desk => new Desk(AgencyId.make(3), nothingStored)
 
 describe("Desk", () => {
   it("hears a newer connection only after the older one's chunk is settled", () => {
     const desk = make()
-    const [older, newer] = [open(), open()]
+    const [older, newer] = [open(1), open(2)]
     assert.strictEqual(desk.enter(older), "heard")
     assert.strictEqual(desk.enter(newer), "waiting")
     assert.isFalse(older.closing)
@@ -48,7 +52,7 @@ describe("Desk", () => {
 
   it("drops the one that waited when a still newer one comes", () => {
     const desk = make()
-    const [first, second, third] = [open(), open(), open()]
+    const [first, second, third] = [open(1), open(2), open(3)]
     desk.enter(first)
     desk.enter(second)
     assert.strictEqual(desk.enter(third), "waiting")
@@ -58,7 +62,7 @@ describe("Desk", () => {
 
   it("doesn't let one whose turn was put off take over from a newer one", () => {
     const desk = make()
-    const [first, second, third] = [open(), open(), open()]
+    const [first, second, third] = [open(1), open(2), open(3)]
     desk.enter(first)
     desk.enter(second)
     desk.leave()
@@ -69,12 +73,35 @@ describe("Desk", () => {
     assert.isUndefined(desk.leave())
   })
 
-  it("takes the first message for the claim, not the connection's age", () => {
+  it("takes the frame that was whole first for the older one, whichever is parsed first", () => {
     const desk = make()
-    const [early, late] = [open(), open()]
-    assert.strictEqual(desk.enter(late), "heard")
+    const [older, newer] = [open(1), open(2)]
+    assert.strictEqual(desk.enter(newer), "heard")
     desk.leave()
-    assert.strictEqual(desk.enter(early), "heard")
-    assert.isTrue(late.closing)
+    assert.strictEqual(desk.enter(older), "dropped")
+    assert.isTrue(older.closing)
+    assert.isFalse(newer.closing)
+  })
+
+  it("doesn't hear an older connection when the newer one is gone: it was told what is stored", () => {
+    const desk = make()
+    const [older, newer] = [open(1), open(2)]
+    desk.enter(newer)
+    desk.leave()
+    desk.forget(newer)
+    assert.strictEqual(desk.enter(older), "dropped")
+    assert.isTrue(older.closing)
+  })
+
+  it("closes the newer connection for a still newer one, also when the older one is gone meanwhile", () => {
+    const desk = make()
+    const [first, second, third] = [open(1), open(2), open(3)]
+    desk.enter(first)
+    desk.leave()
+    desk.enter(second)
+    desk.leave()
+    desk.forget(first)
+    assert.strictEqual(desk.enter(third), "heard")
+    assert.isTrue(second.closing)
   })
 })

@@ -37,6 +37,8 @@ export class CountingAgency implements SimulatedAgency {
   #sentLast = false
   #sold = false
   #sellingSoon = false
+  /** How many more connections it opens, each before it has the answer of the one before. */
+  #haste = 0
   /** Something was refused: nothing more is sent here before a RESUME. */
   #astray = true
 
@@ -66,12 +68,14 @@ export class CountingAgency implements SimulatedAgency {
   sell(): void {
     this.#due = []
     this.#astray = true
-    const link = this.#world.connect("bets", {
+    const link: Link = this.#world.connect("bets", {
       onOpen: () => {
         if (this.#link === link) this.#resume()
       },
       onAnswer: (body) => {
         if (this.#link === link) this.#onAnswer(body)
+        // Replaced, and nobody is there any more who would read.
+        else link.abandon()
       },
       onClosed: () => {
         if (this.#link === link) this.#onLost()
@@ -85,6 +89,19 @@ export class CountingAgency implements SimulatedAgency {
     const { agency } = this.#file
     this.#due.push("resume")
     this.#link?.ask({ _tag: "Resume", agency }, encodeRequest({ _tag: "Resume", agency }))
+    this.#beHasty()
+  }
+
+  /** One connection is in hand, one waits for that, and a newer one comes, and another. */
+  #beHasty(): void {
+    const { quiet, random, timeline } = this.#world
+    if (this.#haste === 0 && random.chance(0.1)) this.#haste = random.integer(1, 4)
+    if (this.#haste === 0 || quiet()) return
+    this.#haste--
+    const link = this.#link
+    timeline.after(random.skewed(0, 200), () => {
+      if (this.#link === link && link !== undefined) this.#startAnew()
+    })
   }
 
   #sellSoon(): void {

@@ -9,7 +9,9 @@
  * - the draw is held once, after all have finished, with exactly the winners of the files;
  * - each agency is told its own winners, after the draw;
  * - answers come one to each request, in the order of the requests of their connection;
- * - an agency that doesn't count is never told what waiting can cure.
+ * - an agency that doesn't count is never told what waiting can cure;
+ * - once a connection of an agency was answered, nothing of an older one is stored or answered. Older is whose first
+ *   whole request reached the server earlier.
  */
 import type { AgencyId } from "../../src/domain/Agency.ts"
 import type { Draw } from "../../src/domain/Draw.ts"
@@ -47,6 +49,8 @@ export interface Conversation {
   rejected: boolean
   /** It has sent `seq` or RESUME. */
   counts: boolean
+  /** The place of its first whole request among those that reached the server, from 1. */
+  place: number
 }
 
 interface Standing {
@@ -68,6 +72,11 @@ export class Judge {
   readonly #told = new Set<AgencyId>()
   /** Whose winners this life of the server has answered. */
   readonly #informed = new Set<AgencyId>()
+  /** The connections of an agency to this life of the server, in the order in which they were first heard of. */
+  readonly #arrived = new Map<AgencyId, Array<Conversation>>()
+  /** The newest one of an agency that was answered. */
+  readonly #newest = new Map<AgencyId, Conversation>()
+  #places = 0
 
   constructor(timeline: Timeline, files: ReadonlyMap<AgencyId, AgencyFile>, winningNumber: number) {
     this.#timeline = timeline
@@ -106,6 +115,13 @@ export class Judge {
     if (chunk.last && standing.bets !== file.bets.length) {
       this.#fail(`${where}: finished after ${standing.bets} of ${file.bets.length} bets`)
     }
+    const newest = this.#newest.get(chunk.agency)
+    const asked = (conversation: Conversation) =>
+      conversation.asked.some((one) => one._tag === "Chunk" && one.to === standing.bets)
+    if (
+      newest !== undefined
+      && !this.#arrived.get(chunk.agency)?.some((one) => one.place >= newest.place && asked(one))
+    ) this.#fail(`${where}: of an older connection than ${newest.name}, which was answered`)
   }
 
   /** The draw is on disk. */
@@ -125,6 +141,8 @@ export class Judge {
   onOpened(): void {
     this.#drawKnown = this.#draw !== undefined
     this.#informed.clear()
+    this.#arrived.clear()
+    this.#newest.clear()
   }
 
   /** The server ends itself since there is nothing left to do (`exitWhenServed`). */
@@ -151,6 +169,16 @@ export class Judge {
   }
 
   // ---- what the server answered
+
+  /** The first whole request of a connection reached the server. Must be called before the server sees it. */
+  onArrived(conversation: Conversation): void {
+    conversation.place = ++this.#places
+    const [first] = conversation.asked
+    if (first?._tag !== "Chunk" && first?._tag !== "Resume") return
+    const arrived = this.#arrived.get(first.agency)
+    if (arrived === undefined) this.#arrived.set(first.agency, [conversation])
+    else arrived.push(conversation)
+  }
 
   /** The server wrote to a connection. Must be called before anything of it is sent. */
   onWritten(conversation: Conversation, bytes: Uint8Array): void {
@@ -203,6 +231,7 @@ export class Judge {
     }
     if (answer._tag !== "ChunkProcessed") return wrong("to a chunk")
     if (answer.seq !== asked.seq) wrong(`with seq ${answer.seq} to chunk ${asked.seq}`)
+    this.#judgeSpeaker(conversation, asked.agency, wrong)
     const draw = asked.last && asked.seq !== undefined ? simulatedDraw : undefined
     if (answer.draw !== draw) wrong(`as of the draw ${answer.draw}`)
     const standing = this.#standings.get(asked.agency)
@@ -240,12 +269,25 @@ export class Judge {
     }
     const standing = this.#standings.get(agency)
     if (answer._tag !== "ResumePoint" || standing === undefined) return wrong("to RESUME")
+    this.#judgeSpeaker(conversation, agency, wrong)
     const { bets, digest, draw, finished, seq } = answer
     if (draw !== simulatedDraw) wrong("tells another draw")
     if (bets !== standing.bets || seq !== standing.seq || finished !== standing.finished) {
       wrong(`tells other than what is on disk (${JSON.stringify(standing)})`)
     }
     if (digest !== this.#files.get(agency)?.digest(bets)) wrong("tells another digest")
+  }
+
+  /** One connection speaks for an agency: the newest that was answered, or a newer one. */
+  #judgeSpeaker(
+    conversation: Conversation,
+    agency: AgencyId,
+    wrong: (problem: string) => void
+  ): void {
+    const newest = this.#newest.get(agency)
+    if (newest !== undefined && newest.place > conversation.place) {
+      wrong(`after ${newest.name}, a newer connection, was answered`)
+    } else this.#newest.set(agency, conversation)
   }
 
   #judgeConsult(

@@ -105,14 +105,48 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "put a connection twice in the queue",
     file: "src/services/Connections.ts",
     edits: [[
-      "          Queue.offerUnsafe(turns, connection)\n",
-      "          Queue.offerUnsafe(turns, connection)\n          Queue.offerUnsafe(turns, connection)\n"
+      "    Queue.offerUnsafe(turns, connection)\n",
+      "    Queue.offerUnsafe(turns, connection)\n    Queue.offerUnsafe(turns, connection)\n"
     ]]
   },
   {
     name: "leave the older connection of an agency open",
     file: "src/services/Desk.ts",
     edits: [["      this.#speaker?.close(\"superseded\")\n", ""]]
+  },
+  {
+    name: "number claims in the order in which frames come out of the parsers",
+    file: "src/services/Desk.ts",
+    edits: [
+      [
+        "    if (this.#claim > connection.claim) return drop(connection)\n",
+        "    if (this.#speaker !== connection && this.#next !== connection) {\n      connection.claim = this.#claim + 1\n    }\n"
+      ]
+    ]
+  },
+  {
+    name: "never end the turn of a connection that waited and was replaced",
+    file: "src/services/Desk.ts",
+    edits: [[
+      "      next.close(\"superseded\")\n      next.endTurn()\n",
+      "      next.close(\"superseded\")\n"
+    ]]
+  },
+  {
+    name: "forget a waiting connection when the read for the one in hand fails",
+    file: "src/services/BetsDesk.ts",
+    edits: [[
+      "      onFailure: () => this.#ledgerFailed(connection, desk, undefined, unreadable)\n",
+      "      onFailure: () => {\n        desk.leave()\n        this.#ledgerFailed(connection, desk, undefined, unreadable)\n      }\n"
+    ]]
+  },
+  {
+    name: "leave consults open when a shutdown drains",
+    file: "src/services/Connections.ts",
+    edits: [[
+      "          for (const connection of of(\"consult\")) connection.close(\"shutdown\")\n",
+      ""
+    ]]
   },
   {
     name: "tell an agency that doesn't count to come again",

@@ -62,11 +62,12 @@ export class Link implements Conversation {
   answered = 0
   rejected = false
   counts = false
+  place = 0
   /** Requests that the server had received whole when its shutdown began. */
   owed = 0
   /** Whole requests that have reached the server. */
   received = 0
-  /** The server let go of the connection by itself. */
+  /** The server let go of the connection by itself, and without FIN. */
   dropped = false
   readonly #timeline: Timeline
   readonly #random: Random
@@ -267,7 +268,7 @@ export class Link implements Conversation {
       this.#tellClosed(this.#random.integer(0, 20))
     }
     this.#up.close()
-    this.dropped = this.#connection !== undefined
+    this.dropped = this.#connection !== undefined && !this.#serverFinished
     this.#timeline.after(0, () => this.#gone())
   }
 
@@ -275,7 +276,7 @@ export class Link implements Conversation {
     this.#passedUp += bytes.length
     while ((this.#requestEnds[0] ?? Number.POSITIVE_INFINITY) <= this.#passedUp) {
       this.#requestEnds.shift()
-      this.received++
+      if (this.received++ === 0) this.#judge.onArrived(this)
     }
     this.#timeline.trace(`${this.name} received ${bytes.length}`)
     this.#connection?.onBytes(bytes)

@@ -164,6 +164,7 @@ class Simulation {
     })
     life.shutdown(() => {
       this.#timeline.trace("the server ended")
+      for (const link of this.#links.values()) this.#expectReason(link)
       this.#end()
       if (onClosed === undefined) {
         this.#timeline.after(this.#random.integer(0, 1500), () => this.#start())
@@ -198,12 +199,15 @@ class Simulation {
     this.#reasons.add(name)
     const link = this.#links.get(name)
     this.#links.delete(name)
-    if (reason === "connection_lost" && link?.dropped && this.#timeline.now < this.#graceUsedUp) {
-      this.#timeline.fail(`${name}: dropped without a reason`)
-    }
+    if (reason === "connection_lost") this.#expectReason(link)
     if (reason === "shutdown" && link?.door === "bets" && link.answered < link.owed) {
       this.#timeline.fail(`${name}: ${link.answered} of ${link.owed} frames read were answered`)
     }
+  }
+
+  #expectReason(link: Link | undefined): void {
+    if (!link?.dropped || this.#timeline.now >= this.#graceUsedUp) return
+    this.#timeline.fail(`${link.name}: dropped without a reason`)
   }
 
   // ---- what the simulated parts are told
