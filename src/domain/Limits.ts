@@ -23,6 +23,8 @@ export const parserMemoryMb = { base: 64, perFrameMebibyte: 64 } as const
  */
 export const refusalLines = { linesMax: 30, windowMs: 60_000 } as const
 export const refusalMissingMax = 20
+/** Log lines of connections taken in at the consult port: agencies that wait ask again every few seconds, all night. */
+export const consultAcceptLines = { linesMax: 60, windowMs: 600_000 } as const
 /** A roster is held in memory and walked at the draw. */
 export const agenciesCeiling = 100_000
 /** Old deployments set a backlog of the number of agencies; a burst of reconnections needs more. */

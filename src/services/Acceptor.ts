@@ -1,10 +1,12 @@
 /** What both doors have in common: a scoped listener, and the fiber that takes its connections in. */
 import { Effect, Queue, Schema, type Scope } from "effect"
 import { createServer, type Server, type Socket } from "node:net"
+import { consultAcceptLines } from "../domain/Limits.ts"
 import type { Door } from "./Connection.ts"
 import { attach, socketTransport } from "./Connection/SocketTransport.ts"
 import { Connections } from "./Connections.ts"
 import { OperatorLog } from "./OperatorLog.ts"
+import { BoundedLines } from "./OperatorLog/BoundedLines.ts"
 import { Settings } from "./Settings.ts"
 
 /** The port can't be listened on; `problem` names it and what to do. */
@@ -44,6 +46,24 @@ export const listenProblem = (error: unknown, { host, port }: ListenOptions): st
  */
 const readAheadBytes = 1
 
+/**
+ * Says of each connection that it was taken in. At the consult door, whose agencies may come and ask again all night
+ * (`wait: false`), in bounded numbers, and with the door's name; the line of the bets door is the one that scripts know.
+ */
+const announcing = Effect.fnUntraced(function*(
+  door: Door
+): Effect.fn.Return<(ip: string) => void, never, OperatorLog | Scope.Scope> {
+  const log = yield* OperatorLog
+  if (door === "bets") return (ip) => log.write("INFO", "accept_connections", "success", { ip })
+  const lines = new BoundedLines<Door>(consultAcceptLines, (_, cantidad) => {
+    log.write("INFO", "accept_connections", "left_out", { door, cantidad })
+  })
+  yield* Effect.addFinalizer(() => Effect.sync(() => lines.endWindow()))
+  return (ip) => {
+    if (lines.take(door)) log.write("INFO", "accept_connections", "success", { ip, door })
+  }
+})
+
 /** Listens within the scope; the listener is closed first of all at shutdown. */
 const listen = (
   resource: string,
@@ -75,9 +95,10 @@ export const openDoor = Effect.fnUntraced(
       Queue.bounded<Socket>(limits.max),
       Queue.shutdown
     )
+    const announce = yield* announcing(door)
     const welcome = (socket: Socket) => {
       const transport = socketTransport(socket)
-      log.write("INFO", "accept_connections", "success", { ip: transport.address })
+      announce(transport.address)
       attach(socket, connections.open(door, transport))
     }
     yield* Queue.take(accepted).pipe(

@@ -4,7 +4,7 @@
  * the central where to go on (RESUME), and checks that the central holds the beginning of the same bets. It ends with
  * an error only when trying again can't help, or when there was no progress for `giveUpAfterMs`.
  */
-import { Context, Effect, Layer, Option, Schema, type Stream } from "effect"
+import { Context, Effect, Layer, Option, Schema, type Scope, type Stream } from "effect"
 import {
   type Address,
   AnswerUnreadable,
@@ -24,6 +24,7 @@ import {
 import { CentralUnreachable, makePatience, type PatienceOptions } from "./AgencyClient/Patience.ts"
 import type { BetFileError, BetLine } from "./BetFile.ts"
 import { OperatorLog } from "./OperatorLog.ts"
+import { BoundedLines } from "./OperatorLog/BoundedLines.ts"
 import type { LogLevel } from "./Settings.ts"
 
 export interface AgencyOptions extends DeliveryOptions, ConnectionTimeouts, PatienceOptions {
@@ -83,6 +84,9 @@ export class AgencyClient extends Context.Service<AgencyClient, {
 const consultWaitLevel = (lost: ConnectionLost): LogLevel =>
   lost.retryAfterMs === undefined ? "WARNING" : "DEBUG"
 
+/** Log lines of tries that failed. */
+const waitLines = { linesMax: 10, windowMs: 300_000 } as const
+
 const rivalDetail =
   "another client of this agency sends too, and each takes the connection from the other: stop one of them"
 
@@ -115,14 +119,21 @@ const ask = Effect.fnUntraced(function*({ agency, ...options }: AgencyOptions) {
 
 const makeAgencyClient = Effect.fnUntraced(function*(
   options: AgencyOptions
-): Effect.fn.Return<AgencyClient["Service"], never, OperatorLog> {
+): Effect.fn.Return<AgencyClient["Service"], never, OperatorLog | Scope.Scope> {
   const log = yield* OperatorLog
   const { agency } = options
 
+  /** An agency may wait all night. */
+  const waits = new BoundedLines<string>(waitLines, (action, cantidad) => {
+    log.write("WARNING", action, "left_out", { agencia: agency, cantidad })
+  })
+  yield* Effect.addFinalizer(() => Effect.sync(() => waits.endWindow()))
+
   const logWait =
-    (action: string, level: (lost: ConnectionLost) => LogLevel) =>
+    (action: string, central: string, level: (lost: ConnectionLost) => LogLevel) =>
     (lost: ConnectionLost, waitMs: number) => {
-      const details = { agencia: agency, error: lost.problem, retry_in_ms: waitMs }
+      if (!log.enabled(level(lost)) || !waits.take(action)) return
+      const details = { agencia: agency, error: lost.problem, retry_in_ms: waitMs, central }
       log.write(level(lost), action, "fail", details)
     }
 
@@ -132,7 +143,7 @@ const makeAgencyClient = Effect.fnUntraced(function*(
       const patience = yield* makePatience(
         central,
         options,
-        logWait("apuestas_enviadas", () => "WARNING")
+        logWait("apuestas_enviadas", central, () => "WARNING")
       )
       let held = 0
       let sent: number | undefined
@@ -191,10 +202,11 @@ const makeAgencyClient = Effect.fnUntraced(function*(
   )
 
   const winners = Effect.gen(function*() {
+    const central = formatAddress(options.consult)
     const patience = yield* makePatience(
-      formatAddress(options.consult),
+      central,
       options,
-      logWait("consulta_ganadores", consultWaitLevel)
+      logWait("consulta_ganadores", central, consultWaitLevel)
     )
     const documents = yield* ask(options).pipe(
       Effect.asSome,

@@ -36,8 +36,6 @@ export interface Awaited {
 
 const nobody: Awaited = { has: () => false, first: () => [] }
 
-const actions = { bets: "apuesta_recibida", consult: "consulta_recibida" } as const
-
 export class Refusals extends Context.Service<Refusals, {
   readonly write: (connection: Connection, refused: Refused) => void
   /** Whom the draw waits for. */
@@ -101,7 +99,8 @@ export class Refusals extends Context.Service<Refusals, {
         details["door"] = door
         details["ip"] = transport.address
         if (silent) Object.assign(details, consequence(agency, waits))
-        log.write("WARNING", actions[door], "fail", details)
+        if (door === "bets") log.write("WARNING", "apuesta_recibida", "fail", details)
+        else log.write("WARNING", "consulta_recibida", "fail", details)
       }
 
       return Refusals.of({

@@ -372,4 +372,24 @@ describe("the log of a central for three agencies", () => {
       "action: refusals | result: left_out | door: bets | code: INVALID_BET | cantidad: 10"
     ])
   })
+
+  it("doesn't fill with agencies that ask for their winners all night, and names the port that they come to", async () => {
+    await using server = await central()
+    {
+      using seller = await Wire.connect(server.betsPort)
+      await seller.ask({ type_message: "1", agency: "1", payload: [] })
+    }
+    for (let question = 0; question < 70; question++) {
+      using wire = await Wire.connect(server.consultPort)
+      const answer = await wire.ask({ type_message: 3, agency: 1, payload: null, wait: false })
+      assert.strictEqual(answer.type_message, 5)
+    }
+    const line = "action: accept_connections | result: success | ip: 127.0.0.1"
+    await server.stop()
+    assert.deepStrictEqual(server.lines("action: accept_connections"), [
+      line,
+      ...Array.from({ length: 60 }, () => `${line} | door: consult`),
+      "action: accept_connections | result: left_out | door: consult | cantidad: 10"
+    ])
+  })
 })

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option, Schema, Stream } from "effect"
+import { Effect, Exit, Fiber, Option, Schema, Stream } from "effect"
 import { createServer } from "node:net"
 import { betOfFields } from "../../src/domain/Bet.ts"
 import { bet, fileOf, onceTo, rejection, trial } from "../support/AgencyTrial.ts"
+import { freePort } from "../support/FreePort.ts"
 import { sales } from "../support/Sales.ts"
 import type { Reaction } from "../support/ScriptedCentral.ts"
 import { waitUntil } from "../support/WaitUntil.ts"
@@ -195,6 +196,29 @@ describe("when something fails", () => {
       yield* (yield* client({ windowChunks: 1 })).deliver(fileOf(bets))
       assert.deepStrictEqual(central.bets, bets)
       assert.strictEqual(central.connections, 4)
+    }).pipe(Effect.scoped))
+
+  it.live("names the port of a central that isn't there, and doesn't fill the log with it", () =>
+    Effect.gen(function*() {
+      const { client, log } = yield* trial
+      const nowhere = { host: "127.0.0.1", port: yield* Effect.promise(freePort) }
+      const options = { server: nowhere, consult: nowhere, giveUpAfterMs: 500 }
+      const { deliver, winners } = yield* client(options)
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(deliver(fileOf(sales(3, 5))))))
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(winners)))
+      const lines = log().map((line) => line.replace(/^\S+ \S+ /, ""))
+      for (const action of ["apuestas_enviadas", "consulta_ganadores"]) {
+        const told = lines.filter((line) => line.includes(action))
+        // With waits of 10 ms at the most there were at least 50 tries.
+        assert.lengthOf(told, 10)
+        for (const line of told) {
+          assert.match(
+            line,
+            /^WARNING +action: \w+ \| result: fail \| agencia: 3 \| error: ECONNREFUSED \| retry_in_ms: \d+ \| central: 127\.0\.0\.1:\d+$/
+          )
+          assert.include(line, `:${nowhere.port}`)
+        }
+      }
     }).pipe(Effect.scoped))
 
   it.live("waits as long as the central asks for", () =>
