@@ -2,6 +2,8 @@
 import * as NodeSink from "@effect/platform-node/NodeSink"
 import { Console, Effect, Option, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
+import { createHash, type Hash } from "node:crypto"
+import type { ExportedChunk } from "../services/LedgerExport.ts"
 import { ledgerFlags, ledgerPath } from "./Flags.ts"
 import { configuredLedger, failWhenInterrupted, forceFlag } from "./NewFileFlags.ts"
 
@@ -26,6 +28,40 @@ const stdoutSink = NodeSink.fromWritable<ExportFailed, Uint8Array>({
     })
 })
 
+const digestLine = (what: string, bets: number, hash: Hash): string =>
+  `${what}: ${bets.toLocaleString("en-US")} ${bets === 1 ? "bet" : "bets"}, SHA-256 ${
+    hash.digest("hex")
+  }`
+
+/** Of all that was written, and of each agency's lines: the latter is the digest that RESUME_POINT tells the agency. */
+class Digests {
+  readonly #all = createHash("sha256")
+  readonly #agencies = new Map<number, { readonly hash: Hash; bets: number }>()
+  #bets = 0
+
+  add({ agency, bets, csv }: ExportedChunk): void {
+    this.#all.update(csv)
+    this.#bets += bets
+    let known = this.#agencies.get(agency)
+    if (known === undefined) {
+      known = { hash: createHash("sha256"), bets: 0 }
+      this.#agencies.set(agency, known)
+    }
+    known.hash.update(csv)
+    known.bets += bets
+  }
+
+  /** Ends the digests. */
+  text(target: string): string {
+    return [
+      digestLine(target, this.#bets, this.#all),
+      ...[...this.#agencies].map(([agency, { bets, hash }]) =>
+        digestLine(`  agency ${agency}`, bets, hash)
+      )
+    ].join("\n")
+  }
+}
+
 export const exportBets = Command.make(
   "export",
   {
@@ -44,10 +80,18 @@ export const exportBets = Command.make(
   },
   Effect.fnUntraced(function*({ force, out, ...flags }) {
     const path = yield* ledgerPath(flags)
-    const { exportCsv } = yield* Effect.promise(() => import("../services/LedgerReport.ts"))
-    const bytes = exportCsv(path)
+    const { exportChunks } = yield* Effect.promise(() => import("../services/LedgerExport.ts"))
+    const digests = new Digests()
+    const bytes = exportChunks(path).pipe(
+      Stream.map((chunks) => {
+        for (const chunk of chunks) digests.add(chunk)
+        return Buffer.concat(chunks.map(({ csv }) => csv))
+      })
+    )
     if (Option.isNone(out)) {
       return yield* Stream.run(bytes, stdoutSink).pipe(
+        // stdout holds the bets and nothing else.
+        Effect.tap(() => Console.error(digests.text("stdout"))),
         // Whoever read our output has seen enough of it.
         Effect.catchIf(
           (error) => error._tag === "ExportFailed" && error.problem === "EPIPE",
@@ -57,13 +101,14 @@ export const exportBets = Command.make(
     }
     const { writeNewFile } = yield* Effect.promise(() => import("../services/NewFile.ts"))
     const ledgers = [path, yield* configuredLedger(flags.config)]
-    const written = yield* writeNewFile(out.value, bytes, { force, ledgers })
-    yield* Console.log(`${out.value}: ${written.bytes} bytes, SHA-256 ${written.sha256}`)
+    yield* writeNewFile(out.value, bytes, { force, ledgers })
+    yield* Console.log(digests.text(out.value))
   }, failWhenInterrupted)
 ).pipe(
   Command.withDescription(
     "Write every stored bet as CSV, by agency, then in the order stored. Works while the central runs. A file that is "
-      + "there is left as it is unless --force replaces it. "
+      + "there is left as it is unless --force replaces it. Prints the SHA-256 of what was written and of each agency's part "
+      + "(on stderr when the bets go to stdout). "
       + "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration."
   ),
   Command.withShortDescription("Write the stored bets as CSV")

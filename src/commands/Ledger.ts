@@ -4,7 +4,10 @@ import { Command, Flag } from "effect/cli"
 import { formatRoster, parseRoster } from "../domain/Agency.ts"
 import { DrawName, WinningNumber } from "../domain/Draw.ts"
 import { agenciesCeiling } from "../domain/Limits.ts"
+import { localTime } from "../domain/LocalTime.ts"
 import { ledgerFlags, ledgerPath } from "./Flags.ts"
+import { jsonFlag, printJson } from "./Json.ts"
+import { failWhenInterrupted } from "./NewFileFlags.ts"
 
 const admin = Effect.promise(() => import("../services/LedgerAdmin.ts"))
 
@@ -15,14 +18,15 @@ const counted = (value: number, one: string, more = `${one}s`): string =>
 
 const info = Command.make(
   "info",
-  ledgerFlags,
-  Effect.fnUntraced(function*(flags) {
+  { ...ledgerFlags, json: jsonFlag },
+  Effect.fnUntraced(function*({ json, ...flags }) {
     const { ledgerInfo } = yield* admin
     const ledger = yield* ledgerInfo(yield* ledgerPath(flags))
+    if (json) return yield* printJson(ledger)
     const { draw } = ledger
     const lines = [
       ["ledger", `${ledger.path} (${counted(ledger.bytes, "byte")})`],
-      ["began", ledger.beganAt],
+      ["began", localTime(new Date(ledger.beganAt))],
       ["agencies", `${ledger.roster} (${ledger.finished} of ${ledger.agencies} finished)`],
       ["winning number", String(ledger.winningNumber)],
       ["bets", `${counted(ledger.bets, "bet")} in ${counted(ledger.chunks, "chunk")}`],
@@ -30,7 +34,9 @@ const info = Command.make(
         "draw",
         draw === undefined
           ? `${ledger.drawName}, not held`
-          : `${ledger.drawName}, held ${draw.heldAt} (${counted(draw.winners, "winner")})`
+          : `${ledger.drawName}, held ${localTime(new Date(draw.heldAt))} (${
+            counted(draw.winners, "winner")
+          })`
       ]
     ]
     for (const [name = "", value = ""] of lines) {
@@ -46,12 +52,17 @@ const info = Command.make(
 
 const verify = Command.make(
   "verify",
-  ledgerFlags,
-  Effect.fnUntraced(function*(flags) {
+  { ...ledgerFlags, json: jsonFlag },
+  Effect.fnUntraced(function*({ json, ...flags }) {
     const { LedgerDamaged, verifyLedger } = yield* admin
     const path = yield* ledgerPath(flags)
-    const { agencies, bets, chunks, drawHeld, finished, problemCount, problems } =
-      yield* verifyLedger(path)
+    const verification = yield* verifyLedger(path)
+    const { agencies, bets, chunks, drawHeld, finished, problemCount, problems } = verification
+    if (json) {
+      yield* printJson({ ledger: path, ...verification })
+      if (problemCount > 0) return yield* new LedgerDamaged({ path, problems: problemCount })
+      return
+    }
     for (const problem of problems) yield* Console.log(`problem: ${problem}`)
     if (problemCount > problems.length) {
       yield* Console.log(`and ${counted(problemCount - problems.length, "problem")} more`)
@@ -62,7 +73,7 @@ const verify = Command.make(
         + `draw ${drawHeld ? "held" : "not held"}; ${counted(problemCount, "problem")}`
     )
     if (problemCount > 0) return yield* new LedgerDamaged({ path, problems: problemCount })
-  })
+  }, failWhenInterrupted)
 ).pipe(
   Command.withDescription(
     "Check a ledger: the file's structure, every chunk and every bet in it, the counts, the draw and its winners. "
@@ -84,7 +95,7 @@ const backup = Command.make(
     const { backupLedger } = yield* admin
     const { bets, chunks } = yield* backupLedger(yield* ledgerPath(flags), out)
     yield* Console.log(`${out}: ${counted(bets, "bet")} in ${counted(chunks, "chunk")}, checked`)
-  })
+  }, failWhenInterrupted)
 ).pipe(
   Command.withDescription(
     `Copy a ledger as it is at this moment, and check the copy. Works while the central runs. ${exitCodes}`

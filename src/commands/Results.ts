@@ -1,16 +1,56 @@
-/** `results`: what the ledger says of each agency, also while the central runs. */
+/** `results`: what the ledger says of each agency, or its winning bets, also while the central runs. */
 import { Console, Effect } from "effect"
-import { Command } from "effect/cli"
+import { Command, Flag } from "effect/cli"
+import { localTime } from "../domain/LocalTime.ts"
 import { ledgerFlags, ledgerPath } from "./Flags.ts"
+import { jsonFlag, printJson } from "./Json.ts"
 import { formatTable } from "./Table.ts"
+
+const heldText = (
+  drawName: string,
+  draw: { readonly heldAt: string; readonly winningNumber: number } | undefined
+): string =>
+  draw === undefined
+    ? `\n  The draw ${drawName} has not been held.`
+    : `\n  The draw ${drawName} was held at ${
+      localTime(new Date(draw.heldAt))
+    }: ${draw.winningNumber} won.`
+
+/** Names and documents, for whoever asked for them: nothing else prints them, and no log has them. */
+const showWinners = Effect.fnUntraced(function*(path: string, json: boolean) {
+  const { winningBets } = yield* Effect.promise(() => import("../services/LedgerExport.ts"))
+  const report = yield* winningBets(path)
+  if (json) return yield* printJson({ ledger: path, ...report })
+  yield* Console.log(formatTable(
+    ["agency", "bet", "document", "name"],
+    report.winners.map(({ agency, document, firstName, lastName, position }) => [
+      String(agency),
+      position,
+      document,
+      `${firstName} ${lastName}`
+    ])
+  ))
+  yield* Console.log(heldText(report.drawName, report.draw))
+})
 
 export const results = Command.make(
   "results",
-  ledgerFlags,
-  Effect.fnUntraced(function*(flags) {
+  {
+    ...ledgerFlags,
+    winners: Flag.Boolean("winners").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription(
+        "List the winning bets: agency, which of its bets, document and name; personal data, on stdout"
+      )
+    ),
+    json: jsonFlag
+  },
+  Effect.fnUntraced(function*({ json, ...flags }) {
     const path = yield* ledgerPath(flags)
+    if (flags.winners) return yield* showWinners(path, json)
     const report = yield* Effect.promise(() => import("../services/LedgerReport.ts"))
     const { agencies, draw, drawName } = yield* report.results(path)
+    if (json) return yield* printJson({ ledger: path, drawName, draw, agencies })
     const bets = agencies.reduce((total, row) => total + row.bets, 0)
     const finished = agencies.filter((row) => row.finished).length
     const winners = agencies.reduce((total, row) => total + (row.winners ?? 0), 0)
@@ -24,16 +64,12 @@ export const results = Command.make(
       ]),
       ["all", bets, `${finished} of ${agencies.length}`, draw === undefined ? "-" : winners]
     ))
-    yield* Console.log(
-      draw === undefined
-        ? `\n  The draw ${drawName} has not been held.`
-        : `\n  The draw ${drawName} was held at ${draw.heldAt}: ${draw.winningNumber} won.`
-    )
+    yield* Console.log(heldText(drawName, draw))
   })
 ).pipe(
   Command.withDescription(
     "Show what the ledger holds of every agency: bets, whether it has finished, winners. Works while the central runs. "
-      + "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration."
+      + "With --winners, its winning bets. Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration."
   ),
   Command.withShortDescription("Show bets and winners of every agency")
 )

@@ -5,7 +5,7 @@
  * a server would go on acknowledging bets into a file that nobody finds any more.
  */
 import { Effect, Schema, Stream } from "effect"
-import { createHash, randomBytes } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import { type FileHandle, open } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
@@ -52,28 +52,19 @@ export interface NewFileOptions {
   readonly ledgers: ReadonlyArray<string>
 }
 
-export interface WrittenFile {
-  readonly bytes: number
-  /** SHA-256 of what was written, in hex. */
-  readonly sha256: string
-}
-
 /** Writes the pieces into a new file; nothing is left of it when that fails or is interrupted. */
 export const writeNewFile = <E, R>(
   path: string,
   pieces: Stream.Stream<Uint8Array, E, R>,
   options: NewFileOptions
-): Effect.Effect<WrittenFile, E | NewFileError, R> =>
+): Effect.Effect<void, E | NewFileError, R> =>
   Effect.scoped(Effect.gen(function*() {
     yield* checkReplaceable(path, options)
     const partial = yield* openPartial(path)
-    const hash = createHash("sha256")
-    let bytes = 0
-    yield* Stream.runForEach(pieces, (piece) => {
-      hash.update(piece)
-      bytes += piece.length
-      return attempt(path, () => partial.handle.writeFile(piece))
-    })
+    yield* Stream.runForEach(
+      pieces,
+      (piece) => attempt(path, () => partial.handle.writeFile(piece))
+    )
     yield* attempt(path, () => partial.handle.sync())
     // What was there at the start need not be what is there now.
     yield* checkReplaceable(path, options)
@@ -82,7 +73,6 @@ export const writeNewFile = <E, R>(
       else if (!linkNew(partial.name, path)) throw new FileExists({ path })
       syncPath(dirname(resolve(path)))
     })
-    return { bytes, sha256: hash.digest("hex") }
   }))
 
 /** Fails when something is there that must stay. Reads only. */

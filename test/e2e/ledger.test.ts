@@ -51,7 +51,10 @@ describe("ledger info", () => {
     using agency = await FieldAgency.open(central, 3)
     await agency.work([], 5)
     const drawn = await ledger("info", central.ledgerPath)
-    assert.match(drawn.stdout, /^draw: +\S+, held \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \(3 winners\)$/m)
+    assert.match(
+      drawn.stdout,
+      /^draw: +\S+, held \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00 \(3 winners\)$/m
+    )
   })
 
   it("of what is no ledger fails and says why", async () => {
