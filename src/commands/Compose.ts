@@ -12,14 +12,18 @@ export const compose = Command.make(
       Argument.withSchema(integer(1, composeAgenciesMax)),
       Argument.withDescription(`How many agencies, 1 to ${composeAgenciesMax}`)
     ),
+    trial: Flag.Boolean("trial").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Agencies sell generated bets, into a ledger of the trial's own")
+    ),
     out: Flag.String("out").pipe(
       Flag.optional,
       Flag.withDescription("The file to write, which appears when it is whole; stdout when absent")
     ),
     force: forceFlag
   },
-  Effect.fnUntraced(function*({ agencies, force, out }) {
-    const text = composeFile(agencies)
+  Effect.fnUntraced(function*({ agencies, force, out, trial }) {
+    const text = composeFile({ agencies, trial })
     if (Option.isNone(out)) return yield* Console.log(text.trimEnd())
     const { writeNewFile } = yield* Effect.promise(() => import("../services/NewFile.ts"))
     const ledgers = [yield* configuredLedger("config.yaml")]

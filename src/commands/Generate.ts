@@ -27,19 +27,23 @@ export const generate = Command.make(
       Flag.withDefault("data"),
       Flag.withDescription("The folder for agency-1.csv, agency-2.csv and so on")
     ),
-    force: forceFlag
+    force: forceFlag,
+    keep: Flag.Boolean("keep").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Write only the files that aren't there")
+    )
   },
-  Effect.fnUntraced(function*({ force, out, ...generation }) {
+  Effect.fnUntraced(function*({ force, keep, out, ...generation }) {
     const { generateFiles } = yield* Effect.promise(() => import("../services/GeneratedFiles.ts"))
     const ledgers = [yield* configuredLedger("config.yaml")]
-    for (const file of yield* generateFiles(out, generation, { force, ledgers })) {
+    for (const file of yield* generateFiles(out, generation, { force, keep, ledgers })) {
       yield* Console.log(`${file.path}: ${file.bets} bets`)
     }
   }, failWhenInterrupted)
 ).pipe(
   Command.withDescription(
     "Write plausible agency files, of sizes as uneven as real ones. Files that are there are left as they are, and "
-      + "nothing is written then, unless --force replaces them."
+      + "nothing is written then, unless --force replaces them or --keep adds the others."
   ),
   Command.withShortDescription("Write agency files for trials")
 )

@@ -182,7 +182,7 @@ export const demonstrate = Effect.fnUntraced(function*(
   folder: string,
   { delivered, note }: DemonstrationObserver
 ) {
-  const files = yield* generateFiles(folder, options, { force: false, ledgers: [] })
+  const files = yield* generateFiles(folder, options, { force: false, keep: false, ledgers: [] })
   yield* note(`generated ${options.bets} bets for ${options.agencies} agencies in ${folder}`)
   const central = yield* startCentral(folder, options.agencies)
   const { bets, consult } = central.ports

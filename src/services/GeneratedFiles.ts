@@ -1,5 +1,6 @@
 /** Agency files for trials: the same ones for the same seed, each an agency's own bet file (domain/Csv.ts). */
 import { Effect, Stream } from "effect"
+import { lstatSync } from "node:fs"
 import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import type { FiveFields } from "../domain/Bet.ts"
@@ -20,14 +21,21 @@ export interface GeneratedFile {
   readonly bets: number
 }
 
+export interface GenerationOptions extends NewFileOptions {
+  /** Write only the files that aren't there. */
+  readonly keep: boolean
+}
+
+const isThere = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined
+
 /**
- * Writes `agency-N.csv` for every agency of the generation. The folder may be where real bet files lie: nothing is
- * written when one of the names is taken by what must stay.
+ * Writes `agency-N.csv` for every agency of the generation, and gives what it wrote. The folder may be where real bet
+ * files lie: nothing is written when one of the names is taken by what must stay, unless it is to be kept.
  */
 export const generateFiles = Effect.fnUntraced(function*(
   folder: string,
   generation: Generation,
-  options: NewFileOptions
+  options: GenerationOptions
 ): Effect.fn.Return<ReadonlyArray<GeneratedFile>, NewFileError> {
   yield* Effect.tryPromise({
     try: () => mkdir(folder, { recursive: true }),
@@ -37,7 +45,7 @@ export const generateFiles = Effect.fnUntraced(function*(
     agency: index + 1,
     path: join(folder, `agency-${index + 1}.csv`),
     bets
-  }))
+  })).filter(({ path }) => !options.keep || !isThere(path))
   yield* Effect.forEach(files, ({ path }) => checkReplaceable(path, options), { discard: true })
   yield* Effect.forEach(
     files,

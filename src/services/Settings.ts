@@ -216,9 +216,11 @@ export type Environment = Readonly<Record<string, string | undefined>>
 export const environmentKeys = {
   SERVER_PORT: ["bets", "port"],
   CONSULT_SERVER_PORT: ["consult", "port"],
+  OPS_HOST: ["operations", "host"],
   OPS_PORT: ["operations", "port"],
   SERVER_LISTEN_BACKLOG: ["connections", "listenBacklog"],
   LOGGING_LEVEL: ["log", "level"],
+  LOG_FORMAT: ["log", "format"],
   LEDGER_PATH: ["ledger", "path"],
   AGENCIES: ["lottery", "agencies"],
   DRAW: ["lottery", "draw"]

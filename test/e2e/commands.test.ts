@@ -1,6 +1,6 @@
 /** The command line from outside: what people and scripts see of it, and its exit codes. */
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import packageJson from "../../package.json" with { type: "json" }
@@ -72,6 +72,20 @@ describe("generate", () => {
     assert.strictEqual(first.split("\r\n").length, 1001)
     assert.strictEqual(await files(7, join(folder, "b")), first)
     assert.notStrictEqual(await files(8, join(folder, "c")), first)
+  })
+
+  it("with --keep writes only the files that aren't there", async () => {
+    const out = join(folder, "kept")
+    await mkdir(out)
+    await writeFile(join(out, "agency-2.csv"), "sold by hand")
+    const run = () =>
+      runMain(["generate", "--agencies", "3", "--bets", "300", "--out", out, "--keep"])
+    const first = await run()
+    assert.strictEqual(first.code, 0, first.stderr)
+    assert.notInclude(first.stdout, "agency-2.csv")
+    assert.deepStrictEqual(await readdir(out), ["agency-1.csv", "agency-2.csv", "agency-3.csv"])
+    assert.strictEqual(await readFile(join(out, "agency-2.csv"), "utf8"), "sold by hand")
+    assert.deepStrictEqual(await run(), { code: 0, stdout: "", stderr: "" })
   })
 })
 

@@ -16,7 +16,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { projectFolder } from "../support/Central.ts"
 import { type Container, obstacle } from "../support/Container.ts"
-import { execForm, parseDockerfile } from "../support/Dockerfile.ts"
+import { execForm, labels, parseDockerfile } from "../support/Dockerfile.ts"
 import { freePort } from "../support/FreePort.ts"
 import { Image } from "../support/Image.ts"
 import { LedgerFile } from "../support/LedgerFile.ts"
@@ -45,8 +45,36 @@ describe("the Dockerfile", () => {
   it("checks health as the compose file does", () => {
     const test = /\n {6}test: \[CMD, (.*)\]\n/.exec(read("docker-compose.yaml"))?.[1]
     assert.strictEqual(execForm(final, "HEALTHCHECK").join(", "), test)
+    const flags = final?.steps.findLast(({ instruction }) => instruction === "HEALTHCHECK")?.flags
+    for (const [name, value] of Object.entries(flags ?? {})) {
+      assert.include(read("docker-compose.yaml"), `\n      ${name.replace("-", "_")}: ${value}\n`)
+    }
+    assert.isAtLeast(Number.parseInt(flags?.["interval"] ?? ""), 30, "each is a process")
+  })
+
+  it("lets both of its images be named by digest", () => {
+    const bases = [...read("Dockerfile").matchAll(/^FROM (\S+)/gm)].map(([, base]) => base)
+    assert.deepStrictEqual(bases, ["${NODE_IMAGE}", "${RUNTIME_IMAGE}"])
+    for (const name of ["NODE_IMAGE", "RUNTIME_IMAGE"]) {
+      assert.include(read("docs/OPERATIONS.md"), `--build-arg ${name}=`)
+    }
+  })
+
+  it("labels the image as the Open Container Initiative names things, with package.json's version", () => {
+    const { description: _, ...found } = labels(final)
+    const { license, name, version } = JSON.parse(read("package.json"))
+    const prefix = "org.opencontainers.image"
+    assert.strictEqual(found[`${prefix}.title`], name)
+    assert.strictEqual(found[`${prefix}.version`], version)
+    assert.strictEqual(found[`${prefix}.licenses`], license)
+    assert.strictEqual(found[`${prefix}.base.name`], final?.base)
+    assert.containsAllKeys(found, [`${prefix}.revision`, `${prefix}.created`])
   })
 })
+
+const pidsLimit = Number(
+  /\n {4}pids_limit: (\d+)\n {4}# A descriptor/.exec(read("docker-compose.yaml"))?.[1]
+)
 
 const missing = obstacle()
 
@@ -68,10 +96,7 @@ describe.skipIf(missing !== undefined)(
     beforeAll(async () => {
       image = new Image(projectFolder)
       folder = mkdtempSync(join(tmpdir(), "loteria-container-"))
-      data = join(folder, "data")
-      mkdirSync(data)
-      const [uid, gid] = image.user.split(":").map(Number)
-      chownSync(data, uid ?? 0, gid ?? 0)
+      data = volume("data")
       ports = {
         bets: await freePort(),
         consult: await freePort(),
@@ -84,26 +109,46 @@ describe.skipIf(missing !== undefined)(
       if (folder !== "") rmSync(folder, { recursive: true })
     })
 
+    const environment = (agencies: string) => ({
+      AGENCIES: agencies,
+      SERVER_PORT: String(ports.bets),
+      CONSULT_SERVER_PORT: String(ports.consult),
+      OPS_PORT: String(ports.operations),
+      LEDGER_PATH: `/data/${agencies}.sqlite`
+    })
+
     const startServer = async (agencies: string): Promise<Container> => {
-      const server = image.start([], {
-        AGENCIES: agencies,
-        SERVER_PORT: String(ports.bets),
-        CONSULT_SERVER_PORT: String(ports.consult),
-        OPS_PORT: String(ports.operations),
-        LEDGER_PATH: `/data/${agencies}.sqlite`
-      }, { "/data": data, "/app/config.yaml": join(projectFolder, "config.yaml") })
+      const server = image.start([], environment(agencies), {
+        "/data": data,
+        "/app/config.yaml": join(projectFolder, "config.yaml")
+      })
       await server.written("action: ready | result: success")
       return server
     }
 
-    const startAgency = (id: number, bets: ReadonlyArray<string>): Container => {
-      const file = join(folder, `agency-${id}.csv`)
-      writeFileSync(file, bets.map((bet) => `${csvOf(bet)}\r\n`).join(""))
-      return image.start(["agency", "--file", "/data/bets.csv"], {
+    /** A folder that the container's user may write to, as a volume is. */
+    const volume = (name: string): string => {
+      const place = join(folder, name)
+      mkdirSync(place, { recursive: true })
+      const [uid, gid] = image.user.split(":").map(Number)
+      chownSync(place, uid ?? 0, gid ?? 0)
+      return place
+    }
+
+    const startAgencyWith = (id: number, mounts: Readonly<Record<string, string>>): Container =>
+      image.start(["agency", "--file", `/data/agency-${id}.csv`], {
         CLI_ID: String(id),
         CLI_SERVER_ADDRESS: `127.0.0.1:${ports.bets}`,
         CLI_SERVER_CONSULT_ADDRESS: `127.0.0.1:${ports.consult}`
-      }, { "/data/bets.csv": file })
+      }, mounts)
+
+    const startAgency = (id: number, bets: ReadonlyArray<string>): Container => {
+      const file = join(folder, `agency-${id}.csv`)
+      writeFileSync(file, bets.map((bet) => `${csvOf(bet)}\r\n`).join(""))
+      const remembered = volume("agencies")
+      // The engine makes the place for a file that is mounted into a volume.
+      writeFileSync(join(remembered, `agency-${id}.csv`), "")
+      return startAgencyWith(id, { "/data": remembered, [`/data/agency-${id}.csv`]: file })
     }
 
     it("holds the application, its production dependencies, and no shell", () => {
@@ -132,7 +177,7 @@ describe.skipIf(missing !== undefined)(
     it("runs a central and agencies as PID 1, from bets to winners, and each ends with 0", async () => {
       await using server = await startServer("2")
       const health = () => server.exec(execForm(image.final, "HEALTHCHECK"))
-      assert.deepStrictEqual(health(), { code: 0, output: "ready\n" })
+      assert.deepStrictEqual(health(), { code: 0, output: `{"status":"ready"}` })
 
       const [first, second] = [sales(1, 300, 3), sales(2, 40, 2)]
       await using one = startAgency(1, first)
@@ -144,6 +189,9 @@ describe.skipIf(missing !== undefined)(
 
       const processes = server.processes
       assert.isAbove(processes.length, 1, "parsers")
+      // With as many parsers again, and a command that looks at the server, there is room (pids_limit of the compose file).
+      const threads = processes.flatMap((pid) => readdirSync(`/proc/${pid}/task`))
+      assert.isBelow(3 * threads.length, pidsLimit)
       assert.strictEqual(await server.stop("SIGTERM"), 0, server.output)
       assert.include(server.output, "action: signal_received | result: success | signal: SIGTERM")
       assert.include(server.output, "action: close_resource | result: success | resource: ledger")
@@ -152,6 +200,44 @@ describe.skipIf(missing !== undefined)(
       assert.sameMembers(readdirSync(data), ["2.sqlite", "2.sqlite.lock"])
       using ledger = new LedgerFile(join(data, "2.sqlite"))
       assert.deepStrictEqual([...ledger.counts()], [[1, 300], [2, 40]])
+    })
+
+    it("holds a trial with the commands of the compose file: check, generate, a server, an agency", async () => {
+      const bets = volume("bets")
+      const checkWith = (config: string) =>
+        image.start(["serve", "--check-config"], environment("1"), {
+          "/data": data,
+          "/app/config.yaml": config
+        })
+      const broken = join(folder, "broken.yaml")
+      writeFileSync(broken, "lottery:\n  winningNumber: many\n")
+      await using refused = checkWith(broken)
+      assert.strictEqual(await refused.ended(), 78, refused.output)
+      await using checked = checkWith(join(projectFolder, "config.yaml"))
+      assert.strictEqual(await checked.ended(), 0, checked.output)
+      assert.deepStrictEqual(readdirSync(data).filter((name) => name.startsWith("1.")), [])
+
+      const generate = () =>
+        image.start(
+          ["generate", "--agencies", "1", "--bets", "300", "--out", "/data", "--keep"],
+          {},
+          { "/data": bets }
+        )
+      await using generated = generate()
+      assert.strictEqual(await generated.ended(), 0, generated.output)
+      const first = readFileSync(join(bets, "agency-1.csv"), "utf8")
+      writeFileSync(join(bets, "agency-1.csv"), first.split("\r\n").slice(0, 200).join("\r\n"))
+      await using again = generate()
+      assert.strictEqual(await again.ended(), 0, again.output)
+
+      await using server = await startServer("1")
+      await using checkedBeside = checkWith(join(projectFolder, "config.yaml"))
+      assert.strictEqual(await checkedBeside.ended(), 0, checkedBeside.output)
+      await using agency = startAgencyWith(1, { "/data": bets })
+      assert.strictEqual(await agency.ended(), 0, agency.output)
+      assert.strictEqual(await server.stop("SIGTERM"), 0, server.output)
+      using ledger = new LedgerFile(join(data, "1.sqlite"))
+      assert.deepStrictEqual([...ledger.counts()], [[1, 200]], "what was there was kept")
     })
 
     it("ends an agency that waits for the draw with 0 at SIGTERM", async () => {
@@ -165,7 +251,7 @@ describe.skipIf(missing !== undefined)(
     })
 
     it("can be written to nowhere but in its data", async () => {
-      await using server = await startServer("1")
+      await using server = await startServer("3")
       const write = (place: string) =>
         server.exec([
           "/usr/local/bin/node",

@@ -52,6 +52,7 @@ describe("bet files", () => {
       const folder = yield* temporaryFolder
       const files = yield* generateFiles(folder, { agencies: 2, bets: 5000, seed: 42 }, {
         force: false,
+        keep: false,
         ledgers: []
       })
       assert.deepStrictEqual(yield* Effect.promise(() => readdir(folder)), [

@@ -180,7 +180,9 @@ describe("Settings", () => {
         SERVER_PORT: "2",
         CONSULT_SERVER_PORT: "3",
         OPS_PORT: "4",
+        OPS_HOST: "0.0.0.0",
         LOGGING_LEVEL: "debug",
+        LOG_FORMAT: "json",
         LEDGER_PATH: "/tmp/l",
         AGENCIES: "3,5",
         SERVER_LISTEN_BACKLOG: "5"
@@ -188,7 +190,9 @@ describe("Settings", () => {
       assert.strictEqual(settings.bets.port, 2)
       assert.strictEqual(settings.consult.port, 3)
       assert.strictEqual(settings.operations.port, 4)
+      assert.strictEqual(settings.operations.host, "0.0.0.0")
       assert.strictEqual(settings.log.level, "DEBUG")
+      assert.strictEqual(settings.log.format, "json")
       assert.strictEqual(settings.ledger.path, "/tmp/l")
       assert.deepEqual([...settings.lottery.agencies].map(Number), [3, 5])
       assert.strictEqual(settings.connections.listenBacklog, 511)

@@ -29,8 +29,9 @@ export const parseDockerfile = (text: string): ReadonlyArray<Stage> => {
       /^(\w+) +((?:--\S+ +)*)(.*)$/.exec(filled) ?? []
     const stage = stages.at(-1)
     if (instruction === "ARG") {
-      const [name = "", value = ""] = rest.split("=")
-      defaults.set(name, value)
+      // Within a stage, a name alone brings the value from before the first stage.
+      const [name = "", value] = rest.split("=")
+      if (value !== undefined) defaults.set(name, value)
     } else if (instruction === "FROM") {
       const [base = "", , name] = rest.split(/ +/)
       stages.push({ base, name, steps: [] })
@@ -56,3 +57,11 @@ export const execForm = (stage: Stage | undefined, instruction: string): Readonl
   if (!Array.isArray(words)) throw new Error(`${instruction} is not in exec form: ${text}`)
   return words.map(String)
 }
+
+/** What LABEL says. */
+export const labels = (stage: Stage | undefined): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    stage?.steps.filter(({ instruction }) => instruction === "LABEL").flatMap(({ text }) =>
+      [...text.matchAll(/([\w.]+)="([^"]*)"/g)].map(([, name = "", value = ""]) => [name, value])
+    ) ?? []
+  )

@@ -106,6 +106,7 @@ export class Image implements Disposable {
       case "RUN":
         this.#runStep(text, root, state)
         return
+      case "LABEL":
       case "EXPOSE":
       case "STOPSIGNAL":
       case "HEALTHCHECK":
