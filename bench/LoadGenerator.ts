@@ -43,6 +43,8 @@ export interface LoadOptions {
   /** Requests of each connection, instead of a time. */
   readonly perConnection?: number
   readonly finish?: boolean
+  /** Header and body in two writes, without TCP_NODELAY, as clients of the field do. */
+  readonly splitWrites?: boolean
   readonly marks?: ReadonlyArray<number>
 }
 
@@ -131,6 +133,7 @@ export class LoadGenerator {
       rate: options.rate,
       "per-connection": options.perConnection,
       finish: options.finish,
+      "split-writes": options.splitWrites,
       marks: options.marks?.join(",")
     })
     let result: LoadResult | undefined

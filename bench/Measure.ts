@@ -14,6 +14,8 @@ export interface Bench {
   readonly warmupSeconds: number
   readonly seconds: number
   readonly pairs: number
+  /** See {@link LoadOptions.splitWrites}; of what speaks the lottery's protocol. */
+  readonly splitWrites?: boolean
 }
 
 export interface Shape {
@@ -116,6 +118,7 @@ export const measure = (bench: Bench, contender: Contender, shape: Shape): Promi
       connections: shape.connections,
       warmup: bench.warmupSeconds,
       seconds: bench.seconds,
+      splitWrites: bench.splitWrites === true && contender.encoding.protocol === "lottery",
       ...(shape.rate === undefined ? {} : { rate: shape.rate })
     }, (event) => {
       if (event === "start") memory.look()

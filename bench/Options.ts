@@ -32,6 +32,8 @@ export interface Options {
   /** How far a ledger grows in `growth` and `idle`. */
   readonly ledgerBets: number
   readonly idleConnections: number
+  /** Clients write as those of the field do. */
+  readonly splitWrites: boolean
   /** Where servers keep their data; undefined: a temporary folder on a real disk. */
   readonly folder: string | undefined
   /** Only draw the charts again, from the results that are there. */
@@ -57,6 +59,8 @@ export const usage = `npm run bench -- [options]
   --draw 100000,1000000,10000000   bets before the draw
   --ledger 10000000    bets of growth and idle
   --idle 9000          waiting consults
+  --split-writes       clients write header and body apart, without TCP_NODELAY, as those of the field do
+                         ("chunks" and "latency": the central and the floor)
   --folder F           where the servers keep their data (default: a temporary folder that isn't in memory)
   --charts             draw bench/results/*.svg again from the results that are there, and measure nothing`
 
@@ -82,6 +86,7 @@ export const readOptions = (args: ReadonlyArray<string>): Options | "help" => {
       help: { type: "boolean", short: "h" },
       quick: { type: "boolean" },
       charts: { type: "boolean" },
+      "split-writes": { type: "boolean" },
       only: text,
       chunks: text,
       connections: text,
@@ -123,6 +128,7 @@ export const readOptions = (args: ReadonlyArray<string>): Options | "help" => {
     drawBets: numbersOf("draw", [100_000, 1_000_000, 10_000_000], [100_000]),
     ledgerBets: numberOf("ledger", 10_000_000, 1_000_000),
     idleConnections: numberOf("idle", 9000, 1000),
+    splitWrites: values["split-writes"] === true,
     folder: values.folder,
     chartsOnly: values.charts === true
   }

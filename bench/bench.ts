@@ -163,11 +163,18 @@ const run = async (options: Options): Promise<boolean> => {
   const generator = await LoadGenerator.create(join(folder, "programs"))
   const conditions = await readConditions(folder, generator.inC)
   console.log(describeConditions(conditions))
-  const { pairs, quick, seconds, warmupSeconds } = options
+  const { pairs, quick, seconds, splitWrites, warmupSeconds } = options
   console.log(
     `${pairs} pairs of ${seconds} s, each after ${warmupSeconds} s of warm-up, in ${folder}`
   )
-  const session = new Session(options, { folder, generator, pairs, seconds, warmupSeconds })
+  const session = new Session(options, {
+    folder,
+    generator,
+    pairs,
+    seconds,
+    splitWrites,
+    warmupSeconds
+  })
   const failed: Array<Part> = []
   for (const part of options.parts) {
     try {

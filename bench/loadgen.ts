@@ -33,7 +33,8 @@ const { positionals: [mode], values } = parseArgs({
     "per-connection": text,
     marks: text,
     seq: { type: "boolean" },
-    finish: { type: "boolean" }
+    finish: { type: "boolean" },
+    "split-writes": { type: "boolean" }
   }
 })
 
@@ -50,6 +51,7 @@ const firstRequest = Number(values["first-request"] ?? 0)
 const rate = Number(values.rate ?? 0)
 const perConnection = Number(values["per-connection"] ?? -1)
 const finish = values.finish === true
+const splitWrites = values["split-writes"] === true
 const marks = values.marks?.split(",").map(Number) ?? []
 
 const nowSeconds = (): number => Number(process.hrtime.bigint()) / 1e9
@@ -59,6 +61,7 @@ const fail = (why: string): never => {
   process.exit(2)
 }
 
+if (splitWrites && protocol !== "lottery") fail("--split-writes is for the lottery's frames")
 const scan = isProtocol(protocol) ? scanners[protocol] : fail(`--protocol: there is no ${protocol}`)
 
 /** A copy in which every token is the connection's number. */
@@ -117,7 +120,7 @@ class Connection {
       ? requests
       : requests.map((bytes) => withNumber(bytes, number))
     this.helloLeft = helloLeft
-    this.socket = connect({ host, port, noDelay: true })
+    this.socket = connect({ host, port, noDelay: !splitWrites })
     this.socket.on("data", (bytes: Buffer) => this.#receive(bytes))
     this.socket.on("error", (error) => this.helloLeft > 0 ? fail(error.message) : undefined)
     this.socket.once("close", () => {
@@ -171,8 +174,9 @@ class Connection {
     const beginning = Buffer.alloc(4 + head.length)
     beginning.writeUInt32BE(head.length + rest.length)
     beginning.write(head, 4, "latin1")
+    if (splitWrites) this.socket.write(beginning.subarray(0, 4))
     this.socket.cork()
-    this.socket.write(beginning)
+    this.socket.write(splitWrites ? beginning.subarray(4) : beginning)
     this.socket.write(rest)
     this.socket.uncork()
   }

@@ -1,6 +1,8 @@
 /** The bench counts right. How fast anything is, no test asks. */
 import { assert, describe, it } from "@effect/vitest"
+import { once } from "node:events"
 import { mkdtempSync, rmSync } from "node:fs"
+import { createServer, type Server, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { central } from "../bench/Central.ts"
@@ -9,6 +11,9 @@ import type { Contender } from "../bench/Contender.ts"
 import { nodeFloor } from "../bench/Floors.ts"
 import { LoadGenerator } from "../bench/LoadGenerator.ts"
 import { measure, type Measurement } from "../bench/Measure.ts"
+import { requestFiles } from "../bench/Requests.ts"
+import { FrameDecoder } from "../src/domain/Frame.ts"
+import { chunkProcessedFrame } from "../src/domain/Message.ts"
 
 const measureShortly = async (
   contender: Contender,
@@ -21,6 +26,45 @@ const measureShortly = async (
     return await measure(bench, contender, { bets: 10, connections: 5 })
   } finally {
     rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Answers every frame, and keeps how many bytes of each came first. */
+class RecordingServer {
+  readonly firstPieces: Array<number> = []
+  readonly #server: Server
+
+  private constructor() {
+    this.#server = createServer((socket) => this.#serve(socket))
+  }
+
+  static async start(): Promise<RecordingServer> {
+    const started = new RecordingServer()
+    started.#server.listen(0, "127.0.0.1")
+    await once(started.#server, "listening")
+    return started
+  }
+
+  get port(): number {
+    const address = this.#server.address()
+    return typeof address === "object" && address !== null ? address.port : 0
+  }
+
+  close(): void {
+    this.#server.close()
+  }
+
+  #serve(socket: Socket): void {
+    const decoder = new FrameDecoder()
+    socket.on("error", () => {})
+    socket.on("data", (bytes: Buffer) => {
+      if (!decoder.midFrame) this.firstPieces.push(bytes.length)
+      decoder.push(bytes)
+      for (let step = decoder.next(); step._tag !== "Starved"; step = decoder.next()) {
+        if (step._tag === "Announced") decoder.accept()
+        else socket.write(chunkProcessedFrame)
+      }
+    })
   }
 }
 
@@ -51,6 +95,32 @@ describe("the bench", () => {
       `LOST: ${run.stored + 1} bytes acknowledged, ${run.stored} stored`
     )
   })
+
+  it.each([["in C", true], ["in Node", false]] as const)(
+    "writes header and body apart when told to, as agencies of the field do (%s)",
+    async (_, inC) => {
+      const folder = mkdtempSync(join(tmpdir(), "loteria-bench-"))
+      const server = await RecordingServer.start()
+      try {
+        const generator = inC ? await LoadGenerator.create(folder) : LoadGenerator.inNode
+        const files = await requestFiles(folder, central.encoding, 10)
+        const load = { port: server.port, files, connections: 1, perConnection: 20 }
+        const together = await generator.load(load)
+        assert.deepStrictEqual([together.acknowledged, together.cut], [200, 0])
+        assert.isTrue(server.firstPieces.every((bytes) => bytes > 4))
+        server.firstPieces.length = 0
+        const apart = await generator.load({ ...load, splitWrites: true })
+        assert.deepStrictEqual([apart.acknowledged, apart.cut], [200, 0])
+        // Nagle's algorithm holds the body back until the header has been acknowledged. A reader that is late finds both.
+        assert.lengthOf(server.firstPieces, 20)
+        assert.include(server.firstPieces, 4)
+      } finally {
+        server.close()
+        rmSync(folder, { recursive: true, force: true })
+      }
+    },
+    30_000
+  )
 
   it("takes medians", () => {
     assert.strictEqual(median([3, 1, 2]), 2)

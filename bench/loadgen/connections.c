@@ -35,12 +35,26 @@ Slot *slotAt(Connection *connection, int offset) {
   return &connection->slots[(connection->first + offset) % options.window];
 }
 
+// What is next to be written, where header and body of a request are written apart.
+static int nextWrite(Connection *connection, struct iovec *parts) {
+  Slot *slot = slotAt(connection, connection->inFlight - connection->unwritten);
+  size_t skip = connection->written, headEnd = skip < 4 ? 4 : slot->headLength;
+  int count = 0;
+  if (skip < headEnd) parts[count++] = (struct iovec){slot->head + skip, headEnd - skip};
+  if (skip < 4 || slot->request == NULL) return count;
+  size_t bodySkip = skip > slot->headLength ? skip - slot->headLength : 0;
+  parts[count++] =
+    (struct iovec){slot->request->bytes + bodySkip, slot->request->length - bodySkip};
+  return count;
+}
+
 void flush(Connection *connection) {
   while (connection->unwritten > 0) {
     struct iovec parts[2 * WINDOW_MAX];
-    int count = 0;
+    int count = options.splitWrites ? nextWrite(connection, parts) : 0;
     size_t skip = connection->written, total = 0;
-    for (int at = connection->inFlight - connection->unwritten; at < connection->inFlight; at++) {
+    for (int at = connection->inFlight - connection->unwritten;
+         at < connection->inFlight && !options.splitWrites; at++) {
       Slot *slot = slotAt(connection, at);
       if (skip < slot->headLength)
         parts[count++] = (struct iovec){slot->head + skip, slot->headLength - skip};
@@ -152,7 +166,7 @@ static int openSocket(void) {
   int fd = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
   if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
     fail("can't connect to %s:%d: %s", options.host, options.port, strerror(errno));
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  if (!options.splitWrites) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   fcntl(fd, F_SETFL, O_NONBLOCK);
   return fd;
 }

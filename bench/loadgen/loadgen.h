@@ -18,6 +18,7 @@ typedef struct {
   bool seq;          // chunks carry `seq`, from 1
   double rate, warmup, seconds;
   long perConnection;  // requests; negative: as many as the time allows
+  bool splitWrites;    // as clients of the field: header and body apart, Nagle's algorithm on
   bool finish;         // then send an empty SEND_LAST_CHUNK
   long marks[MARKS_MAX];
   int markCount;

@@ -54,7 +54,7 @@ _Noreturn void usage(void) {
     "  [--connections N] [--window W] [--bets BETS_PER_REQUEST] [--answers PER_REQUEST]\n"
     "  [--hello FILE --hello-answers N] [--first-agency A] [--first-request R] [--seq]\n"
     "  [--warmup S] [--seconds S] [--rate REQUESTS_PER_SECOND]\n"
-    "  [--per-connection REQUESTS] [--finish] [--marks BETS,BETS,...]\n"
+    "  [--per-connection REQUESTS] [--finish] [--marks BETS,BETS,...] [--split-writes]\n"
     "loadgen consult --port P [--host H] [--connections N] [--first-agency A]\n",
     stderr);
   exit(2);
@@ -65,6 +65,10 @@ void readOptions(int count, char **arguments) {
     const char *name = arguments[at];
     if (strcmp(name, "--seq") == 0) {
       options.seq = true;
+      continue;
+    }
+    if (strcmp(name, "--split-writes") == 0) {
+      options.splitWrites = true;
       continue;
     }
     if (strcmp(name, "--finish") == 0) {
@@ -98,4 +102,6 @@ void readOptions(int count, char **arguments) {
   if (options.port == 0 || options.connections < 1 || options.window < 1
       || options.window > WINDOW_MAX)
     usage();
+  if (options.splitWrites && strcmp(options.protocol, "lottery") != 0)
+    fail("--split-writes is for the lottery's frames");
 }
