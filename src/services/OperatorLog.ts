@@ -1,10 +1,11 @@
 /**
  * The log that operators read and their scripts grep: one line per event, `action: … | result: … | name: value`, after
- * `YYYY-MM-DD HH:MM:SS LEVEL    ` (local time), or one JSON object. Lines are gathered and written together, off the
+ * `YYYY-MM-DD HH:MM:SS LEVEL    ` (local time), or one JSON object, whose time has the offset. Lines are gathered and written together, off the
  * path of chunks, at the latest after `log.flushMs`; the buffer is flushed at once when it is large and on closing.
  * It never holds a bettor's name, document or birthdate.
  */
 import { Cause, Context, Effect, Layer, Logger, References } from "effect"
+import { localTime } from "../domain/LocalTime.ts"
 import { type LogLevel, Settings } from "./Settings.ts"
 
 export type Details = Readonly<Record<string, string | number | boolean>>
@@ -31,7 +32,7 @@ export type LogSink = (text: string) => void
 
 const two = (value: number): string => (value < 10 ? `0${value}` : String(value))
 
-const localTime = (at: Date): string =>
+const textTime = (at: Date): string =>
   `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} `
   + `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`
 
@@ -99,7 +100,7 @@ export class LogWriter {
     const second = Math.floor(Date.now() / 1000)
     if (second !== this.#second) {
       this.#second = second
-      this.#time = localTime(new Date(second * 1000))
+      this.#time = textTime(new Date(second * 1000))
       this.#heads.clear()
     }
     const kept = this.#heads.get(action)
@@ -111,11 +112,24 @@ export class LogWriter {
   }
 
   #jsonLine(level: LogLevel, action: string, result: string, details?: Details): string {
-    return `${
-      JSON.stringify({ time: new Date().toISOString(), level, action, result, ...details })
-    }\n`
+    return `${JSON.stringify({ time: this.#jsonTime(), level, action, result, ...details })}\n`
+  }
+
+  /** `2026-11-24T21:03:05.123-03:00`: the clock on the wall, as in the text format, and where that wall is. */
+  #jsonTime(): string {
+    const now = Date.now()
+    const second = Math.floor(now / 1000)
+    if (second !== this.#second) {
+      this.#second = second
+      this.#time = localTime(new Date(second * 1000))
+    }
+    const milliseconds = String(now - 1000 * second).padStart(3, "0")
+    return `${this.#time.slice(0, secondsEnd)}.${milliseconds}${this.#time.slice(secondsEnd)}`
   }
 }
+
+/** Where the offset begins in a time to the second. */
+const secondsEnd = "2026-11-24T21:03:05".length
 
 const writeToStdout: LogSink = (text) => {
   process.stdout.write(text)

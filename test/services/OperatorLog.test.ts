@@ -32,4 +32,29 @@ describe("LogWriter", () => {
       ""
     ])
   })
+
+  it("writes the offset of its time zone in JSON, also when that changes", () => {
+    const zone = process.env["TZ"]
+    process.env["TZ"] = "America/New_York"
+    try {
+      // The hour in which clocks go from -04:00 to -05:00.
+      vi.useFakeTimers({ now: new Date("2026-11-01T05:59:59.007Z") })
+      let text = ""
+      const log = new LogWriter({ level: "INFO", format: "json", flushMs: 20 }, (more) => {
+        text += more
+      })
+      log.write("INFO", "config", "success", { workers: 2 })
+      vi.setSystemTime(new Date("2026-11-01T06:00:00.999Z"))
+      log.write("WARNING", "draw_held", "success")
+      log.flush()
+      assert.deepStrictEqual(text.split("\n"), [
+        "{\"time\":\"2026-11-01T01:59:59.007-04:00\",\"level\":\"INFO\",\"action\":\"config\",\"result\":\"success\",\"workers\":2}",
+        "{\"time\":\"2026-11-01T01:00:00.999-05:00\",\"level\":\"WARNING\",\"action\":\"draw_held\",\"result\":\"success\"}",
+        ""
+      ])
+    } finally {
+      if (zone === undefined) delete process.env["TZ"]
+      else process.env["TZ"] = zone
+    }
+  })
 })
