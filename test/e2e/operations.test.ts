@@ -1,16 +1,26 @@
 /** docs/OPERATIONS.md: its commands run as they are written, and what it says of log lines and errors is true. */
 import { assert, describe, it } from "@effect/vitest"
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { cpSync, existsSync, globSync, readdirSync, readFileSync, symlinkSync } from "node:fs"
+import {
+  cpSync,
+  existsSync,
+  globSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { projectFolder } from "../support/Central.ts"
+import { Central, projectFolder } from "../support/Central.ts"
+import { FieldAgency } from "../support/FieldAgency.ts"
 import { freePort } from "../support/FreePort.ts"
 import { LedgerFile } from "../support/LedgerFile.ts"
 import { waitUntilGone } from "../support/Processes.ts"
 import { within } from "../support/WaitUntil.ts"
+import { Wire } from "../support/Wire.ts"
 
 const operations = readFileSync(join(projectFolder, "docs/OPERATIONS.md"), "utf8")
 const blocks = [...operations.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, text = ""]) => text)
@@ -92,6 +102,78 @@ describe("docs/OPERATIONS.md", () => {
       await rm(folder, { recursive: true, force: true })
     }
   }, 100_000)
+
+  it("waits for a central that starts, and no longer than it lives", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "loteria-operations-"))
+    for (const name of ["bin", "src", "node_modules", "package.json"]) {
+      symlinkSync(join(projectFolder, name), join(folder, name))
+    }
+    writeFileSync(join(folder, "config.yaml"), "workers: none\n")
+    const start = blocks.filter((block) => /^(loteria|ready)\(\)/.test(block))
+    assert.lengthOf(start, 2)
+    try {
+      const shell = spawnSync("bash", ["-c", `set -eu -o pipefail\n${start.join("\n")}`], {
+        cwd: folder,
+        encoding: "utf8",
+        env: { PATH: process.env["PATH"] ?? "", HOME: folder, TZ: "UTC" },
+        timeout: 30_000
+      })
+      assert.strictEqual(shell.status, 1, shell.stderr)
+      assert.include(
+        shell.stdout,
+        "CRITICAL action: start | result: fail | problem: config.yaml: workers is \"none\""
+      )
+    } finally {
+      await rm(folder, { recursive: true, force: true })
+    }
+  }, 40_000)
+
+  it("ends an agency that never finishes with what is stored of it", async () => {
+    const section = operations.split("### An agency that never finishes\n")[1] ?? ""
+    const commands = [...(section.split("\n#")[0] ?? "").matchAll(/^\$ (.*)$/gm)].map(([, line]) =>
+      line
+    )
+    assert.lengthOf(commands, 2)
+    await using central = await Central.start({ agencies: "3,5" })
+    const bets = [
+      "[\"Ana\",\"Vera, hija\",\"1\",\"2000-01-01\",\"7574\"]",
+      "\"Ñandú,Paz,2,2000-01-02,5\""
+    ]
+    using wire = await Wire.connect(central.betsPort)
+    const sent = await wire.ask({
+      type_message: 1,
+      agency: 5,
+      payload: bets.map((bet) => JSON.parse(bet))
+    })
+    assert.strictEqual(sent.type_message, 1)
+    using other = await FieldAgency.open(central, 3)
+    await other.sendBets([], 1, true)
+    const shell = spawn("bash", [
+      "-c",
+      `set -eu -o pipefail\nloteria() { "$NODE" "$MAIN" "$@"; }\n${commands.join("\n")}`
+    ], {
+      cwd: central.folder,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: {
+        PATH: process.env["PATH"] ?? "",
+        HOME: central.folder,
+        NODE: process.execPath,
+        MAIN: join(projectFolder, "src/main.ts"),
+        LEDGER_PATH: central.ledgerPath,
+        CLI_SERVER_ADDRESS: `127.0.0.1:${central.betsPort}`,
+        CLI_SERVER_CONSULT_ADDRESS: `127.0.0.1:${central.consultPort}`
+      }
+    })
+    let output = ""
+    for (const stream of [shell.stdout, shell.stderr]) {
+      stream.setEncoding("utf8").on("data", (text: string) => (output += text))
+    }
+    await within("the end of the commands", once(shell, "close"), 30_000)
+    assert.strictEqual(shell.exitCode, 0, output)
+    await central.waitForLine("action: sorteo | result: success")
+    using ledger = new LedgerFile(central.ledgerPath)
+    assert.deepStrictEqual([...ledger.counts()], [[5, 2]])
+  }, 40_000)
 
   it("explains every line that the central logs, and none that it doesn't", () => {
     const logged = new Set(
