@@ -4,6 +4,7 @@
  * not at all. It doesn't decide: Intake does, and the ledger only refuses what would break the count (a defect).
  */
 import { Context, Effect, Layer, Option, Schema } from "effect"
+import * as path from "node:path"
 import { type AgencyId, formatRoster, type Roster } from "../domain/Agency.ts"
 import { type Draw, DrawName, WinningNumber } from "../domain/Draw.ts"
 import type { AgencyRecord, BetCursor } from "../domain/Intake.ts"
@@ -22,6 +23,7 @@ import type {
   WriterReply,
   WriterRequest
 } from "./BetLedger/ThreadMessages.ts"
+import { watchPlace } from "./BetLedger/WatchedPlace.ts"
 
 /** A chunk to store. `numbers` and `body` as in domain/Chunk.ts. */
 export interface LedgerChunk {
@@ -100,6 +102,10 @@ export interface BetLedgerOptions {
   readonly busyTimeoutMs?: number
   /** How many chunks a start reads at most, beside the snapshot. */
   readonly snapshotChunks?: number
+  /** How often it is looked whether the path still leads to the file that is written, beside after each commit. */
+  readonly lookMs?: number
+  /** Told once when the path no longer leads to that file, with what to do, and once when it does again (undefined). */
+  readonly onDisplaced?: (problem: string | undefined) => void
 }
 
 /** The bounds of {@link BetLedgerOptions}. */
@@ -109,7 +115,8 @@ export const ledgerDefaults = {
   walPagesMax: 4096,
   walBytesKept: 64 * 1024 * 1024,
   busyTimeoutMs: 1000,
-  snapshotChunks: 4096
+  snapshotChunks: 4096,
+  lookMs: 1000
 } as const
 
 export class BetLedger extends Context.Service<BetLedger, {
@@ -155,10 +162,10 @@ export class BetLedger extends Context.Service<BetLedger, {
 const spareBytesMax = 4 * 1024 * 1024
 
 const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
-  const { draw, roster, winningNumber, ...settings } = options
+  const { draw, onDisplaced = () => {}, roster, winningNumber, ...settings } = options
   // Every thread opens this file, also should a link be changed meanwhile.
   const file = yield* findPlace(options.path)
-  const config: WriterConfig & { readonly checkpointBytes: number } = {
+  const config: WriterConfig & { readonly checkpointBytes: number; readonly lookMs: number } = {
     ...ledgerDefaults,
     ...settings,
     path: file,
@@ -181,7 +188,7 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
     Effect.sync(() =>
       new LedgerThread<WriterRequest, WriterReply>(
         new URL("./BetLedger/WriterThread.ts", import.meta.url),
-        config
+        { ...config, path: path.resolve(options.path) }
       )
     ),
     // The reader first: a connection that reads keeps the log from being emptied.
@@ -197,6 +204,7 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
     catch: (cause) => new LedgerUnavailable({ operation: "open", cause })
   })
   const onStored = yield* runCheckpoints({ ...config, descriptor })
+  const place = yield* watchPlace(writer, config.lookMs, onDisplaced)
 
   const toDraw = (record: DrawRecord): Draw => ({
     winningNumber: WinningNumber.make(record.winningNumber),
@@ -210,7 +218,7 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
       spare = undefined
       return writer.call((id) => ({ _tag: "Commit", id, buffer }), [buffer])
     }).pipe(
-      Effect.mapError(toUnavailable("commit")),
+      Effect.mapError((failure) => toUnavailable("commit")(place.noted(failure))),
       Effect.map((reply) => {
         if (reply._tag !== "Committed") return
         if (reply.buffer.byteLength <= spareBytesMax) spare = reply.buffer
@@ -222,7 +230,7 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
     )
 
   const holdDraw = writer.call((id) => ({ _tag: "HoldDraw", id })).pipe(
-    Effect.mapError(toUnavailable("holdDraw")),
+    Effect.mapError((failure) => toUnavailable("holdDraw")(place.noted(failure))),
     Effect.flatMap((reply) =>
       reply._tag === "Drawn" ? Effect.succeed(toDraw(reply.draw)) : unexpected(reply)
     ),
@@ -237,15 +245,21 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
       isNew: opened.isNew
     },
     commit,
-    ...readsOf(reader),
+    ...readsOf(reader, place.displaced),
     holdDraw
   })
 })
 
-/** What is asked of the reader's thread. */
-const readsOf = (reader: LazyThread<ReaderRequest, ReaderReply>) => {
+/** What is asked of the reader's thread, which may find another file where the ledger was. */
+const readsOf = (
+  reader: LazyThread<ReaderRequest, ReaderReply>,
+  displaced: () => Failure | undefined
+) => {
   const read = (operation: string, request: (id: number) => ReaderRequest) =>
-    Effect.mapError(reader.call(request), toUnavailable(operation))
+    Effect.suspend(() => {
+      const failure = displaced()
+      return failure === undefined ? reader.call(request) : Effect.fail(failure)
+    }).pipe(Effect.mapError(toUnavailable(operation)))
 
   const chunkAt = Effect.fnUntraced(function*(agency: AgencyId, seq: number) {
     const reply = yield* read("chunkAt", (id) => ({ _tag: "ChunkAt", id, agency, seq }))
@@ -310,6 +324,7 @@ const toUnavailable = (operation: string) => (failure: Failure): LedgerUnavailab
 const describe = (failure: Failure): string => {
   switch (failure.kind) {
     case "Unavailable":
+    case "Displaced":
     case "Defect":
       return failure.message
     case "Unreadable":
@@ -331,6 +346,7 @@ const toOpenError = (file: string, failure: Failure) => {
     case "Unreadable":
       return new LedgerUnreadable({ path: file, problem: failure.problem })
     case "Unavailable":
+    case "Displaced":
     case "Defect":
       return toUnavailable("open")(failure)
   }

@@ -9,10 +9,10 @@
  * are of a size, the open group is sent once it holds as many chunks as may still come to it from the parsers; else
  * the first chunk would go alone, and all others would wait for it.
  */
-import { Context, Effect, Exit, Fiber, Latch, Layer, Semaphore } from "effect"
+import { Context, Effect, Exit, Fiber, Latch, Layer, Option, Semaphore } from "effect"
 import { BetLedger, type LedgerChunk, type LedgerUnavailable } from "./BetLedger.ts"
 import { Lifetime } from "./Lifetime.ts"
-import { OperatorLog } from "./OperatorLog.ts"
+import { type LogWriter, OperatorLog } from "./OperatorLog.ts"
 import { Settings } from "./Settings.ts"
 
 export interface PendingChunk {
@@ -76,11 +76,7 @@ export class GroupCommit extends Context.Service<GroupCommit, {
         const failure = Exit.findErrorOption(exit)
         if (failure._tag === "None") return yield* Effect.failCause(exit.cause)
         retryMs = Math.min(Math.max(2 * retryMs, limits.retryFirstMs), limits.retryMaxMs)
-        log.write("ERROR", "apuestas_almacenadas", "fail", {
-          cantidad: group.reduce((bets, pending) => bets + pending.chunk.bets, 0),
-          problem: String(failure.value.cause),
-          retry_ms: retryMs
-        })
+        logFailed(log, group, failure.value, retryMs)
         lifetime.setTrouble("ledger", `nothing can be stored (${String(failure.value.cause)})`)
         const staying = group.filter((pending) => pending.onFailed(retryMs) === "stay")
         open.unshift(...staying)
@@ -91,7 +87,9 @@ export class GroupCommit extends Context.Service<GroupCommit, {
       const gather = Effect.gen(function*() {
         if (open.length === 0) {
           work.closeUnsafe()
-          yield* work.await
+          // Who was refused need not come again: an empty group finds out when there is room again.
+          if (retryMs === 0) yield* work.await
+          else if (Option.isNone(yield* Effect.timeoutOption(work.await, retryMs))) return
         }
         if (retryMs > 0) yield* Effect.sleep(retryMs)
         if (isDue()) return
@@ -150,4 +148,18 @@ export class GroupCommit extends Context.Service<GroupCommit, {
       })
     })
   )
+}
+
+const logFailed = (
+  log: LogWriter,
+  group: ReadonlyArray<PendingChunk>,
+  failure: LedgerUnavailable,
+  retryMs: number
+): void => {
+  if (group.length === 0) return
+  log.write("ERROR", "apuestas_almacenadas", "fail", {
+    cantidad: group.reduce((bets, pending) => bets + pending.chunk.bets, 0),
+    problem: String(failure.cause),
+    retry_ms: retryMs
+  })
 }

@@ -199,6 +199,7 @@ const attempt = <A>(operation: string, file: string, work: () => A) =>
             })
           )
         case "Mismatch":
+        case "Displaced":
         case "Defect":
           return Effect.die(error)
       }

@@ -12,6 +12,7 @@ import { Connections } from "./Connections.ts"
 import { ConsultAcceptor } from "./ConsultAcceptor.ts"
 import { ConsultDesk } from "./ConsultDesk.ts"
 import { GroupCommit } from "./GroupCommit.ts"
+import { Lifetime } from "./Lifetime.ts"
 import { Lottery } from "./Lottery.ts"
 import { operationsLayer } from "./Operations.ts"
 import { OperatorLog } from "./OperatorLog.ts"
@@ -24,6 +25,7 @@ const ledgerLayer = Layer.effect(
   Effect.gen(function*() {
     const { ledger: { path }, lottery: { agencies: roster, draw, winningNumber } } = yield* Settings
     const log = yield* OperatorLog
+    const lifetime = yield* Lifetime
     let opened = false
     // Finalizers run in reverse: one that is added before the ledger is opened runs after it is closed.
     yield* Effect.addFinalizer(() =>
@@ -31,7 +33,18 @@ const ledgerLayer = Layer.effect(
         if (opened) log.write("INFO", "close_resource", "success", { resource: "ledger" })
       })
     )
-    const context = yield* Layer.build(BetLedger.layer({ path, roster, winningNumber, draw }))
+    const context = yield* Layer.build(BetLedger.layer({
+      path,
+      roster,
+      winningNumber,
+      draw,
+      onDisplaced: (problem) => {
+        lifetime.setTrouble("the ledger's file", problem)
+        if (problem !== undefined) return log.write("CRITICAL", "ledger_place", "fail", { problem })
+        const detail = "the ledger is in its place again, and bets are stored"
+        log.write("WARNING", "ledger_place", "success", { detail })
+      }
+    }))
     opened = true
     const ledger = Context.get(context, BetLedger)
     const records = [...ledger.opened.agencies.values()]

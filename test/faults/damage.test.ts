@@ -257,6 +257,7 @@ describe("a damaged ledger", () => {
     copyFileSync(path, old)
     const db = new DatabaseSync(old)
     db.exec(`
+      DROP TABLE fence;
       ALTER TABLE chunk DROP COLUMN checksum; ALTER TABLE snapshot DROP COLUMN checksum;
       ALTER TABLE winner DROP COLUMN checksum; ALTER TABLE draw DROP COLUMN checksum;
       ALTER TABLE draw DROP COLUMN winners;

@@ -12,7 +12,10 @@ import { decodeSettings, Settings } from "../../src/services/Settings.ts"
 import { plainChunk } from "../support/LedgerChunks.ts"
 
 /** Everything that happened, in order: `to disk: 1 2`, `stored: 1`, `failed: 1`. */
-const committing = (ledgerSettings: Readonly<Record<string, number>> = {}) =>
+const committing = (
+  ledgerSettings: Readonly<Record<string, number>> = {},
+  afterFailure: "stay" | "settled" = "stay"
+) =>
   Effect.gen(function*() {
     const events: Array<string> = []
     const disk: Array<Deferred.Deferred<void, LedgerUnavailable>> = []
@@ -50,7 +53,10 @@ const committing = (ledgerSettings: Readonly<Record<string, number>> = {}) =>
     const scope = yield* Scope.make()
     const context = yield* Layer.buildWithScope(services, scope)
     const commits = yield* GroupCommit.pipe(Effect.provide(context))
+    const lifetime = yield* Lifetime.pipe(Effect.provide(context))
+    lifetime.setReady(true)
     return {
+      unready: lifetime.unready,
       expect: commits.expect,
       exclusively: commits.exclusively,
       submit: (...numbers: ReadonlyArray<number>) => {
@@ -63,7 +69,7 @@ const committing = (ledgerSettings: Readonly<Record<string, number>> = {}) =>
             },
             onFailed: () => {
               events.push(`failed: ${number}`)
-              return "stay"
+              return afterFailure
             }
           })
         }
@@ -164,6 +170,31 @@ describe("a group", () => {
       assert.deepStrictEqual(yield* happened, ["to disk: 1 2 3"])
       yield* sync
       assert.deepStrictEqual(yield* happened, ["stored: 1", "stored: 2", "stored: 3"])
+    }))
+
+  it.effect("that failed and was refused leaves the ledger in trouble until an empty one is stored", () =>
+    Effect.gen(function*() {
+      const { break: breakDisk, happened, submit, sync, unready } = yield* committing(
+        { retryFirstMs: 50 },
+        "settled"
+      )
+      submit(1)
+      yield* settled
+      yield* breakDisk
+      assert.deepStrictEqual(yield* happened, ["to disk: 1", "failed: 1"])
+      assert.match(unready().join(), /^ledger: nothing can be stored .*disk full/)
+      yield* TestClock.adjust(50)
+      assert.deepStrictEqual(yield* happened, ["to disk: "])
+      yield* breakDisk
+      yield* settled
+      assert.lengthOf(unready(), 1)
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual(yield* happened, ["to disk: "])
+      yield* sync
+      yield* settled
+      assert.deepStrictEqual(unready(), [])
+      submit(2)
+      assert.deepStrictEqual(yield* happened, ["to disk: 2"])
     }))
 
   it.effect("that is on its way to disk is answered before group commit ends", () =>

@@ -1,6 +1,15 @@
 /** The writer alone, without its thread: what others do to its file meanwhile, and what a crash leaves of it. */
 import { assert, describe, it } from "@effect/vitest"
-import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from "node:fs"
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -202,5 +211,119 @@ describe("a ledger whose file can't have a write-ahead log", () => {
     assert.include(message, "can't have a write-ahead log")
     assert.include(message, "Put the ledger on a disk of this machine")
     assert.strictEqual(existsSync(folder.ledger) && statSync(folder.ledger).size > 0, false)
+  })
+})
+
+describe("a ledger that another central has opened although it is locked", () => {
+  /** As if the lock didn't hold: it was removed, or the file system has none. */
+  const openedAgain = (folder: Folder): Held => {
+    rmSync(`${folder.ledger}.lock`)
+    return new Held(folder.ledger)
+  }
+
+  it("gets no group, draw or snapshot of the first any more, which is told so and ends", () => {
+    using folder = new Folder()
+    const first = new Held(folder.ledger)
+    first.commit(plainChunk(one, 1, 1))
+    using second = openedAgain(folder)
+    second.commit(plainChunk(one, 2, 2, true))
+    const failure = failureOf(() => first.commit(plainChunk(two, 1, 1)))
+    assert.strictEqual(failure.kind, "Defect")
+    assert.include(
+      failure.kind === "Defect" ? failure.message : "",
+      "another central has opened this ledger"
+    )
+    const stored = "SELECT agency, seq FROM chunk"
+    assert.deepStrictEqual(query(folder.ledger, stored), [[1, 1], [1, 2]])
+    second.commit(plainChunk(two, 1, 0, true), plainChunk(three, 1, 0, true))
+    second.writer.holdDraw()
+    first.writer.close()
+    assert.deepStrictEqual(query(folder.ledger, "SELECT * FROM snapshot"), [])
+    assert.deepStrictEqual(query(folder.ledger, "SELECT count(*) FROM draw"), [[1]])
+  })
+
+  it("gets no draw of the first that missed what the second stored", () => {
+    using folder = new Folder()
+    using first = new Held(folder.ledger)
+    first.commit(...[one, two, three].map((agency) => plainChunk(agency, 1, 0, true)))
+    using _ = openedAgain(folder)
+    assert.strictEqual(failureOf(() => first.writer.holdDraw()).kind, "Defect")
+    assert.deepStrictEqual(query(folder.ledger, "SELECT count(*) FROM draw"), [[0]])
+  })
+})
+
+describe("a ledger that is not in its place any more", () => {
+  const displacements: ReadonlyArray<
+    readonly [what: string, away: (path: string) => void, back: (path: string) => void]
+  > = [
+    [
+      "removed and put back",
+      (path) => renameSync(path, `${path}.away`),
+      (path) => renameSync(`${path}.away`, path)
+    ],
+    ["replaced by another", (path) => {
+      renameSync(path, `${path}.away`)
+      writeFileSync(path, "another")
+    }, (path) => renameSync(`${path}.away`, path)],
+    [
+      "with its log removed",
+      (path) => renameSync(`${path}-wal`, `${path}-away`),
+      (path) => renameSync(`${path}-away`, `${path}-wal`)
+    ],
+    [
+      "with a second name",
+      (path) => linkSync(path, `${path}.second`),
+      (path) => rmSync(`${path}.second`)
+    ]
+  ]
+
+  it.each(displacements)(
+    "%s stores nothing meanwhile, and goes on where it was",
+    (_, away, back) => {
+      using folder = new Folder()
+      using held = new Held(folder.ledger, { snapshotChunks: 2 })
+      held.commit(plainChunk(one, 1, 1))
+      away(folder.ledger)
+      // The first finds out after its commit, the second knows.
+      for (const bets of [2, 3]) {
+        const failure = failureOf(() =>
+          held.commit(plainChunk(one, 2, bets), plainChunk(two, 1, 1))
+        )
+        assert.strictEqual(failure.kind, "Displaced")
+      }
+      assert.deepStrictEqual(held.seqs(), [1, 0, 0])
+      assert.isDefined(held.writer.lookAtPlace())
+      back(folder.ledger)
+      assert.deepStrictEqual(query(folder.ledger, "SELECT agency, seq, bets FROM chunk"), [[
+        1,
+        1,
+        1
+      ]])
+      assert.deepStrictEqual(query(folder.ledger, "SELECT agency, seq, bets FROM agency"), [
+        [1, 1, 1],
+        ...query(folder.ledger, "SELECT agency, seq, bets FROM snapshot WHERE seq = 0")
+      ])
+      held.commit(plainChunk(one, 2, 4, true), plainChunk(two, 1, 0, true))
+      held.commit(plainChunk(three, 1, 0, true))
+      away(folder.ledger)
+      assert.strictEqual(failureOf(() => held.writer.holdDraw()).kind, "Displaced")
+      back(folder.ledger)
+      assert.deepStrictEqual(query(folder.ledger, "SELECT count(*) FROM draw"), [[0]])
+      held.writer.holdDraw()
+      assert.deepStrictEqual(query(folder.ledger, "SELECT sum(bets) FROM chunk"), [[5]])
+    }
+  )
+
+  it("is missed at the next start, also after it was closed in good order", () => {
+    using folder = new Folder()
+    {
+      using held = new Held(folder.ledger)
+      held.commit(plainChunk(one, 1, 1))
+      rmSync(folder.ledger)
+    }
+    const failure = failureOf(() => new Held(folder.ledger))
+    assert.strictEqual(failure.kind, "Unreadable")
+    const problem = failure.kind === "Unreadable" ? failure.problem : ""
+    assert.include(problem, "1 chunks were acknowledged and 0 are there")
   })
 })

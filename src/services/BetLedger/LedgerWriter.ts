@@ -7,7 +7,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { isDeepStrictEqual } from "node:util"
 import { lineFeed } from "../../domain/Chunk.ts"
 import { AcknowledgedMark } from "./AcknowledgedMark.ts"
-import { chunkChecksum, damaged, rowChecksum } from "./Checksum.ts"
+import { chunkChecksum, rowChecksum } from "./Checksum.ts"
 import { drawWinners } from "./DrawScan.ts"
 import { decodeGroup, type GroupChunk } from "./GroupBuffer.ts"
 import { takePlace } from "./LedgerPlace.ts"
@@ -20,6 +20,8 @@ import {
   text,
   whileOpening
 } from "./OpenLedger.ts"
+import { PlaceWatch } from "./PlaceWatch.ts"
+import { nothing, readStandings } from "./Standings.ts"
 import {
   defect,
   type DrawRecord,
@@ -30,14 +32,16 @@ import {
 
 /** The shortest bet: `a⇥b⇥1⇥YYYY-MM-DD⇥7⏎`. */
 const betBytesMin = 19
-const nothing: Standing = { seq: 0, bets: 0, finished: false }
 const ioError = 10
 const constraint = 19
+const countFailure = "UPDATE disk_failure SET commits = commits + 1"
 
 /** A transaction, and how to find out whether it is stored when its COMMIT ended in an error. */
 interface Transaction {
   readonly work: () => void
   readonly isStored: () => boolean
+  /** Takes it out again, in a transaction of its own. */
+  readonly takeBack: () => void
 }
 
 interface Statements {
@@ -45,6 +49,7 @@ interface Statements {
   readonly commit: StatementSync
   readonly insert: StatementSync
   readonly lastChunk: StatementSync
+  readonly token: StatementSync
   readonly snapshot: StatementSync
   readonly snapshotEnd: StatementSync
 }
@@ -57,6 +62,7 @@ const prepare = (db: DatabaseSync): Statements => ({
     "INSERT INTO chunk (id, agency, seq, last, bets, numbers, body, checksum) VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?)"
   ),
   lastChunk: db.prepare("SELECT coalesce(max(id), 0) AS id FROM chunk"),
+  token: db.prepare("SELECT token FROM fence"),
   snapshot: db.prepare(
     "INSERT OR REPLACE INTO snapshot (agency, seq, bets, finished, checksum) VALUES (?, ?, ?, ?, ?)"
   ),
@@ -65,8 +71,13 @@ const prepare = (db: DatabaseSync): Statements => ({
 
 export class LedgerWriter {
   readonly #config: WriterConfig
+  /** What the configured path means. */
+  readonly #file: string
   readonly #lock: DatabaseSync
   readonly #mark: AcknowledgedMark
+  /** Of this opening: who opens the ledger after it takes the next one, and no transaction of this one is stored then. */
+  readonly #token: number
+  #place: PlaceWatch
   #db: DatabaseSync
   #statements: Statements
   readonly #standings = new Map<number, Standing>()
@@ -82,11 +93,12 @@ export class LedgerWriter {
 
   constructor(config: WriterConfig) {
     const { file: path, lock } = takePlace(config.path)
-    this.#config = { ...config, path }
+    this.#config = config
+    this.#file = path
     this.#lock = lock
     let isNew = false
     try {
-      this.#db = openForWriting(this.#config, () => {
+      this.#db = openForWriting({ ...config, path }, () => {
         isNew = true
       })
     } catch (error) {
@@ -96,6 +108,7 @@ export class LedgerWriter {
     try {
       const found = whileOpening(path, () => this.#readAll(config.agencies))
       this.#statements = found.statements
+      this.#token = found.token
       this.#draw = found.draw
       this.drawName = found.drawName
       this.isNew = isNew
@@ -105,6 +118,7 @@ export class LedgerWriter {
         path,
         () => new AcknowledgedMark(path, found.beganAt, found.lastChunk)
       )
+      this.#place = whileOpening(path, () => new PlaceWatch(config.path, path))
     } catch (error) {
       this.#db.close()
       this.#lock.close()
@@ -115,6 +129,11 @@ export class LedgerWriter {
   #readAll(agencies: ReadonlyArray<number>) {
     const db = this.#db
     const statements = prepare(db)
+    // Before anything is read: what another process stores after this is not stored.
+    const token = integer(
+      db.prepare("UPDATE fence SET token = token + 1 RETURNING token").get(),
+      "token"
+    )
     for (const agency of agencies) this.#standings.set(agency, nothing)
     for (const [agency, standing] of readStandings(db)) this.#standings.set(agency, standing)
     const snapshotEnd = integer(db.prepare("SELECT chunk FROM snapshot_end").get(), "chunk")
@@ -122,6 +141,7 @@ export class LedgerWriter {
     for (const row of since.iterate(snapshotEnd)) this.#changed.add(integer(row, "agency"))
     return {
       statements,
+      token,
       snapshotEnd,
       draw: readDraw(db),
       drawName: readLottery(db)?.draw ?? "",
@@ -138,7 +158,15 @@ export class LedgerWriter {
     return this.#draw
   }
 
-  /** Stores the group, whole and on disk, or throws with nothing stored. */
+  /** Why the path doesn't lead to the file that is written, if it doesn't. */
+  lookAtPlace(): string | undefined {
+    return this.#place.look()
+  }
+
+  /**
+   * Stores the group, whole and on disk, or throws with nothing stored. An empty one stores nothing that counts, and so
+   * finds out whether anything can be stored.
+   */
   commit(buffer: ArrayBuffer): void {
     const group = decodeGroup(buffer)
     const standings = this.#check(group)
@@ -156,8 +184,13 @@ export class LedgerWriter {
           insert.run(id, agency, seq, last, bets, numbers, body, checksum)
         }
         if (snapshotDue) this.#writeSnapshot(lastChunk, standings)
+        if (group.length === 0) this.#db.exec(countFailure)
       },
-      isStored: () => this.#holds(group)
+      isStored: () => this.#holds(group),
+      takeBack: () => {
+        this.#db.prepare("DELETE FROM chunk WHERE id > ?").run(this.#lastChunk)
+        if (snapshotDue) this.#writeSnapshot(this.#lastChunk, this.#standingsOf(standings.keys()))
+      }
     })
     this.#lastChunk = lastChunk
     this.#mark.note(lastChunk)
@@ -176,13 +209,15 @@ export class LedgerWriter {
         throw defect(`the draw was to be held before agency ${agency} finished`)
       }
     }
+    if (this.#place.look() !== undefined) throw this.#displaced
     let draw: DrawRecord | undefined
     this.#transaction({
       work: () => {
         draw = drawWinners(this.#db, this.#lastChunk)
         this.#writeDraw(draw)
       },
-      isStored: () => draw !== undefined && isDeepStrictEqual(readDraw(this.#db), draw)
+      isStored: () => draw !== undefined && isDeepStrictEqual(readDraw(this.#db), draw),
+      takeBack: () => this.#db.exec("DELETE FROM winner; DELETE FROM draw")
     })
     if (draw === undefined) throw defect("the draw's transaction ended without a draw")
     this.#draw = draw
@@ -208,15 +243,20 @@ export class LedgerWriter {
   /** Leaves one file with everything in it, if no reader stands in the way, and lets the ledger go. */
   close(): void {
     try {
-      if (this.#changed.size > 0) {
-        this.#transaction({
-          work: () => this.#writeSnapshot(this.#lastChunk, new Map()),
-          isStored: () => true
-        })
-        this.#snapshotTaken()
+      // Of a file that isn't in its place only the mark says what is missing there.
+      if (this.#place.look() === undefined) {
+        this.#requireToken()
+        if (this.#changed.size > 0) {
+          this.#transaction({
+            work: () => this.#writeSnapshot(this.#lastChunk, new Map()),
+            isStored: () => true,
+            takeBack: () => {}
+          })
+          this.#snapshotTaken()
+        }
+        const checkpoint = this.#db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get()
+        if (integer(checkpoint, "busy") === 0) this.#mark.remove()
       }
-      const checkpoint = this.#db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get()
-      if (integer(checkpoint, "busy") === 0) this.#mark.remove()
     } catch {
       // Snapshot and checkpoint only make the next start faster: what was acknowledged is in the log.
     } finally {
@@ -267,28 +307,70 @@ export class LedgerWriter {
     this.#changed.clear()
   }
 
-  /** Runs a transaction to its end, on disk. */
-  #transaction({ isStored, work }: Transaction): void {
+  /** What is known of these agencies now. */
+  #standingsOf(agencies: Iterable<number>): ReadonlyMap<number, Standing> {
+    return new Map([...agencies].map((agency) => [agency, this.#standings.get(agency) ?? nothing]))
+  }
+
+  /** Runs a transaction to its end, on disk and in the file that the ledger's path leads to. */
+  #transaction(transaction: Transaction): void {
+    // Looked at after every commit; before one only where it was wrong.
+    if (this.#place.problem !== undefined && this.#place.look() !== undefined) throw this.#displaced
+    this.#store(transaction)
+    if (this.#place.look() === undefined) return
+    try {
+      this.#statements.begin.run()
+      transaction.takeBack()
+      this.#statements.commit.run()
+    } catch (error) {
+      throw defect(
+        `a transaction can't be taken back from a ledger that isn't in its place (${
+          String(error)
+        }): ${this.#place.problem}`
+      )
+    }
+    throw this.#displaced
+  }
+
+  get #displaced(): LedgerProblem {
+    return new LedgerProblem({ kind: "Displaced", message: this.#place.problem ?? "" })
+  }
+
+  #store({ isStored, work }: Transaction): void {
     let committing = false
     try {
       this.#statements.begin.run()
+      this.#requireToken()
       work()
       committing = true
       this.#statements.commit.run()
     } catch (error) {
       // A row that is in the way was not written here: every id and every draw is checked before.
-      if (primaryCode(error) === constraint) {
-        this.#rollBack()
-        throw meddled(error)
-      }
+      if (primaryCode(error) === constraint) return this.#endWith(meddled(error))
+      if (isDefect(error)) return this.#endWith(error)
       if (this.#undo(committing ? isStored : () => false)) return
       if (primaryCode(error) === ioError) this.#overwrite()
       throw error
     }
   }
 
+  /** In a transaction: nobody has opened the ledger since. */
+  #requireToken(): void {
+    if (integer(this.#statements.token.get(), "token") !== this.#token) throw fenced()
+  }
+
   #rollBack(): void {
     if (this.#db.isTransaction) this.#db.exec("ROLLBACK")
+  }
+
+  /** The process ends: a rollback that fails as well changes nothing. */
+  #endWith(error: unknown): never {
+    try {
+      this.#rollBack()
+    } catch {
+      // As said.
+    }
+    throw error
   }
 
   /** Whether the file holds what it held before the transaction, as far as it shows. */
@@ -327,17 +409,21 @@ export class LedgerWriter {
     } catch {
       // The connection is of no use any more.
     }
+    const displaced = this.#place.look()
+    if (displaced !== undefined) throw defect(displaced)
     try {
       this.#db.close()
     } catch {
       // It is replaced in any case.
     }
     try {
-      this.#db = openForWriting(this.#config)
+      this.#db = openForWriting({ ...this.#config, path: this.#file })
       this.#statements = prepare(this.#db)
       // What is whole in the log need not have been synced. A checkpoint writes it to the file, and syncs that.
       const checkpoint = this.#db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get()
       if (integer(checkpoint, "busy") === 0) {
+        this.#requireToken()
+        this.#place = new PlaceWatch(this.#config.path, this.#file)
         if (this.#isAsBefore()) return false
         if (isStored()) return true
         throw meddled(undefined)
@@ -357,12 +443,21 @@ export class LedgerWriter {
    */
   #overwrite(): void {
     try {
-      this.#db.exec("UPDATE disk_failure SET commits = commits + 1")
+      this.#db.prepare(`${countFailure} WHERE (SELECT token FROM fence) = ?`).run(this.#token)
     } catch {
       // Its sync failed as well. Written it is, unless the disk takes nothing at all; then the next commit does it.
     }
   }
 }
+
+const isDefect = (error: unknown): boolean =>
+  error instanceof LedgerProblem && error.failure.kind === "Defect"
+
+const fenced = (): LedgerProblem =>
+  defect(
+    "another central has opened this ledger since, although it is locked; nothing more is stored here. Let only one "
+      + "central run on a ledger, and don't remove its .lock file"
+  )
 
 /** The file holds what this writer didn't write: it can't go on, whatever it knows of the agencies. */
 const meddled = (error: unknown): LedgerProblem =>
@@ -372,29 +467,3 @@ const meddled = (error: unknown): LedgerProblem =>
     }; `
       + "stop whatever writes to it, run `ledger verify`, and start the central again"
   )
-
-/** What the ledger knows of the agencies that have sent. */
-const readStandings = (db: DatabaseSync): ReadonlyMap<number, Standing> => {
-  const standings = new Map<number, Standing>()
-  for (
-    const row of db.prepare("SELECT agency, seq, bets, finished, checksum FROM snapshot").iterate()
-  ) {
-    const agency = integer(row, "agency")
-    const columns = [integer(row, "seq"), integer(row, "bets"), integer(row, "finished")]
-    if (row["checksum"] !== rowChecksum(agency, ...columns)) {
-      throw damaged(`what is known of agency ${agency} is not what was stored`)
-    }
-  }
-  for (const row of db.prepare("SELECT agency, seq, rows, bets, finished FROM agency").iterate()) {
-    const seq = integer(row, "seq")
-    if (integer(row, "rows") !== seq) {
-      throw damaged(`the chunks of agency ${integer(row, "agency")} have gaps`)
-    }
-    standings.set(integer(row, "agency"), {
-      seq,
-      bets: integer(row, "bets"),
-      finished: integer(row, "finished") === 1
-    })
-  }
-  return standings
-}

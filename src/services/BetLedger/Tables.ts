@@ -103,5 +103,14 @@ const third = `
   UPDATE lottery SET checksum = row_checksum(roster, winning_number, draw);
 `
 
+/** The token of the process that may write: each opening takes the next one. */
+const fourth = `
+  CREATE TABLE fence (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    token INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO fence VALUES (1, 0);
+`
+
 /** The migration at index N brings a file from version N to N + 1. */
-export const migrations: ReadonlyArray<string> = [first, second, third]
+export const migrations: ReadonlyArray<string> = [first, second, third, fourth]

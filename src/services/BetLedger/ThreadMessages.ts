@@ -15,6 +15,8 @@ export type Failure =
   }
   | { readonly kind: "Unreadable"; readonly problem: string }
   | { readonly kind: "Unavailable"; readonly message: string; readonly code: number | undefined }
+  /** The file that is written is no longer the one that its path leads to. */
+  | { readonly kind: "Displaced"; readonly message: string }
   | { readonly kind: "Defect"; readonly message: string }
 
 /** Thrown in a thread for a failure that SQLite didn't report. */
@@ -37,6 +39,7 @@ export interface Failed {
 }
 
 export interface WriterConfig {
+  /** As it was configured: links are followed. */
   readonly path: string
   /** The roster in the notation of the configuration, and its agencies. */
   readonly roster: string
@@ -56,6 +59,8 @@ export type WriterRequest =
   /** A group as GroupBuffer.ts lays it out; the buffer comes back with the answer. */
   | { readonly _tag: "Commit"; readonly id: number; readonly buffer: ArrayBuffer }
   | { readonly _tag: "HoldDraw"; readonly id: number }
+  /** Whether the path still leads to the file that is written. */
+  | { readonly _tag: "Look"; readonly id: number }
   | { readonly _tag: "Close"; readonly id: number }
 
 export interface DrawRecord {
@@ -81,6 +86,7 @@ export type WriterReply =
   }
   | { readonly _tag: "Committed"; readonly id: number; readonly buffer: ArrayBuffer }
   | { readonly _tag: "Drawn"; readonly id: number; readonly draw: DrawRecord }
+  | { readonly _tag: "Looked"; readonly id: number; readonly displaced: string | undefined }
   | { readonly _tag: "Closed"; readonly id: number }
 
 export interface ReaderConfig {

@@ -32,6 +32,8 @@ const answer = (request: WriterRequest): WriterReply => {
       return { _tag: "Committed", id, buffer: request.buffer }
     case "HoldDraw":
       return { _tag: "Drawn", id, draw: opened().holdDraw() }
+    case "Look":
+      return { _tag: "Looked", id, displaced: opened().lookAtPlace() }
     case "Close":
       writer?.close()
       port.close()

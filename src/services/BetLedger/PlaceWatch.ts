@@ -1,0 +1,61 @@
+/**
+ * Notices when a ledger's path no longer leads to the file that is written: it was removed, another was put in its place
+ * (a restore without a stop), or it got a second name. A commit goes on working then, into a file that nobody finds after
+ * the process's end. So the writer looks after every commit and before its answer, which costs a few microseconds, and
+ * each second while there are none. No Effect here: the writer thread imports this file.
+ */
+import * as fs from "node:fs"
+import { otherNamesProblem } from "./LedgerPlace.ts"
+
+interface Watched {
+  readonly path: string
+  readonly dev: bigint
+  readonly ino: bigint
+}
+
+/** What keeps the ledger's paths from being what they were, and what to do. */
+const whatToDo =
+  "Nothing is acknowledged meanwhile. What was acknowledged is in the file that this process still writes: put that back "
+  + "under its name and the central goes on by itself, or stop the central and restore the ledger"
+
+const watched = (path: string): Watched => {
+  const { dev, ino } = fs.statSync(path, { bigint: true })
+  return { path, dev, ino }
+}
+
+export class PlaceWatch {
+  readonly #file: Watched
+  readonly #log: Watched
+  /** What the last look found. */
+  #problem: string | undefined
+
+  /** Of a ledger that was just opened: `configured` is its path as it was configured, `file` what that means. */
+  constructor(configured: string, file: string) {
+    this.#file = watched(configured)
+    this.#log = watched(`${file}-wal`)
+  }
+
+  get problem(): string | undefined {
+    return this.#problem
+  }
+
+  /** What is wrong now. */
+  look(): string | undefined {
+    this.#problem = this.#lookAt(this.#file) ?? this.#lookAt(this.#log)
+    return this.#problem
+  }
+
+  #lookAt({ dev, ino, path }: Watched): string | undefined {
+    let found: fs.BigIntStats | undefined
+    try {
+      found = fs.statSync(path, { bigint: true, throwIfNoEntry: false })
+    } catch (error) {
+      return `${path} can't be looked at (${
+        error instanceof Error ? error.message : String(error)
+      }). ${whatToDo}`
+    }
+    if (found === undefined) return `${path} is gone. ${whatToDo}`
+    if (found.ino !== ino || found.dev !== dev) return `${path} is another file now. ${whatToDo}`
+    return found.nlink > 1n ? otherNamesProblem(path, found.nlink) : undefined
+  }
+}
