@@ -14,6 +14,7 @@ import {
   readlinkSync,
   realpathSync,
   rmSync,
+  symlinkSync,
   writeFileSync
 } from "node:fs"
 import { tmpdir } from "node:os"
@@ -76,6 +77,34 @@ describe("the lock", () => {
       if (path !== "" && dev !== true) assert.match(integrity ?? "", /^sha512-/, path)
     }
     assert.notMatch(readFileSync(join(projectFolder, "package-lock.json"), "utf8"), /"resolved"/)
+  })
+})
+
+describe.skipIf(!hasPinnedNode)("scripts/link-node.js", () => {
+  it("makes the link that npm scripts and npx find Node by, where npm left none or a broken one", () => {
+    const folder = mkdtempSync(join(tmpdir(), "loteria-link-"))
+    try {
+      const binaries = `node-${process.platform}-${process.arch}/bin`
+      mkdirSync(join(folder, "scripts"))
+      mkdirSync(join(folder, "node_modules", binaries), { recursive: true })
+      symlinkSync(process.execPath, join(folder, "node_modules", binaries, "node"))
+      copyFileSync(
+        join(projectFolder, "scripts/link-node.js"),
+        join(folder, "scripts/link-node.js")
+      )
+      writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }))
+      const linked = () => readlinkSync(join(folder, "node_modules/.bin/node"))
+      for (const before of ["none", "there", "broken"]) {
+        succeeds(process.execPath, ["scripts/link-node.js"], folder)
+        assert.strictEqual(linked(), `../${binaries}/node`)
+        if (before === "there") {
+          rmSync(join(folder, "node_modules/.bin/node"))
+          symlinkSync("nowhere", join(folder, "node_modules/.bin/node"))
+        }
+      }
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
   })
 })
 

@@ -1,0 +1,16 @@
+/**
+ * Runs after npm has installed the checkout (`prepare`), on whatever Node runs npm. npm 10 takes node_modules/.bin/node away
+ * when it leaves out the packages of other platforms, which have a program of that name as well; npm 11 keeps it.
+ */
+import { existsSync, mkdirSync, rmSync, symlinkSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+
+const modules = fileURLToPath(new URL("../node_modules/", import.meta.url))
+const program = `node-${process.platform}-${process.arch}/bin/node`
+const link = `${modules}.bin/node`
+
+if (existsSync(modules + program) && !existsSync(link)) {
+  mkdirSync(`${modules}.bin`, { recursive: true })
+  rmSync(link, { force: true })
+  symlinkSync(`../${program}`, link)
+}
