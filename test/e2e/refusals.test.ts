@@ -303,6 +303,30 @@ describe("the log of a central for three agencies", () => {
     assert.notMatch(server.log, /Lorca|30904465|2001-02-29/)
   })
 
+  it("says that the draw waits for an agency whose last chunk is too large, and that all others wait with it", async () => {
+    await using server = await central()
+    for (const agency of ["1", "3"]) {
+      using wire = await Wire.connect(server.betsPort)
+      await wire.ask({ type_message: "2", agency, payload: sales(Number(agency), 2) })
+    }
+    using waiting = await Wire.connect(server.consultPort)
+    waiting.send({ type_message: "3", agency: "1", payload: null })
+    const [line] = await warningsOf(server, server.betsPort, (wire) => {
+      wire.send({ type_message: "1", agency: "2", payload: sales(2, 2) })
+      wire.send({ type_message: "2", agency: "2", payload: sales(2, 2000) })
+    })
+    assert.match(
+      line ?? "",
+      /^action: apuesta_recibida \| result: fail \| cantidad: 0 \| agencia: 2 \| code: FRAME_TOO_LARGE \| bytes: \d+ \|/
+    )
+    assert.isTrue(line?.endsWith(waitsFor(2, "2")))
+    // It is mended and started again from the top of its file, as the line says.
+    using again = await Wire.connect(server.betsPort)
+    await again.ask({ type_message: "1", agency: "2", payload: sales(2, 1000) })
+    await again.ask({ type_message: "2", agency: "2", payload: [] })
+    assert.strictEqual((await waiting.answer()).type_message, 2)
+  })
+
   it("says of each port when there are as many connections as may be", async () => {
     await using server = await central()
     const wires = await Promise.all(

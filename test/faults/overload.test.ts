@@ -89,6 +89,15 @@ describe("a central without room for another frame", () => {
     })
     await Promise.all(counting.map(sell))
     assert.isTrue(counting.some(({ refused }) => refused > 0), "some were told to come again")
+    const overloaded = central.lines("action: apuesta_recibida | result: fail")
+      .filter((line) => line.includes("OVERLOADED"))
+    assert.isNotEmpty(overloaded)
+    for (const line of overloaded) {
+      assert.match(
+        line,
+        /\| cantidad: 0 \| agencia: [1-8] \| code: OVERLOADED \| door: bets \| ip: 127\.0\.0\.1$/
+      )
+    }
     for (const answer of await Promise.all(answers)) {
       assert.deepStrictEqual(answer, { type_message: 1, payload: null })
     }
