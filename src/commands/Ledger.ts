@@ -22,7 +22,10 @@ const info = Command.make(
   Effect.fnUntraced(function*({ json, ...flags }) {
     const { ledgerInfo } = yield* admin
     const ledger = yield* ledgerInfo(yield* ledgerPath(flags))
-    if (json) return yield* printJson(ledger)
+    if (json) {
+      const { path, ...rest } = ledger
+      return yield* printJson({ ledger: path, ...rest })
+    }
     const { draw } = ledger
     const lines = [
       ["ledger", `${ledger.path} (${counted(ledger.bytes, "byte")})`],

@@ -16,12 +16,29 @@ export const configuredLedger = (config: string): Effect.Effect<string> =>
     Effect.orElseSucceed(() => process.env["LEDGER_PATH"] || "data/ledger.sqlite")
   )
 
-/** A command that a signal has cut short hasn't done what it was asked for, and must not say 0. */
+const endInOrder = (): void => {
+  process.kill(process.pid, "SIGTERM")
+}
+
+/**
+ * A command that a signal has cut short hasn't done what it was asked for, and must not say 0. The end of its terminal
+ * is such a signal too: by itself it would end the process at once, and leave what isn't whole.
+ */
 export const failWhenInterrupted = <A, E, R>(
   work: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
-  Effect.onInterrupt(work, () =>
+  Effect.acquireUseRelease(
     Effect.sync(() => {
-      process.exitCode = 1
-      process.stderr.write("loteria: interrupted before it was done\n")
-    }))
+      process.on("SIGHUP", endInOrder)
+    }),
+    () =>
+      Effect.onInterrupt(work, () =>
+        Effect.sync(() => {
+          process.exitCode = 1
+          process.stderr.write("loteria: interrupted before it was done\n")
+        })),
+    () =>
+      Effect.sync(() => {
+        process.removeListener("SIGHUP", endInOrder)
+      })
+  )

@@ -1,5 +1,6 @@
 /** How long the server lives: until it is done (`exitWhenServed`), or a defect in the ledger's path ends it. */
 import { Cause, Context, Deferred, Effect, Layer } from "effect"
+import { localTime } from "../domain/LocalTime.ts"
 
 export class Lifetime extends Context.Service<Lifetime, {
   /** Ends the server in good order. */
@@ -14,7 +15,7 @@ export class Lifetime extends Context.Service<Lifetime, {
    */
   readonly unready: () => ReadonlyArray<string>
   readonly setReady: (ready: boolean) => void
-  /** `what` can't do its part because of `problem`, until it is set to undefined. */
+  /** `what` can't do its part because of `problem`, as far as is known now, until it is set to undefined. */
   readonly setTrouble: (what: string, problem: string | undefined) => void
 }>()("loteria-nacional/services/Lifetime") {
   static readonly layer = Layer.effect(
@@ -41,7 +42,8 @@ export class Lifetime extends Context.Service<Lifetime, {
         },
         setTrouble: (what, problem) => {
           if (problem === undefined) troubles.delete(what)
-          else troubles.set(what, problem)
+          // What nobody has tried again since may be over.
+          else troubles.set(what, `${problem}, as of ${localTime(new Date())}`)
         }
       })
     })

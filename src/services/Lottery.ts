@@ -75,13 +75,16 @@ export class Lottery extends Context.Service<Lottery, {
         yield* Deferred.await(due)
         const draw = yield* commits.exclusively(ledger.holdDraw).pipe(
           Effect.tapError((failure) =>
-            Effect.sync(() =>
-              log.write("ERROR", "sorteo", "fail", { problem: String(failure.cause) })
-            )
+            Effect.sync(() => {
+              const problem = String(failure.cause)
+              log.write("ERROR", "sorteo", "fail", { problem })
+              lifetime.setTrouble("draw", `it is due and can't be held (${problem})`)
+            })
           ),
           Effect.retry(retry),
           Effect.orDie
         )
+        lifetime.setTrouble("draw", undefined)
         log.write("INFO", "sorteo", "success")
         yield* Deferred.succeed(drawn, draw)
       }).pipe(Effect.onError((cause) => lifetime.fail("the draw", cause)))

@@ -145,7 +145,7 @@ describe("a ledger's files", () => {
     using ledger = new LedgerFile(ledgerPath)
     assert.deepStrictEqual(ledger.betsOf(1), bets)
     assert.deepStrictEqual(ledger.betsOf(2), sales(2, 5))
-  }, 60_000)
+  }, 120_000)
 
   it("are known by what is in them, also those of another configuration", async () => {
     const { central } = await centralWithBets()
@@ -203,7 +203,7 @@ describe("a file that isn't whole", () => {
     }
   )
 
-  it.each(["SIGINT", "SIGTERM"] as const)(
+  it.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
     "is removed at %s, which isn't a success",
     async (signal) => {
       using generate = new Program([

@@ -113,7 +113,7 @@ describe("--json", () => {
     })
     assert.match(JSON.stringify(after), /"held_at":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"/)
     assert.deepNestedInclude((await report("ledger", "info")).report, {
-      path: central.ledgerPath,
+      ledger: central.ledgerPath,
       winning_number: 7574,
       finished: 2,
       "draw.winners": 3

@@ -91,7 +91,10 @@ const meetTrouble = async (
   assertRefused(await one.send())
   const unwell = await health(central)
   assert.strictEqual(unwell.code, 1)
-  assert.match(unwell.stderr, /not ready: ledger: nothing can be stored \(.+\)\n$/)
+  assert.match(
+    unwell.stderr,
+    /not ready: ledger: nothing can be stored \(.+\), as of \d{4}-\S+\+00:00\n$/
+  )
   assert.isFalse(answered, "the field's agency was answered for what isn't stored")
   {
     using ledger = new LedgerFile(central.ledgerPath)
@@ -386,6 +389,12 @@ describe("a ledger that can't be had", () => {
     const line = await central.waitForLine("action: sorteo | result: fail")
     assert.include(line, "the file is damaged")
     assert.deepStrictEqual(central.lines("action: sorteo | result: success"), [])
+    const unwell = await health(central)
+    assert.strictEqual(unwell.code, 1)
+    assert.match(
+      unwell.stderr,
+      /not ready: draw: it is due and can't be held \(.*the file is damaged/
+    )
     using asking = await Wire.connect(central.betsPort)
     assertRefused(await asking.ask({ type_message: 4, agency: 1 }))
     assert.isTrue(central.running)

@@ -16,7 +16,11 @@ describe("health", () => {
         log: { level: "CRITICAL" }
       }, {})
       const health = Effect.match(checkReady("127.0.0.1", port), {
-        onFailure: ({ message }) => message.replace(`127.0.0.1:${port}: `, ""),
+        onFailure: ({ message }) =>
+          message.replace(`127.0.0.1:${port}: `, "").replace(
+            /, as of \d{4}-[-+:T\d]+$/,
+            ", as of now"
+          ),
         onSuccess: () => "ready"
       })
       yield* Effect.gen(function*() {
@@ -25,9 +29,12 @@ describe("health", () => {
         lifetime.setReady(true)
         assert.strictEqual(yield* health, "ready")
         lifetime.setTrouble("ledger", "database or disk is full")
-        assert.strictEqual(yield* health, "not ready: ledger: database or disk is full")
+        assert.strictEqual(yield* health, "not ready: ledger: database or disk is full, as of now")
         lifetime.setReady(false)
-        assert.strictEqual(yield* health, "not ready: stopping; ledger: database or disk is full")
+        assert.strictEqual(
+          yield* health,
+          "not ready: stopping; ledger: database or disk is full, as of now"
+        )
         lifetime.setTrouble("ledger", undefined)
         lifetime.setReady(true)
         assert.strictEqual(yield* health, "ready")
