@@ -41,7 +41,7 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --start-interval=1s -
 ENTRYPOINT ["/usr/local/bin/node", "/app/src/main.ts"]
 CMD ["serve"]
 # The version is package.json's; a test compares them. Which commit, and when, the one who builds says.
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=
 ARG CREATED=
 ARG RUNTIME_IMAGE
