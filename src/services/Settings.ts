@@ -177,6 +177,7 @@ const SettingsSchema = Schema.Struct({
     Schema.Struct({
       processes: bounded(2, 1, 64),
       memoryMb: bounded(384, 128, 16_384),
+      startDeadlineMs: bounded(10_000, 1000, 600_000),
       chunkDeadlineMs: bounded(10_000, 50, 600_000),
       restartFirstMs: bounded(100, 1, 60_000),
       restartMaxMs: bounded(5000, 1, 600_000)

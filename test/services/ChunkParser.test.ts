@@ -1,30 +1,15 @@
 /** The pool of parser children, with real children: good ones, and ones that misbehave on request. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer } from "effect"
-import { mkdtemp, rm } from "node:fs/promises"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { Effect, Exit, Fiber } from "effect"
 import { setTimeout } from "node:timers/promises"
-import type { Parsed } from "../../src/domain/Chunk.ts"
 import { frameBytesDefault } from "../../src/domain/Limits.ts"
-import {
-  ChunkParser,
-  type ParseOutcome,
-  type ParserFailed
-} from "../../src/services/ChunkParser.ts"
-import { LogWriter, OperatorLog } from "../../src/services/OperatorLog.ts"
-import { decodeSettings, Settings } from "../../src/services/Settings.ts"
+import { parserFrame, temporaryFile, withPool } from "../support/Parsers.ts"
 import { isAlive } from "../support/Processes.ts"
 import { sales } from "../support/Sales.ts"
 import { waitUntil } from "../support/WaitUntil.ts"
 
 const faultyParser = new URL("../support/FaultyParser.ts", import.meta.url)
 const utf8 = new TextEncoder()
-
-interface PoolOptions {
-  readonly entry?: URL
-  readonly parsers?: Readonly<Record<string, number>>
-}
 
 const dearHead = "{\"type_message\":1,\"agency\":1,\"payload\":["
 /** So many of them as the longest message has room for; `close` stands once for each, behind the middle. */
@@ -44,71 +29,6 @@ const dearest: ReadonlyArray<readonly [string, () => string]> = [
   ["objects with an index beside each other", () => dear("{\"19\":0},", "0")],
   ["numbers", () => dear("0,", "0")]
 ]
-
-/** A pool, asked for one frame at a time. */
-const oneByOne = (pool: ChunkParser["Service"]) => ({
-  ...pool,
-  parse: (frame: Uint8Array): Effect.Effect<Parsed, ParserFailed> =>
-    Effect.suspend(() => {
-      const outcomes: Array<ParseOutcome> = []
-      return pool.parse([{ frame }], (outcome) => outcomes.push(outcome)).pipe(
-        Effect.flatMap(() => {
-          const [outcome] = outcomes
-          assert.lengthOf(outcomes, 1)
-          assert(outcome !== undefined)
-          return outcome._tag === "ParserFailed" ? Effect.fail(outcome) : Effect.succeed(outcome)
-        })
-      )
-    })
-})
-
-/** Runs a pool for as long as the test. `replaced` gives what the log says of children that were. */
-const withPool = <A, E>(
-  options: PoolOptions,
-  test: (
-    parser: ReturnType<typeof oneByOne>,
-    replaced: () => ReadonlyArray<string>,
-    pool: ChunkParser["Service"]
-  ) => Effect.Effect<A, E>
-) =>
-  Effect.gen(function*() {
-    let log = ""
-    const defaults = yield* decodeSettings("the test", {}, {})
-    // Not decoded: a configuration would be refused some of what is tried here.
-    const parsers = { ...defaults.parsers, processes: 1, restartFirstMs: 1, ...options.parsers }
-    const settings = { ...defaults, parsers }
-    const writer = new LogWriter(
-      { level: "DEBUG", format: "text", flushMs: 0 },
-      (text) => (log += text)
-    )
-    const replaced = () => {
-      writer.flush()
-      return log.split("\n").filter((line) => line.includes("action: parser_replaced"))
-    }
-    const pool = options.entry === undefined
-      ? ChunkParser.layer
-      : ChunkParser.layerOf(options.entry)
-    return yield* Effect.flatMap(
-      ChunkParser,
-      (parser) => test(oneByOne(parser), replaced, parser)
-    ).pipe(
-      Effect.provide(
-        Layer.provide(
-          pool,
-          Layer.merge(Layer.succeed(Settings, settings), Layer.succeed(OperatorLog, writer))
-        )
-      ),
-      Effect.timeout("20 seconds")
-    )
-  })
-
-const temporaryFile = Effect.acquireRelease(
-  Effect.promise(() => mkdtemp(join(tmpdir(), "loteria-parser-"))),
-  (folder) => Effect.promise(() => rm(folder, { recursive: true }))
-).pipe(Effect.map((folder) => join(folder, "fault")))
-
-const chunk = (more: Readonly<Record<string, unknown>> = {}, bets = sales(1, 3)): Uint8Array =>
-  utf8.encode(JSON.stringify({ type_message: 1, agency: 1, payload: bets, ...more }))
 
 const gone = (pids: ReadonlyArray<number>) =>
   Effect.promise(() => waitUntil("children gone", () => !pids.some(isAlive), 5000))
@@ -131,7 +51,7 @@ describe("a parser child", () => {
           Effect.gen(function*() {
             const once = yield* temporaryFile
             const [first] = parser.pids()
-            const parsed = yield* parser.parse(chunk({ fault, once }))
+            const parsed = yield* parser.parse(parserFrame({ fault, once }))
             assert.strictEqual(parsed._tag, "Chunk")
             assert.lengthOf(replaced(), 1)
             assert.match(replaced()[0] ?? "", problem)
@@ -149,10 +69,12 @@ describe("a parser child", () => {
         { entry: faultyParser, parsers: { chunkDeadlineMs: fault === "hang" ? 800 : 10_000 } },
         (parser, replaced) =>
           Effect.gen(function*() {
-            const doomed = yield* Effect.forkChild(Effect.flip(parser.parse(chunk({ fault }))))
+            const doomed = yield* Effect.forkChild(
+              Effect.flip(parser.parse(parserFrame({ fault })))
+            )
             const others = yield* Effect.forEach(
               [1, 2, 3, 4, 5],
-              (bets) => parser.parse(chunk({}, sales(1, bets))),
+              (bets) => parser.parse(parserFrame({}, sales(1, bets))),
               { concurrency: "unbounded" }
             )
             assert.deepStrictEqual(
@@ -171,7 +93,7 @@ describe("a parser child", () => {
         const [first = 0] = parser.pids()
         const all = Array.from(
           { length: 20 },
-          (_, index) => chunk(index ? {} : { fault: "outgrow" })
+          (_, index) => parserFrame(index ? {} : { fault: "outgrow" })
         )
         const parsed = yield* Effect.forEach(all, parser.parse, { concurrency: "unbounded" })
         assert.isTrue(parsed.every(({ _tag }) => _tag === "Chunk"))
@@ -179,14 +101,18 @@ describe("a parser child", () => {
         assert.lengthOf(replaced(), 1)
         assert.include(replaced()[0], "outgrown its memory")
         yield* Effect.promise(() => waitUntil("one child", () => parser.pids().length === 1))
-        assert.strictEqual((yield* parser.parse(chunk()))._tag, "Chunk")
+        assert.strictEqual((yield* parser.parse(parserFrame()))._tag, "Chunk")
       })))
 
   it.live("that asks to be replaced and dies is replaced once", () =>
     withPool({ entry: faultyParser }, (parser, replaced) =>
       Effect.gen(function*() {
         const once = yield* temporaryFile
-        const frames = [chunk({ fault: "outgrow" }), chunk({ fault: "die", once }), chunk()]
+        const frames = [
+          parserFrame({ fault: "outgrow" }),
+          parserFrame({ fault: "die", once }),
+          parserFrame()
+        ]
         const parsed = yield* Effect.forEach(frames, parser.parse, { concurrency: "unbounded" })
         assert.isTrue(parsed.every(({ _tag }) => _tag === "Chunk"))
         yield* Effect.promise(() => waitUntil("one child", () => parser.pids().length === 1))
@@ -198,7 +124,7 @@ describe("a parser child", () => {
     withPool({ parsers: { memoryMb: 20 } }, (parser, replaced) =>
       Effect.gen(function*() {
         const [first = 0] = parser.pids()
-        const large = chunk({}, sales(1, 25_000))
+        const large = parserFrame({}, sales(1, 25_000))
         assert.isAbove(large.length, 1024 * 1024)
         const parsed = yield* parser.parse(large)
         assert.strictEqual(parsed._tag === "Chunk" && parsed.bets, 25_000)
@@ -217,7 +143,7 @@ describe("a parser child", () => {
           const pids = parser.pids()
           assert.strictEqual((yield* parser.parse(bomb))._tag, "Refused")
           // What is behind it is parsed after the look at the memory that follows it.
-          assert.strictEqual((yield* parser.parse(chunk()))._tag, "Chunk")
+          assert.strictEqual((yield* parser.parse(parserFrame()))._tag, "Chunk")
           assert.deepStrictEqual(replaced(), [])
           assert.deepStrictEqual(parser.pids(), pids)
         })),
@@ -231,7 +157,7 @@ describe("a parser child", () => {
         const exit = yield* Effect.exit(parser.parse(bomb))
         assert.isTrue(Exit.isFailure(exit))
         assert.isAtLeast(replaced().length, 2)
-        assert.strictEqual((yield* parser.parse(chunk()))._tag, "Chunk")
+        assert.strictEqual((yield* parser.parse(parserFrame()))._tag, "Chunk")
       })))
 })
 
@@ -240,7 +166,7 @@ describe("the pool", () => {
     withPool({ entry: faultyParser }, (_, replaced, pool) =>
       Effect.gen(function*() {
         const holders = [1, 2, 3, 4, 5].map((bets) => ({
-          frame: chunk(bets === 3 ? { fault: "die" } : {}, sales(1, bets))
+          frame: parserFrame(bets === 3 ? { fault: "die" } : {}, sales(1, bets))
         }))
         const outcomes = new Map<number, string>()
         yield* pool.parse(holders, (outcome, index) => {
@@ -266,7 +192,7 @@ describe("the pool", () => {
             (_, index) => index % 50 === 2 ? 4000 : index % 90
           )
           const frames = counts.map((count, index) =>
-            chunk({ seq: index + 1 }, bets.slice(index, index + count))
+            parserFrame({ seq: index + 1 }, bets.slice(index, index + count))
           )
           const [child = 0] = parser.pids()
           // The child takes nothing until the pipe is full and more frames have come, a few a turn.
@@ -302,11 +228,11 @@ describe("the pool", () => {
       { entry: faultyParser, parsers: { processes: 2 } },
       (parser, replaced) =>
         Effect.gen(function*() {
-          yield* Effect.forkChild(Effect.exit(parser.parse(chunk({ fault: "hang" }))))
+          yield* Effect.forkChild(Effect.exit(parser.parse(parserFrame({ fault: "hang" }))))
           yield* Effect.promise(() => setTimeout(50))
           // Well within the time that the hanging one is given.
           const parsed = yield* Effect.timeout(
-            Effect.forEach([1, 2, 3], (bets) => parser.parse(chunk({}, sales(1, bets)))),
+            Effect.forEach([1, 2, 3], (bets) => parser.parse(parserFrame({}, sales(1, bets)))),
             "5 seconds"
           )
           assert.deepStrictEqual(parsed.map(({ _tag }) => _tag), ["Chunk", "Chunk", "Chunk"])
@@ -331,7 +257,7 @@ describe("the pool", () => {
       { entry: new URL("file:///nowhere/parser.ts"), parsers: { restartMaxMs: 1 } },
       (parser) =>
         Effect.gen(function*() {
-          const waiting = yield* Effect.forkChild(Effect.exit(parser.parse(chunk())))
+          const waiting = yield* Effect.forkChild(Effect.exit(parser.parse(parserFrame())))
           yield* Effect.yieldNow
           yield* parser.close
           assert.isTrue(Exit.isFailure(yield* Fiber.join(waiting)))

@@ -1,6 +1,7 @@
 /**
- * One parser child: its process, its pipe, and the jobs in it, in order. The child answers in order, so the oldest job
- * is the one in its hands. It fails at most once and then is done: killed, its jobs given back.
+ * One parser child: its process, its pipe, and the jobs in it, in order. The child answers in order, but some frames at
+ * once: of the jobs without an answer any may be the one in its hands. It fails at most once and then is done: killed,
+ * its jobs given back.
  */
 import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"
@@ -24,6 +25,9 @@ const childEnvironment = (): NodeJS.ProcessEnv => {
   return directory === undefined ? {} : { NODE_COMPILE_CACHE: directory }
 }
 
+const couldNotStart = (error: unknown): string =>
+  `the parser could not be started (${error instanceof Error ? error.message : String(error)})`
+
 const firstId = noRequest + 1
 const idAfter = (id: number): number => id === 0xffffffff ? firstId : id + 1
 
@@ -38,6 +42,9 @@ const batchBytes = 16 * 1024
 export interface ParserChildOptions<Job extends { readonly frame: Uint8Array }> {
   /** The child's program: src/parser.ts, or one that speaks as it does. */
   readonly entry: URL
+  /** Until it answers for the first time. */
+  readonly startDeadlineMs: number
+  /** From one answer to the next, while it has jobs. */
   readonly deadlineMs: number
   /** What its heap may take at most; and when all of it takes more, the child asks to be replaced. */
   readonly memoryMb: number
@@ -50,12 +57,13 @@ export interface ParserChildOptions<Job extends { readonly frame: Uint8Array }> 
 
 export class ParserChild<Job extends { readonly frame: Uint8Array }> {
   readonly #options: ParserChildOptions<Job>
-  readonly #process: ChildProcess
-  readonly #pipe: Duplex
+  /** Neither is there where no process could be had. */
+  #process: ChildProcess | undefined
+  #pipe: Duplex | undefined
   readonly #decoder = new FrameDecoder()
   /** Oldest first. Not a Map: the tables that one leaves behind as it turns over keep dead jobs alive for V8. */
   readonly #jobs: Array<Job> = []
-  readonly #exited: Promise<unknown>
+  #exited: Promise<unknown> = Promise.resolve()
   /** Settles when the child has answered a first request, or has failed. */
   readonly answering: Promise<void>
   #onAnswering: () => void = () => {}
@@ -72,33 +80,46 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
 
   constructor(options: ParserChildOptions<Job>) {
     this.#options = options
-    this.#process = fork(options.entry, [String(options.memoryMb)], {
-      stdio: ["ignore", "ignore", "inherit", "pipe", "ipc"],
-      // The child needs nothing of our environment but where compiled code is kept.
-      env: childEnvironment(),
-      execArgv: [`--max-old-space-size=${options.memoryMb}`]
-    })
-    const pipe = this.#process.stdio[3]
-    if (!(pipe instanceof Duplex)) throw new Error("fork gave no duplex pipe as fd 3")
-    this.#pipe = pipe
     this.answering = new Promise((resolve) => {
       this.#onAnswering = resolve
     })
-    pipe.on("data", (bytes: Buffer) => this.#onBytes(bytes))
-    pipe.on("error", () => this.#fail("the parser's pipe broke"))
-    pipe.on("close", () => this.#fail("the parser closed its pipe"))
-    this.#exited = once(this.#process, "exit").catch(() => undefined)
-    this.#process.on("error", () => this.#fail("the parser could not be started"))
-    this.#process.on(
+    this.#deadline = setTimeout(() => this.#expire(), options.startDeadlineMs)
+    try {
+      this.#start()
+    } catch (error) {
+      // Told later, as everything else: the caller doesn't have the child yet.
+      process.nextTick(() => this.#fail(couldNotStart(error)))
+    }
+  }
+
+  #start(): void {
+    const { entry, memoryMb } = this.#options
+    const child = fork(entry, [String(memoryMb)], {
+      stdio: ["ignore", "ignore", "inherit", "pipe", "ipc"],
+      // The child needs nothing of our environment but where compiled code is kept.
+      env: childEnvironment(),
+      execArgv: [`--max-old-space-size=${memoryMb}`]
+    })
+    this.#process = child
+    // First of all: without descriptors there is a process object that has nothing but this event to give.
+    child.on("error", (error) => this.#fail(couldNotStart(error)))
+    child.on(
       "exit",
       (code, signal) => this.#fail(`the parser ended with ${signal ?? `code ${code}`}`)
     )
+    if (child.pid === undefined) return
+    this.#exited = once(child, "exit").catch(() => undefined)
+    const pipe = child.stdio[3]
+    if (!(pipe instanceof Duplex)) throw new Error("fork gave no duplex pipe as fd 3")
+    this.#pipe = pipe
+    pipe.on("data", (bytes: Buffer) => this.#onBytes(bytes))
+    pipe.on("error", () => this.#fail("the parser's pipe broke"))
+    pipe.on("close", () => this.#fail("the parser closed its pipe"))
     this.#write(noRequest, new Uint8Array([0x7b, 0x7d]))
-    this.#deadline = setTimeout(() => this.#expire(), this.#options.deadlineMs)
   }
 
   get pid(): number | undefined {
-    return this.#process.pid
+    return this.#process?.pid
   }
 
   /** Whether a write is being gathered that isn't yet worth one of its own: waking a child costs more than a frame. */
@@ -110,6 +131,7 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
     return this.#jobs.length
   }
 
+  /** Not before it is {@link answering}. */
   send(job: Job): void {
     this.#lastId = idAfter(this.#lastId)
     if (this.#jobs.length === 0) {
@@ -133,37 +155,39 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
   async stop(): Promise<void> {
     this.#over = true
     clearTimeout(this.#deadline)
-    this.#pipe.end()
-    const timer = setTimeout(() => this.#process.kill("SIGKILL"), stopMs)
+    this.#pipe?.end()
+    const timer = setTimeout(() => this.kill(), stopMs)
     await this.#exited
     clearTimeout(timer)
   }
 
   kill(): void {
-    this.#process.kill("SIGKILL")
+    this.#process?.kill("SIGKILL")
   }
 
   /** Frames of one turn of the event loop go out in one write, short ones in one piece: a piece costs more than a copy. */
   #write(id: number, frame: Uint8Array): void {
+    const pipe = this.#pipe
+    if (pipe === undefined) return
     if (this.#gathered === 0) {
-      this.#pipe.cork()
-      process.nextTick(() => this.#flush())
+      pipe.cork()
+      process.nextTick(() => this.#flush(pipe))
     }
     this.#gathered += frame.length
     if (frame.length < copiedBytesMax) return this.#batch.add(id, frame)
     if (this.#batch.length > 0) {
-      this.#pipe.write(this.#batch.take())
+      pipe.write(this.#batch.take())
       this.#batch = new RequestBatch(batchBytes)
     }
-    for (const piece of encodeRequest(id, frame)) this.#pipe.write(piece)
+    for (const piece of encodeRequest(id, frame)) pipe.write(piece)
   }
 
-  #flush(): void {
+  #flush(pipe: Duplex): void {
     this.#gathered = 0
-    if (this.#batch.length > 0) this.#pipe.write(this.#batch.take())
-    this.#pipe.uncork()
+    if (this.#batch.length > 0) pipe.write(this.#batch.take())
+    pipe.uncork()
     // What the pipe didn't take at once it reads later.
-    if (this.#pipe.writableLength > 0) this.#batch = new RequestBatch(batchBytes)
+    if (pipe.writableLength > 0) this.#batch = new RequestBatch(batchBytes)
   }
 
   #onBytes(bytes: Buffer): void {
@@ -213,15 +237,17 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
   }
 
   #expire(): void {
-    this.#fail("the parser did not answer in time")
+    this.#fail(
+      this.#hasAnswered ? "the parser did not answer in time" : "the parser did not start in time"
+    )
   }
 
   #fail(problem: string): void {
     if (this.#over) return
     this.#over = true
     clearTimeout(this.#deadline)
-    this.#process.kill("SIGKILL")
-    this.#pipe.destroy()
+    this.kill()
+    this.#pipe?.destroy()
     this.#onAnswering()
     this.#options.onFailed(problem, this.#jobs.splice(0))
     this.#whenIdle?.()
