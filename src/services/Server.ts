@@ -23,7 +23,8 @@ import { Workers } from "./Workers.ts"
 const ledgerLayer = Layer.effect(
   BetLedger,
   Effect.gen(function*() {
-    const { ledger: { path }, lottery: { agencies: roster, draw, winningNumber } } = yield* Settings
+    const { ledger: { path, snapshotChunks }, lottery: { agencies: roster, draw, winningNumber } } =
+      yield* Settings
     const log = yield* OperatorLog
     const lifetime = yield* Lifetime
     let opened = false
@@ -38,6 +39,7 @@ const ledgerLayer = Layer.effect(
       roster,
       winningNumber,
       draw,
+      snapshotChunks,
       onDisplaced: (problem) => {
         lifetime.setTrouble("the ledger's file", problem)
         if (problem !== undefined) return log.write("CRITICAL", "ledger_place", "fail", { problem })

@@ -153,6 +153,7 @@ const SettingsSchema = Schema.Struct({
       groupChunksMax: bounded(1024, 1, 65536),
       groupBytesMax: bounded(8 * 1024 * 1024, 1024, 256 * 1024 * 1024),
       gatherMs: bounded(5, 0, 1000),
+      snapshotChunks: bounded(4096, 1, 1_000_000),
       retryFirstMs: bounded(50, 1, 60_000),
       retryMaxMs: bounded(5000, 1, 600_000)
     }),

@@ -29,7 +29,8 @@ import { within } from "../support/WaitUntil.ts"
 
 const fieldAgencies = 5
 const ourAgencies = 3
-const agencies = fieldAgencies + ourAgencies
+/** One more sells a little now and then: a restart must not forget it while others' chunks make the next snapshot due. */
+const agencies = fieldAgencies + ourAgencies + 1
 /** An agency that has waited this long for the central to be back has been forgotten. */
 const agencyDeadlineMs = 120_000
 
@@ -122,6 +123,44 @@ class FieldSeller extends Seller {
   }
 }
 
+/** Sells a little, leaves, and comes back after a life of the server or two, from the top of its file. */
+class IdleSeller extends Seller {
+  async work(ports: Ports, random: Random, windingDown: () => boolean): Promise<void> {
+    let connected = performance.now()
+    while (this.winners === undefined) {
+      try {
+        using agency = await FieldAgency.open(ports, this.id)
+        connected = performance.now()
+        const all = windingDown()
+        await this.#sell(agency, all ? this.bets.length : this.acknowledged + 10)
+        if (all) this.winners = await agency.consult()
+        else await idle(random.integer(300, 2500), windingDown)
+      } catch (error) {
+        if (performance.now() - connected > agencyDeadlineMs) throw error
+        await setTimeout(random.integer(5, 60))
+      }
+    }
+  }
+
+  /** In chunks of ten, and the last one only when all is to be sold. */
+  async #sell(agency: FieldAgency, bets: number): Promise<void> {
+    for (let at = 0; at < bets; at += 10) {
+      const last = at + 10 >= this.bets.length
+      if (last && bets < this.bets.length) return
+      const answer = await agency.sendChunk(this.bets.slice(at, at + 10), last)
+      if (answer === undefined) throw new Error("closed")
+      ok(answer.type_message === 1, `a chunk was refused: ${JSON.stringify(answer)}`)
+      this.acknowledge(Math.min(at + 10, this.bets.length))
+    }
+  }
+}
+
+const idle = async (ms: number, ends: () => boolean): Promise<void> => {
+  for (const start = performance.now(); performance.now() - start < ms && !ends();) {
+    await setTimeout(20)
+  }
+}
+
 /** The product's own client. */
 class OurSeller extends Seller {
   work(ports: Ports, random: Random): Promise<void> {
@@ -202,7 +241,11 @@ class Lottery {
       const id = index + 1
       // Ours are paced by the disk, the field's by themselves: enough for all the kills, whatever the machine.
       const bets = sales(id, random.integer(60, 150) * (kills + 1), random.integer(0, 9))
-      return id <= fieldAgencies ? new FieldSeller(id, bets) : new OurSeller(id, bets)
+      return id <= fieldAgencies
+        ? new FieldSeller(id, bets)
+        : id < agencies
+        ? new OurSeller(id, bets)
+        : new IdleSeller(id, bets)
     })
   }
 
@@ -215,7 +258,9 @@ class Lottery {
       settings: {
         bets: { host, port: ports.betsPort },
         consult: { host, port: ports.consultPort },
-        parsers: { processes: random.integer(1, 2) }
+        parsers: { processes: random.integer(1, 2) },
+        // A restart reads the snapshot and the chunks after it: many snapshots, also between two kills.
+        ledger: { snapshotChunks: random.integer(2, 60) }
       }
     })
     await this.#restart(central)
