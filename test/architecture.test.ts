@@ -156,6 +156,43 @@ describe("imports", () => {
   })
 })
 
+/**
+ * What of the server's process runs by itself, or is called by Node, without `Keeper.ts`, and why it may: the pattern, how
+ * often it occurs in the file, and the reason. What is new needs a keeper, and a throw planted in `test/faults`.
+ */
+const unkept: Readonly<Record<string, readonly [times: number, why: string]>> = {
+  "src/services/Keeper.ts": [2, "it is the keeper"],
+  "src/services/Acceptor.ts": [
+    3,
+    "an empty listener; listen's own error; the listener's error, which is kept"
+  ],
+  "src/services/Connection/SocketTransport.ts": [3, "each is given to the keeper in place"],
+  "src/services/ConsultDesk.ts": [1, "its defects are given to the keeper in place"],
+  "src/services/GroupCommit.ts": [1, "a child of the kept fiber, which awaits it"],
+  "src/services/BetLedger/LedgerThread.ts": [5, "a throw ends the thread for all who wait for it"],
+  "src/services/ChunkParser.ts": [1, "the process is at its end"],
+  "src/services/ChunkParser/ParserPool.ts": [2, "the pool's own way with children that fail"],
+  "src/services/ChunkParser/ParserChild.ts": [10, "the child's own way of failing"],
+  "src/services/OperatorLog.ts": [2, "the keeper writes to it"],
+  "src/services/OperatorLog/BoundedLines.ts": [1, "writes lines that can't be written otherwise"]
+}
+
+describe("parts of the server", () => {
+  it("that run by themselves or are called by Node have a keeper", () => {
+    const roots =
+      /Effect\.fork\w*|Effect\.run\w*|\.(?:on|once|addListener|prependListener)\(|\b(?:setTimeout|setInterval|setImmediate|nextTick|queueMicrotask)\(/g
+    const found: Record<string, number> = {}
+    for (const path of loadedBy("src/services/Server.ts")) {
+      if (!path.startsWith("src/")) continue
+      const code = read(path).replaceAll(/^\s*(?:\*|\/\/|\/\*).*$/gm, "")
+      const times = [...code.matchAll(roots)].length
+      if (times > 0) found[path] = times
+    }
+    const known = Object.entries(unkept).map(([path, [times]]) => [path, times])
+    assert.deepStrictEqual(found, Object.fromEntries(known), "give it a keeper (Keeper.ts)")
+  })
+})
+
 describe("files", () => {
   it("are named after what they hold: no drawers, no barrels", () => {
     const drawers = /^(?:utils?|common|helpers?|misc|shared|index)\.ts$/i

@@ -27,5 +27,8 @@ export const refusalMissingMax = 20
 export const consultAcceptLines = { linesMax: 60, windowMs: 600_000 } as const
 /** A roster is held in memory and walked at the draw. */
 export const agenciesCeiling = 100_000
+/** How often what serves all may be begun again after a defect, in {@link restartWindowMs}; then the server ends. */
+export const restartsMax = 10
+export const restartWindowMs = 60_000
 /** Old deployments set a backlog of the number of agencies; a burst of reconnections needs more. */
 export const listenBacklogMin = 511

@@ -1,10 +1,11 @@
 /** What both doors have in common: a scoped listener, and the fiber that takes its connections in. */
-import { Effect, Queue, Schema, type Scope } from "effect"
+import { Cause, Effect, Queue, Schema, type Scope } from "effect"
 import { createServer, type Server, type Socket } from "node:net"
 import { consultAcceptLines } from "../domain/Limits.ts"
 import type { Door } from "./Connection.ts"
 import { attach, socketTransport } from "./Connection/SocketTransport.ts"
 import { Connections } from "./Connections.ts"
+import { type Endable, Keeper } from "./Keeper.ts"
 import { OperatorLog } from "./OperatorLog.ts"
 import { BoundedLines } from "./OperatorLog/BoundedLines.ts"
 import { Settings } from "./Settings.ts"
@@ -85,11 +86,12 @@ export const openDoor = Effect.fnUntraced(
   function*(door: Door, options: ListenOptions): Effect.fn.Return<
     number,
     ListenFailed,
-    Connections | OperatorLog | Settings | Scope.Scope
+    Connections | Keeper | OperatorLog | Settings | Scope.Scope
   > {
     const { connections: limits } = yield* Settings
     const connections = yield* Connections
     const log = yield* OperatorLog
+    const keeper = yield* Keeper
     const resource = `${door}_listener`
     const accepted = yield* Effect.acquireRelease(
       Queue.bounded<Socket>(limits.max),
@@ -99,12 +101,29 @@ export const openDoor = Effect.fnUntraced(
     const welcome = (socket: Socket) => {
       const transport = socketTransport(socket)
       announce(transport.address)
-      attach(socket, connections.open(door, transport))
+      const connection = connections.open(door, transport)
+      try {
+        attach(socket, connection, keeper)
+      } catch (defect) {
+        // Counted already, and perhaps nothing drives it that would tell its end.
+        connection.endGone()
+        throw defect
+      }
     }
-    yield* Queue.take(accepted).pipe(
-      Effect.map(welcome),
-      Effect.forever({ disableYield: true }),
-      Effect.forkScoped
+    /** A defect upon a socket that nothing is known of yet. */
+    const destroyed = (socket: Socket): Endable => ({
+      described: { door },
+      endByDefect: () => socket.destroy()
+    })
+    yield* keeper.loop(
+      "acceptor",
+      Effect.map(Queue.take(accepted), (socket) => {
+        try {
+          welcome(socket)
+        } catch (defect) {
+          keeper.endConnection("connection taken in", destroyed(socket), Cause.die(defect))
+        }
+      })
     )
     const server = createServer(
       {
@@ -115,7 +134,13 @@ export const openDoor = Effect.fnUntraced(
         keepAliveInitialDelay: limits.keepAliveMs
       },
       (socket) => {
-        if (!Queue.offerUnsafe(accepted, socket)) socket.destroy()
+        // At once: a socket that breaks while it waits to be taken in must not end the process. "close" follows.
+        socket.on("error", () => {})
+        try {
+          if (!Queue.offerUnsafe(accepted, socket)) socket.destroy()
+        } catch (defect) {
+          keeper.endConnection("connection in", destroyed(socket), Cause.die(defect))
+        }
       }
     )
     const port = yield* Effect.acquireRelease(
@@ -130,7 +155,11 @@ export const openDoor = Effect.fnUntraced(
     )
     server.on(
       "error",
-      (error) => log.write("ERROR", "accept_connections", "fail", { problem: error.message })
+      keeper.forAll(
+        "listener's error",
+        (error: Error) =>
+          log.write("ERROR", "accept_connections", "fail", { problem: error.message })
+      )
     )
     log.write("INFO", "listen", "success", { resource, port })
     return port

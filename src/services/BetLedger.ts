@@ -11,7 +11,7 @@ import type { AgencyRecord, BetCursor } from "../domain/Intake.ts"
 import { runCheckpoints } from "./BetLedger/Checkpoints.ts"
 import { encodeGroup } from "./BetLedger/GroupBuffer.ts"
 import { placeOf } from "./BetLedger/LedgerPlace.ts"
-import { LazyThread, LedgerThread } from "./BetLedger/LedgerThread.ts"
+import { LedgerThread, ReplacedThread } from "./BetLedger/LedgerThread.ts"
 import { makeFolder, toFailure, whileOpening } from "./BetLedger/OpenLedger.ts"
 import { SyncedFile } from "./BetLedger/SyncedFile.ts"
 import type {
@@ -24,6 +24,7 @@ import type {
   WriterRequest
 } from "./BetLedger/ThreadMessages.ts"
 import { watchPlace } from "./BetLedger/WatchedPlace.ts"
+import type { Keeper } from "./Keeper.ts"
 
 /** A chunk to store. `numbers` and `body` as in domain/Chunk.ts. */
 export interface LedgerChunk {
@@ -154,8 +155,11 @@ export class BetLedger extends Context.Service<BetLedger, {
   /** An SQLite file, written and read in threads of their own. One process at a time. */
   static readonly layer = (
     options: BetLedgerOptions
-  ): Layer.Layer<BetLedger, LedgerInUse | LedgerMismatch | LedgerUnreadable | LedgerUnavailable> =>
-    Layer.effect(BetLedger, make(options))
+  ): Layer.Layer<
+    BetLedger,
+    LedgerInUse | LedgerMismatch | LedgerUnreadable | LedgerUnavailable,
+    Keeper
+  > => Layer.effect(BetLedger, make(options))
 }
 
 /** A larger buffer than this isn't kept for the next group. */
@@ -174,7 +178,7 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
     winningNumber,
     draw
   }
-  const reader = new LazyThread<ReaderRequest, ReaderReply>(
+  const reader = new ReplacedThread<ReaderRequest, ReaderReply>(
     new URL("./BetLedger/ReaderThread.ts", import.meta.url),
     { path: config.path, busyTimeoutMs: config.busyTimeoutMs },
     (id) => ({ _tag: "Close", id })
@@ -203,7 +207,10 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
     try: () => synced.open(),
     catch: (cause) => new LedgerUnavailable({ operation: "open", cause })
   })
-  const onStored = yield* runCheckpoints({ ...config, descriptor })
+  yield* Effect.mapError(reader.call((id) => ({ _tag: "Open", id })), toUnavailable("open"))
+  const onStored = yield* runCheckpoints({ ...config, descriptor }).pipe(
+    Effect.mapError(toUnavailable("open"))
+  )
   const place = yield* watchPlace(writer, config.lookMs, onDisplaced)
 
   const toDraw = (record: DrawRecord): Draw => ({
@@ -252,7 +259,7 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
 
 /** What is asked of the reader's thread, which may find another file where the ledger was. */
 const readsOf = (
-  reader: LazyThread<ReaderRequest, ReaderReply>,
+  reader: ReplacedThread<ReaderRequest, ReaderReply>,
   displaced: () => Failure | undefined
 ) => {
   const read = (operation: string, request: (id: number) => ReaderRequest) =>

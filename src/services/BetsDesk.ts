@@ -24,7 +24,7 @@ import type { Connection } from "./Connection.ts"
 import { Connections } from "./Connections.ts"
 import { type Desk, Desks } from "./Desk.ts"
 import { GroupCommit } from "./GroupCommit.ts"
-import { Lifetime } from "./Lifetime.ts"
+import { Keeper, type Root, type RootKeeper } from "./Keeper.ts"
 import { Lottery } from "./Lottery.ts"
 import { type LogWriter, OperatorLog } from "./OperatorLog.ts"
 import { Refusals } from "./Refusals.ts"
@@ -46,7 +46,7 @@ export class BetsDesk extends Context.Service<BetsDesk, {
         commits: yield* GroupCommit,
         lottery: yield* Lottery,
         connections: yield* Connections,
-        lifetime: yield* Lifetime,
+        keeper: yield* Keeper,
         refusals: yield* Refusals,
         log: yield* OperatorLog
       })
@@ -62,7 +62,7 @@ interface BetsTurnsOptions {
   readonly commits: GroupCommit["Service"]
   readonly lottery: Lottery["Service"]
   readonly connections: Connections["Service"]
-  readonly lifetime: Lifetime["Service"]
+  readonly keeper: RootKeeper
   readonly refusals: Refusals["Service"]
   readonly log: LogWriter
 }
@@ -103,7 +103,7 @@ class BetsTurns {
       for (const connection of connections) {
         // Parsed already: its turn was put off until an older connection's chunk was settled.
         if (connection.parsed !== undefined) act(connection, connection.parsed)
-        else if (connection.closing) connection.endTurn()
+        else if (connection.closing) this.#drop(connection)
         else unparsed.push(connection)
       }
       const { commits, parser } = this.#options
@@ -123,13 +123,22 @@ class BetsTurns {
     })
   }
 
+  /** Its turn is over before it was begun with. */
+  #drop(connection: Connection): void {
+    connection.begun = true
+    connection.endTurn()
+  }
+
   #tryToAct(connection: Connection, outcome: ParseOutcome): Rest {
-    const { log } = this.#options
+    const { keeper } = this.#options
+    // What broke off the other frames of a batch has ended this one's turn too.
+    if (connection.begun) return undefined
+    connection.begun = true
     try {
       const rest = this.#act(connection, outcome)
-      return rest === undefined ? undefined : endingByDefect(log, connection, rest)
+      return rest === undefined ? undefined : endingByDefect(keeper, connection, rest)
     } catch (defect) {
-      endByDefect(log, connection, Cause.die(defect))
+      endByDefect(keeper, connection, Cause.die(defect))
       return undefined
     }
   }
@@ -218,7 +227,8 @@ class BetsTurns {
   #read<A>(effect: Effect.Effect<A, LedgerUnavailable>): Effect.Effect<A, LedgerUnavailable> {
     return Effect.tapDefect(
       effect,
-      (defect) => this.#options.lifetime.fail("reading the ledger", Cause.die(defect))
+      (defect) =>
+        Effect.sync(() => this.#options.keeper.endServer("read of the ledger", Cause.die(defect)))
     )
   }
 
@@ -276,18 +286,27 @@ class BetsTurns {
       onStored: () => {
         desk.record = recordAfter(desk.record, stored)
         connection.speaker = stored.speaker
-        log.write("INFO", "apuestas_almacenadas", "success", {
-          agencia: desk.agency,
-          cantidad: stored.bets
-        })
-        this.#replies.processed(connection, chunk, false)
-        this.#settle(connection, desk)
+        // From here on it is about this connection alone: the others of the group are still to be answered.
+        try {
+          log.write("INFO", "apuestas_almacenadas", "success", {
+            agencia: desk.agency,
+            cantidad: stored.bets
+          })
+          this.#replies.processed(connection, chunk, false)
+          this.#settle(connection, desk)
+        } catch (defect) {
+          this.#settleByDefect("answer to a stored chunk", connection, desk, defect)
+        }
         return stored.last ? lottery.finish(desk.agency) : undefined
       },
       onFailed: (retryAfterMs) => {
         // A client that doesn't count can't be told to come again: its chunk waits for the disk.
         if (chunk.seq === undefined && !connection.closing) return "stay"
-        this.#ledgerFailed(connection, desk, chunk.seq, "the chunk is not stored", retryAfterMs)
+        try {
+          this.#ledgerFailed(connection, desk, chunk.seq, "the chunk is not stored", retryAfterMs)
+        } catch (defect) {
+          this.#settleByDefect("answer to a chunk not stored", connection, desk, defect)
+        }
         return "settled"
       }
     })
@@ -313,9 +332,22 @@ class BetsTurns {
     connection.endTurn()
   }
 
+  /** The chunk's fate is known; only telling it was broken off. Nothing of it may hold up the agency or others. */
+  #settleByDefect(
+    root: Root<"connection">,
+    connection: Connection,
+    desk: Desk,
+    defect: unknown
+  ): void {
+    this.#options.keeper.endConnection(root, connection, Cause.die(defect))
+    this.#settle(connection, desk)
+  }
+
   #offerNext(desk: Desk): void {
     const next = desk.leave()
-    if (next !== undefined) Queue.offerUnsafe(this.#options.connections.turns, next)
+    if (next === undefined) return
+    next.begun = false
+    Queue.offerUnsafe(this.#options.connections.turns, next)
   }
 
   #ledgerFailed(

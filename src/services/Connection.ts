@@ -18,6 +18,8 @@ import { encodeAnswer } from "../domain/Message.ts"
 import type { ErrorCode } from "../domain/Rejection.ts"
 import type { DeadlineQueue } from "./Connection/DeadlineQueue.ts"
 import type { FrameBudget } from "./Connection/FrameBudget.ts"
+import type { Endable, Root, RootKeeper } from "./Keeper.ts"
+import type { Details } from "./OperatorLog.ts"
 import type { Refused } from "./Refusals.ts"
 
 export type Door = "bets" | "consult"
@@ -51,13 +53,14 @@ export interface ConnectionContext {
   /** Peers that count and whose frame finds no room. */
   readonly roomDeadlines: DeadlineQueue<Connection>
   readonly roomWaitMs: number
+  readonly keeper: RootKeeper
   /** The connection holds a whole frame. Called at most once until its turn is over. */
   readonly onTurn: (connection: Connection) => void
   readonly onRefused: (connection: Connection, refused: Refused) => void
   readonly onClosed: (connection: Connection, reason: CloseReason) => void
 }
 
-export class Connection {
+export class Connection implements Endable {
   readonly door: Door
   readonly transport: Transport
   /** The agency that the connection speaks for, from its first message on. */
@@ -74,6 +77,8 @@ export class Connection {
   parsed: Parsed | undefined
   /** A consult that waits for the draw: its turn is over, further input is discarded. */
   waitingForDraw = false
+  /** Whether its turn has been begun with: from then on, whoever deals with it ends the turn. */
+  begun = false
 
   readonly #context: ConnectionContext
   readonly #decoder = new FrameDecoder()
@@ -88,6 +93,7 @@ export class Connection {
   #peerEnded = false
   #reason: CloseReason | undefined
   #destroyed = false
+  #ended = false
 
   constructor(context: ConnectionContext, transport: Transport) {
     this.door = context.door
@@ -98,6 +104,14 @@ export class Connection {
   /** Whether no answer is wanted any more: it was closed or is being closed. */
   get closing(): boolean {
     return this.#reason !== undefined
+  }
+
+  get described(): Details {
+    return {
+      door: this.door,
+      ip: this.transport.address,
+      ...(this.agency === undefined ? {} : { agencia: this.agency })
+    }
   }
 
   /** The frame whose turn it is. */
@@ -136,6 +150,23 @@ export class Connection {
     this.#context.frameDeadlines.end(this)
     this.#context.answerDeadlines.end(this)
     this.#context.lingerDeadlines.end(this)
+    if (!this.#inTurn) this.#end()
+  }
+
+  /** A defect of ours broke off what was done with it. Its turn, if it has one, is ended by whoever has it. */
+  endByDefect(): void {
+    try {
+      this.close("defect")
+    } catch {
+      // What was to be logged is: closing it properly is what can't be done.
+      this.destroy()
+    }
+  }
+
+  /** As {@link onGone}, which a defect broke off. */
+  endGone(): void {
+    this.#destroyed = true
+    this.#reason ??= "defect"
     if (!this.#inTurn) this.#end()
   }
 
@@ -181,6 +212,8 @@ export class Connection {
 
   /** It is counted until its turn is over too: the queue of turns is as large as the number of connections. */
   #end(): void {
+    if (this.#ended) return
+    this.#ended = true
     this.#release()
     this.#context.onClosed(this, this.#reason ?? "connection_lost")
   }
@@ -199,11 +232,11 @@ export class Connection {
     if (!this.#inTurn) this.#release()
     if (this.#destroyed) return
     this.#context.answerDeadlines.begin(this)
-    this.transport.finish(() => {
+    this.transport.finish(this.#kept("connection finished", () => {
       this.#context.answerDeadlines.end(this)
       if (this.#peerEnded) this.destroy()
       else if (!this.#destroyed) this.#context.lingerDeadlines.begin(this)
-    })
+    }))
     this.#resume()
   }
 
@@ -248,12 +281,12 @@ export class Connection {
     this.#waitingForReader = true
     this.#context.answerDeadlines.begin(this)
     this.#pause()
-    this.transport.whenSent(() => {
+    this.transport.whenSent(this.#kept("answers sent", () => {
       this.#waitingForReader = false
       if (this.closing) return
       this.#context.answerDeadlines.end(this)
       if (!this.#inTurn && !this.#waitingForRoom) this.#advance()
-    })
+    }))
   }
 
   #starve(): void {
@@ -277,6 +310,7 @@ export class Connection {
     if (this.#decoder.hasInput) this.#pause()
     this.#frame = body
     this.#inTurn = true
+    this.begun = false
     this.#context.onTurn(this)
   }
 
@@ -295,7 +329,7 @@ export class Connection {
       )
       return false
     }
-    const granted = this.#context.budget.reserve(this, bytes, () => this.#onRoom(bytes))
+    const granted = this.#context.budget.reserve(this, bytes, this.#onRoom)
     if (granted) {
       this.#reserved = bytes
       this.#decoder.accept()
@@ -309,18 +343,25 @@ export class Connection {
     return false
   }
 
-  #onRoom(bytes: number): void {
+  /** Called where another connection gives room back: a defect here is not that one's. */
+  readonly #onRoom = (bytes: number): void => {
     this.#waitingForRoom = false
-    this.#context.roomDeadlines.end(this)
     this.#reserved = bytes
-    this.#decoder.accept()
-    this.#advance()
+    this.#kept("room for a frame", () => {
+      this.#context.roomDeadlines.end(this)
+      this.#decoder.accept()
+      this.#advance()
+    })()
   }
 
   #leaveLine(): void {
     this.#waitingForRoom = false
     this.#context.roomDeadlines.end(this)
     this.#context.budget.cancel(this)
+  }
+
+  #kept(root: Root<"connection">, body: () => void): () => void {
+    return this.#context.keeper.forConnection(root, this, body)
   }
 
   #release(): void {

@@ -9,6 +9,7 @@ import { consultFrameBytesMax } from "../domain/Limits.ts"
 import { Connection, type ConnectionContext, type Door, type Transport } from "./Connection.ts"
 import { DeadlineQueue } from "./Connection/DeadlineQueue.ts"
 import { FrameBudget } from "./Connection/FrameBudget.ts"
+import { Keeper } from "./Keeper.ts"
 import { OperatorLog } from "./OperatorLog.ts"
 import { Refusals } from "./Refusals.ts"
 import { Settings } from "./Settings.ts"
@@ -28,6 +29,37 @@ const intoQueue = (turns: Queue.Queue<Connection>) => {
   }
 }
 
+/** The deadlines that connections share, swept for as long as the scope lives. */
+const sweptDeadlines = Effect.gen(function*() {
+  const { connections: limits } = yield* Settings
+  const keeper = yield* Keeper
+  const frameDeadlines = new DeadlineQueue<Connection>()
+  const answerDeadlines = new DeadlineQueue<Connection>()
+  const lingerDeadlines = new DeadlineQueue<Connection>()
+  const roomDeadlines = new DeadlineQueue<Connection>()
+  yield* frameDeadlines.run(
+    keeper,
+    limits.frameDeadlineMs,
+    keeper.forEach("deadline of a frame", (connection) => connection.onFrameDeadline())
+  )
+  yield* answerDeadlines.run(
+    keeper,
+    limits.answerDeadlineMs,
+    keeper.forEach("deadline of answers", (connection) => connection.onAnswerDeadline())
+  )
+  const lingered = keeper.forEach<Connection>(
+    "deadline of a close",
+    (connection) => connection.destroy()
+  )
+  yield* lingerDeadlines.run(keeper, limits.closeLingerMs, lingered)
+  yield* roomDeadlines.run(
+    keeper,
+    limits.roomWaitMs,
+    keeper.forEach("deadline for room", (connection) => connection.onRoomDeadline())
+  )
+  return { frameDeadlines, answerDeadlines, lingerDeadlines, roomDeadlines, lingered }
+})
+
 export class Connections extends Context.Service<Connections, {
   /** Connections that hold a whole frame, in the order in which they got it. */
   readonly turns: Queue.Queue<Connection>
@@ -44,6 +76,7 @@ export class Connections extends Context.Service<Connections, {
       const { connections: limits } = yield* Settings
       const log = yield* OperatorLog
       const refusals = yield* Refusals
+      const keeper = yield* Keeper
       const turns = yield* Effect.acquireRelease(
         Queue.bounded<Connection>(limits.max),
         Queue.shutdown
@@ -53,29 +86,13 @@ export class Connections extends Context.Service<Connections, {
       let draining = false
       let onClosedWhileDraining: (() => void) | undefined
 
-      const frameDeadlines = new DeadlineQueue<Connection>()
-      const answerDeadlines = new DeadlineQueue<Connection>()
-      const lingerDeadlines = new DeadlineQueue<Connection>()
-      const roomDeadlines = new DeadlineQueue<Connection>()
-      yield* frameDeadlines.run(
-        limits.frameDeadlineMs,
-        (connection) => connection.onFrameDeadline()
-      )
-      yield* answerDeadlines.run(
-        limits.answerDeadlineMs,
-        (connection) => connection.onAnswerDeadline()
-      )
-      yield* lingerDeadlines.run(limits.closeLingerMs, (connection) => connection.destroy())
-      yield* roomDeadlines.run(limits.roomWaitMs, (connection) => connection.onRoomDeadline())
-
+      const deadlines = yield* sweptDeadlines
       const shared: Omit<ConnectionContext, "door"> = {
         frameBytesMax: limits.frameBytesMax,
         budget: new FrameBudget(limits.frameBudgetBytes),
-        frameDeadlines,
-        answerDeadlines,
-        lingerDeadlines,
-        roomDeadlines,
+        ...deadlines,
         roomWaitMs: limits.roomWaitMs,
+        keeper,
         onTurn: intoQueue(turns),
         onRefused: refusals.write,
         onClosed: (connection, reason: CloseReason) => {
@@ -122,22 +139,31 @@ export class Connections extends Context.Service<Connections, {
           onClosedWhileDraining()
         })
 
+      const drained = keeper.forEach<Connection>(
+        "connection drained",
+        (connection) => connection.drain()
+      )
+      const shutDown = keeper.forEach<Connection>(
+        "connection drained",
+        (connection) => connection.close("shutdown")
+      )
+
       const drain = (graceMs: number) =>
         Effect.gen(function*() {
           draining = true
           // Peers that ignore our FIN are not waited for, those whose chunk is on its way to disk are.
-          yield* lingerDeadlines.run(shutdownLingerMs, (connection) => connection.destroy())
-          for (const connection of of("bets")) connection.drain()
+          yield* deadlines.lingerDeadlines.run(keeper, shutdownLingerMs, deadlines.lingered)
+          for (const connection of of("bets")) drained(connection)
           yield* Effect.timeoutOption(awaitNone("bets"), graceMs)
-          for (const connection of of("consult")) connection.close("shutdown")
+          for (const connection of of("consult")) shutDown(connection)
           yield* Effect.timeoutOption(awaitNone("consult"), 2 * shutdownLingerMs)
-          for (const connection of all) connection.destroy()
+          for (const connection of all) deadlines.lingered(connection)
         }).pipe(Effect.scoped)
 
       return Connections.of({
         turns,
         open,
-        onClosed: (callback) => closedCallbacks.push(callback),
+        onClosed: (callback) => closedCallbacks.push(keeper.forEach("connection closed", callback)),
         drain,
         size: () => all.size
       })

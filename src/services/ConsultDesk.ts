@@ -2,12 +2,13 @@
  * Turns of the consult port: each agency is told its own winners, after the draw, and then the connection is closed.
  * A consult that waits holds no worker: a fiber of its own awaits the draw.
  */
-import { Context, Effect, type Fiber, Layer, Option, Result } from "effect"
+import { Cause, Context, Effect, type Fiber, Layer, Option, Result } from "effect"
 import type { AgencyId } from "../domain/Agency.ts"
 import type { Draw } from "../domain/Draw.ts"
 import { decodeConsult, encodeAnswer } from "../domain/Message.ts"
 import type { Connection } from "./Connection.ts"
 import { Connections } from "./Connections.ts"
+import { Keeper } from "./Keeper.ts"
 import { Lottery } from "./Lottery.ts"
 import { OperatorLog } from "./OperatorLog.ts"
 import { Settings } from "./Settings.ts"
@@ -20,6 +21,7 @@ export class ConsultDesk extends Context.Service<ConsultDesk, {
     Effect.gen(function*() {
       const { consults } = yield* Settings
       const lottery = yield* Lottery
+      const keeper = yield* Keeper
       const log = yield* OperatorLog
       const connections = yield* Connections
       const scope = yield* Effect.scope
@@ -61,6 +63,12 @@ export class ConsultDesk extends Context.Service<ConsultDesk, {
           connection.waitingForDraw = true
           const fiber = yield* lottery.drawn.pipe(
             Effect.flatMap((held) => tell(connection, agency, held)),
+            Effect.catchCause((cause) =>
+              Effect.sync(() => {
+                if (Cause.hasInterruptsOnly(cause)) return
+                keeper.endConnection("waiting consult", connection, cause)
+              })
+            ),
             Effect.forkIn(scope)
           )
           waiting.set(connection, fiber)

@@ -9,8 +9,9 @@
  * are of a size, the open group is sent once it holds as many chunks as may still come to it from the parsers; else
  * the first chunk would go alone, and all others would wait for it.
  */
-import { Context, Effect, Exit, Fiber, Latch, Layer, Option, Semaphore } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, Latch, Layer, Option, Semaphore } from "effect"
 import { BetLedger, type LedgerChunk, type LedgerUnavailable } from "./BetLedger.ts"
+import { Keeper } from "./Keeper.ts"
 import { Lifetime } from "./Lifetime.ts"
 import { type LogWriter, OperatorLog } from "./OperatorLog.ts"
 import { Settings } from "./Settings.ts"
@@ -22,6 +23,28 @@ export interface PendingChunk {
   /** Called when its group failed: whether it stays for the next try. If not, it is settled. */
   readonly onFailed: (retryAfterMs: number) => "stay" | "settled"
 }
+
+/**
+ * All of the group are on disk: one that can't be settled is no reason not to answer the others. The defect comes
+ * afterwards.
+ */
+const settleStoredGroup = Effect.fnUntraced(function*(group: ReadonlyArray<PendingChunk>) {
+  let defect: Cause.Cause<never> | undefined
+  const note = (cause: Cause.Cause<never>): void => {
+    defect ??= cause
+  }
+  for (const pending of group) {
+    try {
+      const more = pending.onStored()
+      if (more !== undefined) {
+        yield* Effect.catchCause(more, (cause) => Effect.sync(() => note(cause)))
+      }
+    } catch (thrown) {
+      note(Cause.die(thrown))
+    }
+  }
+  if (defect !== undefined) yield* Effect.failCause(defect)
+})
 
 export class GroupCommit extends Context.Service<GroupCommit, {
   /** Puts a decided chunk into the open group and returns at once. */
@@ -37,6 +60,7 @@ export class GroupCommit extends Context.Service<GroupCommit, {
       const { ledger: limits } = yield* Settings
       const ledger = yield* BetLedger
       const log = yield* OperatorLog
+      const keeper = yield* Keeper
       const lifetime = yield* Lifetime
       const semaphore = yield* Semaphore.make(1)
       /** Open while the open group has a chunk in it. */
@@ -67,11 +91,7 @@ export class GroupCommit extends Context.Service<GroupCommit, {
         if (Exit.isSuccess(exit)) {
           if (retryMs > 0) lifetime.setTrouble("ledger", undefined)
           retryMs = 0
-          for (const pending of group) {
-            const more = pending.onStored()
-            if (more !== undefined) yield* more
-          }
-          return
+          return yield* settleStoredGroup(group)
         }
         const failure = Exit.findErrorOption(exit)
         if (failure._tag === "None") return yield* Effect.failCause(exit.cause)
@@ -129,10 +149,7 @@ export class GroupCommit extends Context.Service<GroupCommit, {
       )
 
       // A defect here is one in the ledger's path: the process must not go on.
-      yield* rounds.pipe(
-        Effect.onError((cause) => lifetime.fail("group commit", cause)),
-        Effect.forkScoped
-      )
+      yield* keeper.inLedgersPath("group commit", rounds)
 
       return GroupCommit.of({
         submit: (pending) => {

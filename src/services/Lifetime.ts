@@ -7,6 +7,8 @@ export class Lifetime extends Context.Service<Lifetime, {
   readonly end: Effect.Effect<void>
   /** Ends the server with a defect; an interruption is none. */
   readonly fail: (where: string, cause: Cause.Cause<unknown>) => Effect.Effect<void>
+  /** As {@link fail}, from a callback. */
+  readonly failUnsafe: (where: string, cause: Cause.Cause<unknown>) => void
   /** Waits for either. */
   readonly awaitEnd: Effect.Effect<void>
   /**
@@ -24,14 +26,17 @@ export class Lifetime extends Context.Service<Lifetime, {
       let phase: "starting" | "ready" | "stopping" = "starting"
       const troubles = new Map<string, string>()
       const ended = yield* Deferred.make<void>()
+      const failUnsafe = (where: string, cause: Cause.Cause<unknown>): void => {
+        if (Cause.hasInterruptsOnly(cause)) return
+        Deferred.doneUnsafe(
+          ended,
+          Effect.die(new Error(`${where} failed: ${Cause.pretty(cause)}`))
+        )
+      }
       return Lifetime.of({
         end: Effect.asVoid(Deferred.succeed(ended, undefined)),
-        fail: (where, cause) =>
-          Cause.hasInterruptsOnly(cause)
-            ? Effect.void
-            : Effect.asVoid(
-              Deferred.die(ended, new Error(`${where} failed: ${Cause.pretty(cause)}`))
-            ),
+        fail: (where, cause) => Effect.sync(() => failUnsafe(where, cause)),
+        failUnsafe,
         awaitEnd: Deferred.await(ended),
         unready: () => [
           ...(phase === "ready" ? [] : [phase]),

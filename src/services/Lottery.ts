@@ -7,6 +7,7 @@ import type { AgencyId } from "../domain/Agency.ts"
 import type { Draw } from "../domain/Draw.ts"
 import { BetLedger } from "./BetLedger.ts"
 import { GroupCommit } from "./GroupCommit.ts"
+import { Keeper } from "./Keeper.ts"
 import { Lifetime } from "./Lifetime.ts"
 import { OperatorLog } from "./OperatorLog.ts"
 import { Refusals } from "./Refusals.ts"
@@ -45,6 +46,7 @@ export class Lottery extends Context.Service<Lottery, {
       const ledger = yield* BetLedger
       const commits = yield* GroupCommit
       const lifetime = yield* Lifetime
+      const keeper = yield* Keeper
       const log = yield* OperatorLog
       const roster = new Set<number>(settings.lottery.agencies)
       const finished = yield* Ref.make(HashSet.fromIterable(
@@ -87,7 +89,7 @@ export class Lottery extends Context.Service<Lottery, {
         lifetime.setTrouble("draw", undefined)
         log.write("INFO", "sorteo", "success")
         yield* Deferred.succeed(drawn, draw)
-      }).pipe(Effect.onError((cause) => lifetime.fail("the draw", cause)))
+      })
 
       if (Option.isSome(ledger.opened.draw)) {
         yield* Deferred.succeed(drawn, ledger.opened.draw.value)
@@ -97,7 +99,7 @@ export class Lottery extends Context.Service<Lottery, {
         })
       } else {
         yield* checkDue
-        yield* Effect.forkScoped(holdDraw)
+        yield* keeper.inLedgersPath("draw", holdDraw)
       }
 
       return Lottery.of({

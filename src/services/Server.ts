@@ -12,6 +12,7 @@ import { Connections } from "./Connections.ts"
 import { ConsultAcceptor } from "./ConsultAcceptor.ts"
 import { ConsultDesk } from "./ConsultDesk.ts"
 import { GroupCommit } from "./GroupCommit.ts"
+import { Keeper } from "./Keeper.ts"
 import { Lifetime } from "./Lifetime.ts"
 import { Lottery } from "./Lottery.ts"
 import { operationsLayer } from "./Operations.ts"
@@ -67,7 +68,8 @@ export const intakeLayer = Workers.layer.pipe(
   Layer.provideMerge(Lottery.layer),
   Layer.provideMerge(GroupCommit.layer),
   Layer.provideMerge(Connections.layer),
-  Layer.provideMerge(Refusals.layer)
+  Layer.provideMerge(Refusals.layer),
+  Layer.provideMerge(Keeper.layer)
 )
 
 /** The ledger and the parsers start side by side, but the parsers end before the ledger is closed. */
@@ -81,5 +83,6 @@ export const serverLayer = Layer.mergeAll(BetAcceptor.layer, ConsultAcceptor.lay
   Layer.provideMerge(intakeLayer),
   Layer.provideMerge(parsersEndFirst),
   Layer.provideMerge(Layer.mergeAll(ledgerLayer, ChunkParser.layer)),
+  Layer.provideMerge(Keeper.layer),
   Layer.provideMerge(operationsLayer)
 )

@@ -3,14 +3,15 @@
  * worker has the frames it took parsed, finds out for each what is to be done, hands chunks that are to be stored to the
  * open group, and is free again: it never waits for the disk. They are drained before they are ended.
  */
-import { Context, Effect, Layer, Queue } from "effect"
+import { type Cause, Context, Effect, Layer, Queue } from "effect"
 import { BetsDesk } from "./BetsDesk.ts"
 import type { Connection } from "./Connection.ts"
 import { Connections } from "./Connections.ts"
 import { ConsultDesk } from "./ConsultDesk.ts"
+import { Keeper } from "./Keeper.ts"
 import { OperatorLog } from "./OperatorLog.ts"
 import { Settings } from "./Settings.ts"
-import { endingByDefect } from "./Turn.ts"
+import { endByDefect, endingByDefect } from "./Turn.ts"
 
 /** Turns that a worker takes at once: its fiber's work is then done once for all that came in a turn of the event loop. */
 const turnsMax = 32
@@ -29,11 +30,19 @@ export class Workers extends Context.Service<Workers, { readonly count: number }
       const bets = yield* BetsDesk
       const consults = yield* ConsultDesk
       const log = yield* OperatorLog
+      const keeper = yield* Keeper
 
       const consult = (connection: Connection): Effect.Effect<void> =>
-        connection.closing
-          ? Effect.sync(() => connection.endTurn())
-          : endingByDefect(log, connection, consults.handle(connection))
+        endingByDefect(
+          keeper,
+          connection,
+          Effect.suspend(() => {
+            connection.begun = true
+            if (!connection.closing) return consults.handle(connection)
+            connection.endTurn()
+            return Effect.void
+          })
+        )
 
       const deal = (taken: ReadonlyArray<Connection>): Effect.Effect<void> => {
         const atBets = taken.filter((connection) => connection.door === "bets")
@@ -44,11 +53,18 @@ export class Workers extends Context.Service<Workers, { readonly count: number }
         )
       }
 
-      const worker = Queue.takeBetween(connections.turns, 1, turnsMax).pipe(
-        Effect.flatMap(deal),
-        Effect.forever({ disableYield: true })
+      /** Turns that nobody has begun with would never end. */
+      const abandon = (taken: ReadonlyArray<Connection>, cause: Cause.Cause<never>): void => {
+        for (const connection of taken) {
+          if (!connection.begun) endByDefect(keeper, connection, cause)
+        }
+      }
+
+      const step = Effect.flatMap(
+        Queue.takeBetween(connections.turns, 1, turnsMax),
+        (taken) => Effect.onError(deal(taken), (cause) => Effect.sync(() => abandon(taken, cause)))
       )
-      for (let index = 0; index < count; index++) yield* Effect.forkScoped(worker)
+      for (let index = 0; index < count; index++) yield* keeper.loop("workers", step)
 
       // Runs before the workers are interrupted: finalizers run in reverse.
       yield* Effect.addFinalizer(() =>

@@ -16,6 +16,7 @@ import { LedgerThread } from "../../src/services/BetLedger/LedgerThread.ts"
 import { applicationId, migrations } from "../../src/services/BetLedger/Tables.ts"
 import type { WriterReply, WriterRequest } from "../../src/services/BetLedger/ThreadMessages.ts"
 import { BetLedgerSuite, five, lottery, three } from "../suites/BetLedgerSuite.ts"
+import { keptLedger } from "../support/Kept.ts"
 import { betAt, chunkOf, plainChunk } from "../support/LedgerChunks.ts"
 import { waitUntil } from "../support/WaitUntil.ts"
 
@@ -28,7 +29,7 @@ const newPath = Effect.map(temporaryFolder, (folder) => join(folder, "new", "led
 BetLedgerSuite(
   "the SQLite ledger",
   Effect.map(newPath, (path) => ({
-    layer: (of) => BetLedger.layer({ path, ...of, snapshotChunks: 4 })
+    layer: (of) => keptLedger({ path, ...of, snapshotChunks: 4 })
   }))
 )
 
@@ -40,7 +41,7 @@ const life = <A, E>(
 ) =>
   Effect.provide(
     Effect.flatMap(BetLedger, use),
-    BetLedger.layer({ path, ...lottery, ...options }),
+    keptLedger({ path, ...lottery, ...options }),
     { local: true }
   )
 

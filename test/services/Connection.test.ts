@@ -10,6 +10,7 @@ import {
 import { DeadlineQueue } from "../../src/services/Connection/DeadlineQueue.ts"
 import { FrameBudget } from "../../src/services/Connection/FrameBudget.ts"
 import type { Refused } from "../../src/services/Refusals.ts"
+import { strictKeeper } from "../support/Kept.ts"
 
 /** A network that does what the test says: it can be slow to take answers, and it remembers what was done. */
 class TestTransport implements Transport {
@@ -54,6 +55,7 @@ const make = (door: Door = "bets", budgetBytes = 1000) => {
     answerDeadlines: new DeadlineQueue(),
     lingerDeadlines: new DeadlineQueue(),
     roomDeadlines: new DeadlineQueue(),
+    keeper: strictKeeper,
     roomWaitMs: 700,
     onTurn: (connection) => turns.push(connection),
     onRefused: (_, refusal) => refused.push(refusal),

@@ -2,12 +2,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { DeadlineQueue } from "../../src/services/Connection/DeadlineQueue.ts"
+import { strictKeeper } from "../support/Kept.ts"
 
 const run = (durationMs: number) =>
   Effect.gen(function*() {
     const expired: Array<string> = []
     const queue = new DeadlineQueue<string>()
-    yield* queue.run(durationMs, (owner) => expired.push(owner))
+    yield* queue.run(strictKeeper, durationMs, (owner) => expired.push(owner))
     return { expired, queue }
   })
 

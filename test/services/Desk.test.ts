@@ -5,6 +5,7 @@ import { Connection, type Transport } from "../../src/services/Connection.ts"
 import { DeadlineQueue } from "../../src/services/Connection/DeadlineQueue.ts"
 import { FrameBudget } from "../../src/services/Connection/FrameBudget.ts"
 import { Desk } from "../../src/services/Desk.ts"
+import { strictKeeper } from "../support/Kept.ts"
 
 const transport: Transport = {
   address: "127.0.0.1",
@@ -27,6 +28,7 @@ const open = (claim: number): Connection => {
     answerDeadlines: new DeadlineQueue(),
     lingerDeadlines: new DeadlineQueue(),
     roomDeadlines: new DeadlineQueue(),
+    keeper: strictKeeper,
     roomWaitMs: 700,
     onTurn: () => {},
     onRefused: () => {},

@@ -1,11 +1,12 @@
 /** Which chunks go to the ledger together, when, and when they are answered. The ledger stores when the test says so. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { AgencyId } from "../../src/domain/Agency.ts"
 import { DrawName } from "../../src/domain/Draw.ts"
 import { BetLedger, type LedgerChunk, LedgerUnavailable } from "../../src/services/BetLedger.ts"
 import { GroupCommit } from "../../src/services/GroupCommit.ts"
+import { Keeper } from "../../src/services/Keeper.ts"
 import { Lifetime } from "../../src/services/Lifetime.ts"
 import { LogWriter, OperatorLog } from "../../src/services/OperatorLog.ts"
 import { decodeSettings, Settings } from "../../src/services/Settings.ts"
@@ -43,6 +44,7 @@ const committing = (
     const settings = yield* decodeSettings("the test", { ledger: ledgerSettings }, {})
     const log = new LogWriter({ level: "CRITICAL", format: "text", flushMs: 0 }, () => {})
     const services = GroupCommit.layer.pipe(
+      Layer.provideMerge(Keeper.layer),
       Layer.provideMerge(Lifetime.layer),
       Layer.provide(Layer.mergeAll(
         Layer.succeed(BetLedger, ledger),
@@ -64,6 +66,7 @@ const committing = (
           commits.submit({
             chunk: plainChunk(agency, number, 1),
             onStored: () => {
+              if (number === unsettling) throw new Error("planted by the test")
               events.push(`stored: ${number}`)
               return undefined
             },
@@ -74,6 +77,7 @@ const committing = (
           })
         }
       },
+      ended: Effect.exit(Context.get(context, Lifetime).awaitEnd),
       /** What has happened since the last call, once nothing more happens by itself. */
       happened: settled.pipe(Effect.andThen(Effect.sync(() => events.splice(0)))),
       /** The disk has what it was given last. */
@@ -89,6 +93,8 @@ const committing = (
   })
 
 const agency = AgencyId.make(1)
+/** A chunk with this number can't be settled. */
+const unsettling = 666
 
 /** Fibers have done all that they can do without time passing. */
 const settled = Effect.forEach(Array.from({ length: 20 }), () => Effect.yieldNow, { discard: true })
@@ -105,6 +111,23 @@ describe("a group", () => {
       assert.deepStrictEqual(yield* happened, ["to disk: 2 3", "stored: 1"])
       yield* sync
       assert.deepStrictEqual(yield* happened, ["stored: 2", "stored: 3"])
+    }))
+
+  it.effect("answers the others of a group when one of them can't be settled, and ends the server", () =>
+    Effect.gen(function*() {
+      const { ended, happened, submit, sync } = yield* committing()
+      submit(1)
+      assert.deepStrictEqual(yield* happened, ["to disk: 1"])
+      submit(2, unsettling, 3)
+      yield* sync
+      assert.deepStrictEqual(yield* happened, ["to disk: 2 666 3", "stored: 1"])
+      yield* sync
+      assert.deepStrictEqual(yield* happened, ["stored: 2", "stored: 3"])
+      const exit = yield* ended
+      assert.match(
+        Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "",
+        /group commit failed: .*planted/s
+      )
     }))
 
   it.effect("waits until it holds as many chunks as frames are being parsed", () =>

@@ -8,6 +8,7 @@ import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { BetLedger } from "../../src/services/BetLedger.ts"
 import { lottery, three } from "../suites/BetLedgerSuite.ts"
+import { keptLedger } from "../support/Kept.ts"
 import { plainChunk } from "../support/LedgerChunks.ts"
 
 const temporaryFolder = Effect.acquireRelease(
@@ -17,7 +18,7 @@ const temporaryFolder = Effect.acquireRelease(
 
 /** One life of the process: opens the ledger, uses it, closes it. */
 const life = <A, E>(path: string, use: (ledger: BetLedger["Service"]) => Effect.Effect<A, E>) =>
-  Effect.provide(Effect.flatMap(BetLedger, use), BetLedger.layer({ path, ...lottery }), {
+  Effect.provide(Effect.flatMap(BetLedger, use), keptLedger({ path, ...lottery }), {
     local: true
   })
 

@@ -6,7 +6,6 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseMessage } from "../../src/domain/ChunkScanner.ts"
 import { encodeFrame } from "../../src/domain/Frame.ts"
-import { BetLedger } from "../../src/services/BetLedger.ts"
 import { ChunkParser } from "../../src/services/ChunkParser.ts"
 import type { Transport } from "../../src/services/Connection.ts"
 import { Connections } from "../../src/services/Connections.ts"
@@ -14,6 +13,7 @@ import { Lifetime } from "../../src/services/Lifetime.ts"
 import { LogWriter, OperatorLog } from "../../src/services/OperatorLog.ts"
 import { intakeLayer } from "../../src/services/Server.ts"
 import { decodeSettings, Settings } from "../../src/services/Settings.ts"
+import { keptLedger } from "../support/Kept.ts"
 import { sales } from "../support/Sales.ts"
 import { waitUntil } from "../support/WaitUntil.ts"
 
@@ -68,7 +68,7 @@ const intake = Effect.gen(function*() {
   const { agencies: roster, winningNumber } = settings.lottery
   const services = intakeLayer.pipe(
     Layer.provideMerge(
-      BetLedger.layer({ path: join(folder, "ledger.sqlite"), roster, winningNumber })
+      keptLedger({ path: join(folder, "ledger.sqlite"), roster, winningNumber })
     ),
     Layer.provideMerge(Layer.mergeAll(inlineParser, Lifetime.layer)),
     Layer.provideMerge(
@@ -118,7 +118,10 @@ describe("a defect in a turn", () => {
       assert.match(after.written[0] ?? "", stored)
       assert.isTrue(broken.finished)
       assert.isFalse(before.finished)
-      assert.match(log(), /CRITICAL action: turn \| result: fail \| door: bets \| cause: .*planted/)
+      assert.match(
+        log(),
+        /CRITICAL action: defect \| result: fail \| root: turn \| ends: connection \| door: bets \| ip: 127.0.0.1 \| agencia: 2 \| defects: 1 \| cause: .*planted/
+      )
 
       const next = send(chunk(2, 1))
       yield* answered(next)

@@ -33,8 +33,8 @@ export const mutants: ReadonlyArray<Mutant> = [
         "    this.#replies.processed(connection, chunk, false)\n    commits.submit({\n"
       ],
       [
-        "        this.#replies.processed(connection, chunk, false)\n        this.#settle(connection, desk)\n",
-        "        this.#settle(connection, desk)\n"
+        "          this.#replies.processed(connection, chunk, false)\n          this.#settle(",
+        "          this.#settle("
       ]
     ]
   },
@@ -144,7 +144,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "leave consults open when a shutdown drains",
     file: "src/services/Connections.ts",
     edits: [[
-      "          for (const connection of of(\"consult\")) connection.close(\"shutdown\")\n",
+      "          for (const connection of of(\"consult\")) shutDown(connection)\n",
       ""
     ]]
   },
@@ -172,7 +172,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "keep the room of a frame when its connection is lost in the middle of it",
     file: "src/services/Connection.ts",
-    edits: [["  #end(): void {\n    this.#release()\n", "  #end(): void {\n"]]
+    edits: [["    this.#ended = true\n    this.#release()\n", "    this.#ended = true\n"]]
   },
   {
     name: "keep the room of a frame after its turn",

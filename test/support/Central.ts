@@ -22,6 +22,10 @@ export interface CentralOptions {
   readonly environment?: Readonly<Record<string, string>>
   /** Where the ledger is, when the settings put it elsewhere than into the central's folder. */
   readonly ledgerPath?: string
+  /** Given to Node before the program. */
+  readonly nodeArguments?: ReadonlyArray<string>
+  /** A program that becomes the server's, such as `prlimit` with its arguments. */
+  readonly through?: ReadonlyArray<string>
 }
 
 export interface Ending {
@@ -95,6 +99,7 @@ export class Central implements AsyncDisposable {
   readonly configPath: string
   readonly ledgerPath: string
   readonly #environment: Readonly<Record<string, string>>
+  readonly #command: readonly [string, ...ReadonlyArray<string>]
   #process: ChildProcess | undefined
   #output = ""
   #errors = ""
@@ -104,6 +109,12 @@ export class Central implements AsyncDisposable {
     this.configPath = join(folder, "config.yaml")
     this.ledgerPath = options.ledgerPath ?? join(folder, "ledger.sqlite")
     this.#environment = options.environment ?? {}
+    const [program = process.execPath, ...rest] = [
+      ...(options.through ?? []),
+      process.execPath,
+      ...(options.nodeArguments ?? [])
+    ]
+    this.#command = [program, ...rest]
   }
 
   /** Prepares a folder with a configuration; nothing runs yet. */
@@ -149,7 +160,8 @@ export class Central implements AsyncDisposable {
   spawn(): Promise<void> {
     this.#output = ""
     this.#errors = ""
-    const child = spawn(process.execPath, [mainFile, "serve", "--config", this.configPath], {
+    const [program, ...before] = this.#command
+    const child = spawn(program, [...before, mainFile, "serve", "--config", this.configPath], {
       cwd: this.folder,
       env: { ...bareEnvironment, ...this.#environment },
       stdio: ["ignore", "pipe", "pipe"]

@@ -8,6 +8,7 @@ import { writeSync } from "node:fs"
 import { AgencyId } from "../../src/domain/Agency.ts"
 import { WinningNumber } from "../../src/domain/Draw.ts"
 import { BetLedger } from "../../src/services/BetLedger.ts"
+import { keptLedger } from "./Kept.ts"
 import { plainChunk } from "./LedgerChunks.ts"
 
 const three = AgencyId.make(3)
@@ -51,7 +52,7 @@ const commitLarge = (size: number) =>
 await Effect.runPromise(
   (bytes === undefined ? commitForever : commitLarge(Number(bytes))).pipe(
     Effect.provide(
-      BetLedger.layer({
+      keptLedger({
         path,
         roster: [three, AgencyId.make(5)],
         winningNumber: WinningNumber.make(257)

@@ -10,6 +10,7 @@ import { BetLedger, ledgerDefaults } from "../../src/services/BetLedger.ts"
 import { encodeGroup } from "../../src/services/BetLedger/GroupBuffer.ts"
 import { LedgerWriter } from "../../src/services/BetLedger/LedgerWriter.ts"
 import { beginNext } from "../../src/services/LedgerAdmin/NextLedger.ts"
+import { keptLedger } from "./Kept.ts"
 import { plainChunk } from "./LedgerChunks.ts"
 import { waitUntil } from "./WaitUntil.ts"
 
@@ -66,7 +67,7 @@ switch (what) {
     break
   case "checkpoint":
     await Effect.runPromise(checkpoint.pipe(
-      Effect.provide(BetLedger.layer({
+      Effect.provide(keptLedger({
         path,
         roster: [three],
         winningNumber: WinningNumber.make(257),

@@ -42,6 +42,9 @@ const opened = (): DatabaseSync => {
 const answer = (request: CheckpointRequest): CheckpointReply => {
   const { id } = request
   switch (request._tag) {
+    case "Open":
+      opened()
+      return { _tag: "Ready", id }
     case "Pass":
       opened().prepare("PRAGMA wal_checkpoint(PASSIVE)").get()
       fdatasyncSync(config.descriptor)

@@ -1,18 +1,21 @@
 /** Keeps the write-ahead log short beside the commits: see CheckpointThread.ts. */
 import { Effect, Queue } from "effect"
-import { LazyThread } from "./LedgerThread.ts"
+import { Keeper } from "../Keeper.ts"
+import { ReplacedThread } from "./LedgerThread.ts"
 import type { CheckpointConfig, CheckpointReply, CheckpointRequest } from "./ThreadMessages.ts"
 
 /**
  * Has a pass made each time that the log has grown by `checkpointBytes`. A pass that fails isn't lost: the next one,
- * or the writer when the log is full, copies what it left. Gives what is told of bytes stored.
+ * or the writer when the log is full, copies what it left. Fails where its thread can't be started. Gives what is told
+ * of bytes stored.
  */
 export const runCheckpoints = Effect.fnUntraced(function*(
   config: CheckpointConfig & { readonly checkpointBytes: number }
 ) {
+  const keeper = yield* Keeper
   const thread = yield* Effect.acquireRelease(
     Effect.sync(() =>
-      new LazyThread<CheckpointRequest, CheckpointReply>(
+      new ReplacedThread<CheckpointRequest, CheckpointReply>(
         new URL("./CheckpointThread.ts", import.meta.url),
         config,
         (id) => ({ _tag: "Close", id })
@@ -21,10 +24,13 @@ export const runCheckpoints = Effect.fnUntraced(function*(
     ({ close }) => close
   )
   const due = yield* Queue.dropping<void>(1)
-  yield* Queue.take(due).pipe(
-    Effect.andThen(Effect.ignore(thread.call((id) => ({ _tag: "Pass", id })))),
-    Effect.forever,
-    Effect.forkScoped
+  yield* thread.call((id) => ({ _tag: "Open", id }))
+  yield* keeper.loop(
+    "checkpoints",
+    Effect.andThen(
+      Queue.take(due),
+      Effect.ignore(thread.call((id) => ({ _tag: "Pass", id })))
+    )
   )
   let grown = 0
   return (bytes: number): void => {

@@ -1,6 +1,7 @@
 /**
  * The main thread's end of a ledger thread: sends requests and gives each its answer. A thread that ends by itself is
- * a defect of every request that waits for it and of all later ones. Closing lets the thread finish what it was given.
+ * a defect of every request that waits for it and of all later ones; one that never began (no descriptor or no thread
+ * was to be had) is only unavailable. Closing lets the thread finish what it was given.
  */
 import { Effect } from "effect"
 import { getCompileCacheDir } from "node:module"
@@ -25,21 +26,40 @@ const closeTimeout = "10 seconds"
 
 const youngMb = 8
 
+/** A thread that has ended is replaced no sooner than this after it was started. */
+const restartMs = 100
+
+const reasonOf = (error: unknown): string =>
+  error instanceof Error ? (error.stack ?? error.message) : String(error)
+
 const compileCache = () => {
   const folder = getCompileCacheDir()
   return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder }
 }
 
 export class LedgerThread<Request extends Message, Reply extends Message> {
-  readonly #worker: Worker
+  readonly #worker: Worker | undefined
   /** What was asked and not answered, oldest first: a thread answers in order. Not a Map: see ParserChild's jobs. */
   readonly #pending: Array<Pending<Reply>> = []
   readonly #onExit: Array<() => void> = []
   #lastId = 0
+  #begun = false
   #ended: string | undefined
 
   constructor(entry: URL, config: unknown) {
-    this.#worker = new Worker(entry, {
+    try {
+      this.#worker = this.#start(entry, config)
+    } catch (error) {
+      this.#ended = reasonOf(error)
+    }
+  }
+
+  get ended(): boolean {
+    return this.#ended !== undefined
+  }
+
+  #start(entry: URL, config: unknown): Worker {
+    const worker = new Worker(entry, {
       workerData: config,
       // The flags of the process (a debugger's, a test runner's) are not for its threads.
       execArgv: [],
@@ -48,12 +68,20 @@ export class LedgerThread<Request extends Message, Reply extends Message> {
       // Rows live for a moment, and outside V8's heap: young garbage that is collected late keeps tens of MB of them.
       resourceLimits: { maxYoungGenerationSizeMb: youngMb }
     })
-    this.#worker.on("message", (reply: Reply | Failed) => this.#answer(reply))
-    this.#worker.on(
-      "error",
-      (error) => this.#end(error instanceof Error ? (error.stack ?? error.message) : "?")
-    )
-    this.#worker.on("exit", (code) => this.#end(`it exited with code ${code}`))
+    worker.on("online", () => {
+      this.#begun = true
+    })
+    worker.on("message", (reply: Reply | Failed) => {
+      try {
+        this.#answer(reply)
+      } catch (defect) {
+        this.#end(reasonOf(defect))
+      }
+    })
+    worker.on("messageerror", (error) => this.#end(reasonOf(error)))
+    worker.on("error", (error) => this.#end(reasonOf(error)))
+    worker.on("exit", (code) => this.#end(`it exited with code ${code}`))
+    return worker
   }
 
   /** Sends a request made with a fresh id. `transfer` is moved to the thread. */
@@ -62,13 +90,11 @@ export class LedgerThread<Request extends Message, Reply extends Message> {
     transfer: ReadonlyArray<ArrayBuffer> = []
   ): Effect.Effect<Reply, Failure> {
     return Effect.callback((resume) => {
-      if (this.#ended !== undefined) {
-        return resume(Effect.die(new Error(`the ledger's thread is gone: ${this.#ended}`)))
-      }
+      if (this.#ended !== undefined) return resume(this.#gone(this.#ended))
       const id = ++this.#lastId
       const pending: Pending<Reply> = { id, answer: resume }
       this.#pending.push(pending)
-      this.#worker.postMessage(make(id), transfer)
+      this.#worker?.postMessage(make(id), transfer)
       return Effect.sync(() => {
         pending.answer = undefined
       })
@@ -84,7 +110,7 @@ export class LedgerThread<Request extends Message, Reply extends Message> {
         this.#onExit.push(() => resume(Effect.void))
       })),
       Effect.timeoutOption(closeTimeout),
-      Effect.andThen(Effect.promise(() => this.#worker.terminate())),
+      Effect.andThen(Effect.promise(async () => this.#worker?.terminate())),
       Effect.asVoid
     )
   }
@@ -107,33 +133,46 @@ export class LedgerThread<Request extends Message, Reply extends Message> {
   #end(reason: string): void {
     this.#ended ??= reason
     for (const { answer } of this.#pending.splice(0)) {
-      answer?.(Effect.die(new Error(`the ledger's thread is gone: ${reason}`)))
+      answer?.(this.#gone(reason))
     }
     for (const resume of this.#onExit) resume()
   }
+
+  #gone(reason: string): Effect.Effect<never, Failure> {
+    return this.#begun
+      ? Effect.die(new Error(`the ledger's thread is gone: ${reason}`))
+      : Effect.fail({
+        kind: "Unavailable",
+        message: `a thread can't be started: ${reason}`,
+        code: undefined
+      })
+  }
 }
 
-/** A thread that starts with its first request: a server that never needs it doesn't pay its memory. */
-export class LazyThread<Request extends Message, Reply extends Message> {
-  readonly #entry: URL
-  readonly #config: unknown
+/** A thread that is replaced when it has ended, so that what could be tried again is. */
+export class ReplacedThread<Request extends Message, Reply extends Message> {
+  readonly #start: () => LedgerThread<Request, Reply>
   readonly #closing: (id: number) => Request
-  #thread: LedgerThread<Request, Reply> | undefined
+  #thread: LedgerThread<Request, Reply>
+  #startedAt: number
 
+  /** It starts at once: when it is needed there may be no descriptor left to start it with. */
   constructor(entry: URL, config: unknown, closing: (id: number) => Request) {
-    this.#entry = entry
-    this.#config = config
+    this.#start = () => new LedgerThread<Request, Reply>(entry, config)
     this.#closing = closing
+    this.#thread = this.#start()
+    this.#startedAt = performance.now()
   }
 
   call(request: (id: number) => Request): Effect.Effect<Reply, Failure> {
     return Effect.suspend(() => {
-      this.#thread ??= new LedgerThread<Request, Reply>(this.#entry, this.#config)
+      if (this.#thread.ended && performance.now() - this.#startedAt >= restartMs) {
+        this.#thread = this.#start()
+        this.#startedAt = performance.now()
+      }
       return this.#thread.call(request)
     })
   }
 
-  readonly close: Effect.Effect<void> = Effect.suspend(() =>
-    this.#thread === undefined ? Effect.void : this.#thread.close(this.#closing)
-  )
+  readonly close: Effect.Effect<void> = Effect.suspend(() => this.#thread.close(this.#closing))
 }

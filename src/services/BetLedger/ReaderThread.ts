@@ -38,6 +38,9 @@ const digest = async (id: number, agency: number): Promise<void> => {
 const answer = (request: ReaderRequest): void => {
   const { id } = request
   switch (request._tag) {
+    case "Open":
+      opened()
+      return send({ _tag: "Ready", id })
     case "ChunkAt":
       return send({ _tag: "Chunk", id, chunk: opened().chunkAt(request.agency, request.seq) })
     case "ReadBets": {

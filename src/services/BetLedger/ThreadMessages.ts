@@ -95,6 +95,8 @@ export interface ReaderConfig {
 }
 
 export type ReaderRequest =
+  /** Opens the file before it is needed: see {@link CheckpointRequest}. */
+  | { readonly _tag: "Open"; readonly id: number }
   | { readonly _tag: "ChunkAt"; readonly id: number; readonly agency: number; readonly seq: number }
   | {
     readonly _tag: "ReadBets"
@@ -115,10 +117,13 @@ export interface CheckpointConfig {
 }
 
 export type CheckpointRequest =
+  /** Opens the file before it is needed: there may be no descriptor left by then. */
+  | { readonly _tag: "Open"; readonly id: number }
   | { readonly _tag: "Pass"; readonly id: number }
   | { readonly _tag: "Close"; readonly id: number }
 
 export type CheckpointReply =
+  | { readonly _tag: "Ready"; readonly id: number }
   | { readonly _tag: "Passed"; readonly id: number }
   | { readonly _tag: "Closed"; readonly id: number }
 
@@ -141,6 +146,7 @@ export interface DigestRecord {
 }
 
 export type ReaderReply =
+  | { readonly _tag: "Ready"; readonly id: number }
   | { readonly _tag: "Chunk"; readonly id: number; readonly chunk: StoredChunk | undefined }
   | { readonly _tag: "Bets"; readonly id: number; readonly read: BetBytes }
   | { readonly _tag: "Digested"; readonly id: number; readonly digest: DigestRecord }

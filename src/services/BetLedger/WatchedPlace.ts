@@ -1,5 +1,6 @@
 /** Tells when the ledger's path no longer leads to the file that is written: see PlaceWatch.ts. */
 import { Cause, Effect } from "effect"
+import { Keeper } from "../Keeper.ts"
 import type { LedgerThread } from "./LedgerThread.ts"
 import type { Failure, WriterReply, WriterRequest } from "./ThreadMessages.ts"
 
@@ -15,7 +16,8 @@ export const watchPlace = Effect.fnUntraced(function*(
     problem = found
     onChange(found)
   }
-  yield* Effect.sleep(lookMs).pipe(
+  const keeper = yield* Keeper
+  const look = Effect.sleep(lookMs).pipe(
     Effect.andThen(writer.call((id) => ({ _tag: "Look", id }))),
     Effect.map((reply) => {
       if (reply._tag === "Looked") note(reply.displaced)
@@ -24,10 +26,9 @@ export const watchPlace = Effect.fnUntraced(function*(
       Cause.hasInterruptsOnly(cause)
         ? Effect.interrupt
         : Effect.sync(() => note(`the ledger's place can't be looked at: ${Cause.pretty(cause)}`))
-    ),
-    Effect.forever,
-    Effect.forkScoped
+    )
   )
+  yield* keeper.loop("look at the ledger's place", look)
   return {
     /** A failure of a write, which may be the first to tell. */
     noted: (failure: Failure): Failure => {

@@ -4,6 +4,7 @@
  * jumps changes nothing. An owner expires after at least its duration and at most one sweep more.
  */
 import { Effect, type Scope } from "effect"
+import type { RootKeeper } from "../Keeper.ts"
 
 /** Sweeps per duration. */
 const sweeps = 8
@@ -40,18 +41,18 @@ export class DeadlineQueue<Owner> {
     return expired
   }
 
-  /** Sweeps for as long as the scope lives. */
+  /** Sweeps for as long as the scope lives; `onExpired` is kept for each owner by itself. */
   run(
+    keeper: RootKeeper,
     durationMs: number,
     onExpired: (owner: Owner) => void
   ): Effect.Effect<void, never, Scope.Scope> {
-    return Effect.sleep(Math.max(durationMs / sweeps, sweepMsMin)).pipe(
-      Effect.andThen(Effect.sync(() => {
-        for (const owner of this.sweep()) onExpired(owner)
-      })),
-      Effect.forever,
-      Effect.forkScoped,
-      Effect.asVoid
+    const sweep = Effect.sync(() => {
+      for (const owner of this.sweep()) onExpired(owner)
+    })
+    return keeper.loop(
+      "deadlines",
+      Effect.andThen(Effect.sleep(Math.max(durationMs / sweeps, sweepMsMin)), sweep)
     )
   }
 }

@@ -2,10 +2,12 @@
  * The memory that frames may take together. A frame's length is reserved before its body is read; who finds no room
  * waits in line. First come, first served: a large frame isn't starved by small ones that would fit before it.
  */
+type OnRoom = (bytes: number) => void
+
 export class FrameBudget {
   #room: number
   /** Waiters by owner, in order; bounded by the number of connections. */
-  readonly #waiting = new Map<object, { readonly bytes: number; readonly onRoom: () => void }>()
+  readonly #waiting = new Map<object, { readonly bytes: number; readonly onRoom: OnRoom }>()
 
   constructor(bytes: number) {
     this.#room = bytes
@@ -16,7 +18,7 @@ export class FrameBudget {
   }
 
   /** Whether there was room; if not, `onRoom` is called when there is and the bytes are reserved. */
-  reserve(owner: object, bytes: number, onRoom: () => void): boolean {
+  reserve(owner: object, bytes: number, onRoom: OnRoom): boolean {
     if (this.#waiting.size === 0 && bytes <= this.#room) {
       this.#room -= bytes
       return true
@@ -40,7 +42,7 @@ export class FrameBudget {
       if (bytes > this.#room) return
       this.#waiting.delete(owner)
       this.#room -= bytes
-      onRoom()
+      onRoom(bytes)
     }
   }
 }

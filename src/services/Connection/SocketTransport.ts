@@ -1,6 +1,7 @@
 /** A connection's transport over a TCP socket of Node, and the socket's events as the connection's calls. */
 import type { Socket } from "node:net"
 import type { Connection, Transport } from "../Connection.ts"
+import type { RootKeeper } from "../Keeper.ts"
 
 /** `::ffff:127.0.0.1` is how a dual-stack listener shows 127.0.0.1. */
 const addressOf = (socket: Socket): string =>
@@ -32,11 +33,21 @@ export const socketTransport = (socket: Socket): Transport => ({
   }
 })
 
-/** Lets the socket drive the connection. */
-export const attach = (socket: Socket, connection: Connection): void => {
-  socket.on("data", (bytes: Buffer) => connection.onBytes(bytes))
-  socket.on("end", () => connection.onPeerEnd())
-  // The error is followed by "close", which is all that matters here.
-  socket.on("error", () => {})
-  socket.on("close", () => connection.onGone())
+/** Lets the socket drive the connection. Errors of the socket are heeded already: see the acceptor. */
+export const attach = (socket: Socket, connection: Connection, keeper: RootKeeper): void => {
+  socket.on(
+    "data",
+    keeper.forConnection("socket data", connection, (bytes: Buffer) => connection.onBytes(bytes))
+  )
+  socket.on("end", keeper.forConnection("socket end", connection, () => connection.onPeerEnd()))
+  // Nothing comes after it that would end the connection another time.
+  const gone = {
+    get described() {
+      return connection.described
+    },
+    endByDefect: () => connection.endGone()
+  }
+  socket.on("close", keeper.forConnection("socket close", gone, () => connection.onGone()))
+  // It was reset before it was taken in: its events are over.
+  if (socket.closed) connection.onGone()
 }

@@ -1,0 +1,98 @@
+/**
+ * Loaded before the server (`--import`): its sources are edited on their way from the disk, so that each root of
+ * `Keeper.ts` throws once when the file that LOTERIA_PLANT names says so: `NAME` once, `NAME!` each time.
+ */
+import { readFileSync, unlinkSync } from "node:fs"
+import { registerHooks } from "node:module"
+
+const order = process.env["LOTERIA_PLANT"] ?? ""
+
+const ordered = (): string => {
+  try {
+    return readFileSync(order, "utf8")
+  } catch {
+    return ""
+  }
+}
+
+const planted = (root: string): void => {
+  const wanted = ordered()
+  if (wanted !== root && wanted !== `${root}!`) return
+  if (wanted === root) unlinkSync(order)
+  throw new Error(`planted: ${root}`)
+}
+Object.assign(globalThis, { planted })
+
+/** Of each file: what is looked for, and what is put in its place. */
+const plants: Readonly<Record<string, ReadonlyArray<readonly [text: string, planted: string]>>> = {
+  "Keeper.ts": [
+    [
+      "        body(value)\n      } catch (defect) {\n        this.endConnection(",
+      "        planted(root); body(value)\n      } catch (defect) {\n        this.endConnection("
+    ],
+    ["        body(one)\n", "        planted(root); body(one)\n"],
+    [
+      "        body(value)\n      } catch (defect) {\n        this.restarts(",
+      "        planted(root); body(value)\n      } catch (defect) {\n        this.restarts("
+    ],
+    [
+      "Effect.forever(step,",
+      "Effect.forever(Effect.suspend(() => { if (root !== \"workers\") planted(root); return step }),"
+    ]
+  ],
+  "Acceptor.ts": [
+    ["          if (!Queue", "          planted(\"connection in\"); if (!Queue"],
+    ["          welcome(socket)\n", "          planted(\"connection taken in\"); welcome(socket)\n"]
+  ],
+  "Workers.ts": [[
+    "Effect.onError(deal(taken),",
+    "Effect.onError(Effect.suspend(() => { planted(\"workers\"); return deal(taken) }),"
+  ]],
+  "BetsDesk.ts": [
+    [
+      "  #act(connection: Connection, outcome: ParseOutcome): Rest {\n",
+      "  #act(connection: Connection, outcome: ParseOutcome): Rest {\n    planted(\"turn\")\n"
+    ],
+    [
+      "        try {\n          log.write(",
+      "        try {\n          planted(\"answer to a stored chunk\"); log.write("
+    ],
+    [
+      "        try {\n          this.#ledgerFailed(",
+      "        try {\n          planted(\"answer to a chunk not stored\"); this.#ledgerFailed("
+    ],
+    [
+      "    return Effect.tapDefect(\n      effect,",
+      "    return Effect.tapDefect(\n"
+      + "      Effect.andThen(Effect.sync(() => planted(\"read of the ledger\")), effect),"
+    ]
+  ],
+  "ConsultDesk.ts": [[
+    "Effect.flatMap((held) => tell(",
+    "Effect.tap(() => Effect.sync(() => planted(\"waiting consult\"))), Effect.flatMap((held) => tell("
+  ]],
+  "GroupCommit.ts": [[
+    "            const group = takeGroup()\n",
+    "            const group = takeGroup()\n            planted(\"group commit\")\n"
+  ]],
+  "Lottery.ts": [[
+    "        yield* Deferred.await(due)\n",
+    "        yield* Deferred.await(due)\n        planted(\"draw\")\n"
+  ]]
+}
+
+registerHooks({
+  load: (url, context, nextLoad) => {
+    const loaded = nextLoad(url, context)
+    const name = /\/src\/services\/([A-Za-z]+\.ts)$/.exec(url)?.[1]
+    const edits = name === undefined ? undefined : plants[name]
+    if (edits === undefined) return loaded
+    const source = edits.reduce((text, [original, replacement]) => {
+      if (text.split(original).length !== 2) {
+        throw new Error(`this doesn't fit ${name} any more: ${original.trim()}`)
+      }
+      return text.replace(original, () => replacement)
+    }, readFileSync(new URL(url), "utf8"))
+    return { ...loaded, source }
+  }
+})
