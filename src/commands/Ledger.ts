@@ -7,7 +7,7 @@ import { agenciesCeiling } from "../domain/Limits.ts"
 import { localTime } from "../domain/LocalTime.ts"
 import { ledgerFlags, ledgerPath } from "./Flags.ts"
 import { jsonFlag, printJson } from "./Json.ts"
-import { failWhenInterrupted } from "./NewFileFlags.ts"
+import { configuredLedger, failWhenInterrupted } from "./NewFileFlags.ts"
 
 const admin = Effect.promise(() => import("../services/LedgerAdmin.ts"))
 
@@ -96,7 +96,14 @@ const backup = Command.make(
   },
   Effect.fnUntraced(function*({ out, ...flags }) {
     const { backupLedger } = yield* admin
-    const { bets, chunks } = yield* backupLedger(yield* ledgerPath(flags), out)
+    const { checkReplaceable } = yield* Effect.promise(() => import("../services/NewFile.ts"))
+    const path = yield* ledgerPath(flags)
+    const ledgers = [path, yield* configuredLedger(flags.config)]
+    // A copy under a name that is of a ledger's own files would be taken for one. What exists is looked at there.
+    yield* checkReplaceable(out, { force: false, ledgers }).pipe(
+      Effect.catchTag("FileExists", () => Effect.void)
+    )
+    const { bets, chunks } = yield* backupLedger(path, out)
     yield* Console.log(`${out}: ${counted(bets, "bet")} in ${counted(chunks, "chunk")}, checked`)
   }, failWhenInterrupted)
 ).pipe(

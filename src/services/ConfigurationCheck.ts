@@ -5,7 +5,8 @@
 import { Effect } from "effect"
 import * as fs from "node:fs"
 import { formatRoster } from "../domain/Agency.ts"
-import { LedgerMismatch } from "./BetLedger.ts"
+import { LedgerMismatch, LedgerUnreadable } from "./BetLedger.ts"
+import { nextOf, otherNamesProblem, placeOf } from "./BetLedger/LedgerPlace.ts"
 import { nothingBegun, olderVersion } from "./BetLedger/OpenLedger.ts"
 import { ledgerInfo } from "./LedgerAdmin.ts"
 import { SettingsError, type SettingsShape } from "./Settings.ts"
@@ -16,6 +17,11 @@ export const checkWithLedger = Effect.fnUntraced(function*(
   { ledger: { path }, lottery }: SettingsShape
 ) {
   if (!fs.existsSync(path)) return `${path}: no ledger yet; the central begins one`
+  const { nlink } = fs.statSync(path)
+  // With a next ledger beside it, the second name is of a `ledger begin` that the central finishes.
+  if (nlink > 1 && !fs.existsSync(nextOf(placeOf(path)))) {
+    return yield* new LedgerUnreadable({ path, problem: otherNamesProblem(placeOf(path), nlink) })
+  }
   const found = yield* ledgerInfo(path).pipe(
     // The central begins in an empty file, and brings an older ledger up to date.
     Effect.catchTag(

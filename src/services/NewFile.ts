@@ -9,7 +9,7 @@ import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import { type FileHandle, open } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
-import { syncPath } from "./BetLedger/LedgerPlace.ts"
+import { placeOf, syncPath } from "./BetLedger/LedgerPlace.ts"
 import { applicationId } from "./BetLedger/Tables.ts"
 import { linkNew } from "./LedgerAdmin/NextLedger.ts"
 import { systemReason } from "./SystemReason.ts"
@@ -129,13 +129,9 @@ const nameOnDisk = (path: string): string => {
 /** Where a link leads, also if nothing is there yet. */
 const targetOf = (path: string): string => {
   try {
-    return fs.realpathSync(path)
+    return placeOf(path)
   } catch {
-    try {
-      return resolve(dirname(nameOnDisk(path)), fs.readlinkSync(path))
-    } catch {
-      return nameOnDisk(path)
-    }
+    return nameOnDisk(path)
   }
 }
 

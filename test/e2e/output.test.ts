@@ -139,7 +139,19 @@ describe("a ledger's files", () => {
         )
       }
     }
+    const copy = await runMain([
+      "ledger",
+      "backup",
+      "--ledger",
+      ledgerPath,
+      "--out",
+      `${ledgerPath}-journal`
+    ])
+    assert.strictEqual(copy.code, 1)
+    assert.include(copy.stderr, "which is never replaced")
     assert.deepStrictEqual(readdirSync(central.folder), before)
+    // A log with two names is one that nothing is written to.
+    rmSync(hard)
     using agency = await FieldAgency.open(central, 2)
     await agency.sendChunk(sales(2, 5))
     using ledger = new LedgerFile(ledgerPath)

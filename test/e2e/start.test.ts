@@ -1,6 +1,6 @@
 /** Starting: configuration, ports, the operations port, and what the log says. */
 import { assert, describe, it } from "@effect/vitest"
-import { readdirSync, readFileSync } from "node:fs"
+import { linkSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { writeFile } from "node:fs/promises"
 import { createServer, type Server } from "node:net"
 import { join } from "node:path"
@@ -176,6 +176,11 @@ describe("serve --check-config", () => {
     const older = await check(central)
     assert.strictEqual(older.code, 0, older.stderr)
     assert.include(older.stdout, "the ledger is of an older version")
+    linkSync(central.ledgerPath, join(central.folder, "second"))
+    const twice = await check(central)
+    assert.strictEqual(twice.code, 1)
+    assert.include(twice.stderr, "has 2 names (hard links)")
+    rmSync(join(central.folder, "second"))
     await writeFile(central.ledgerPath, "")
     assert.include((await check(central)).stdout, "no ledger has begun in it")
     await writeFile(central.ledgerPath, "x".repeat(4096))

@@ -10,51 +10,12 @@ import { LedgerFile } from "../support/LedgerFile.ts"
 import { sales, winnersOf } from "../support/Sales.ts"
 import { waitUntil, within } from "../support/WaitUntil.ts"
 import { Wire, type WireAnswer } from "../support/Wire.ts"
+import { chunkBets, counting } from "./CountingAgency.ts"
 import { FaultyMachine, SmallDisk, straceUnavailable } from "./FaultyMachine.ts"
-
-const chunkBets = 50
 
 /** For the test's name, so that a run says why something wasn't tried. */
 const unless = (unavailable: string | undefined): string =>
   unavailable === undefined ? "" : ` (skipped: ${unavailable})`
-
-/** A client that counts, and that keeps what it was told. */
-class CountingAgency implements Disposable {
-  readonly id: number
-  readonly bets: ReadonlyArray<string>
-  readonly #wire: Wire
-  acknowledged = 0
-
-  constructor(id: number, wire: Wire, bets: ReadonlyArray<string>) {
-    this.id = id
-    this.#wire = wire
-    this.bets = bets
-  }
-
-  get chunks(): number {
-    return Math.ceil(this.bets.length / chunkBets)
-  }
-
-  /** Sends its next chunk. */
-  async send(): Promise<WireAnswer> {
-    const seq = this.acknowledged + 1
-    const payload = this.bets.slice((seq - 1) * chunkBets, seq * chunkBets)
-    const type = seq === this.chunks ? 2 : 1
-    const answer = await this.#wire.ask({ type_message: type, agency: this.id, seq, payload })
-    if (answer.type_message === 1) this.acknowledged++
-    return answer
-  }
-
-  [Symbol.dispose](): void {
-    this.#wire[Symbol.dispose]()
-  }
-}
-
-const counting = async (
-  central: Central,
-  id: number,
-  bets: ReadonlyArray<string>
-): Promise<CountingAgency> => new CountingAgency(id, await Wire.connect(central.betsPort), bets)
 
 const assertRefused = (answer: WireAnswer): void => {
   assert.include(answer, { type_message: 3, code: "LEDGER_UNAVAILABLE", payload: null })

@@ -1,0 +1,43 @@
+/** An agency of tests that meet a ledger in trouble. */
+import type { Central } from "../support/Central.ts"
+import { Wire, type WireAnswer } from "../support/Wire.ts"
+
+export const chunkBets = 50
+
+/** A client that counts, and that keeps what it was told. */
+export class CountingAgency implements Disposable {
+  readonly id: number
+  readonly bets: ReadonlyArray<string>
+  readonly #wire: Wire
+  acknowledged = 0
+
+  constructor(id: number, wire: Wire, bets: ReadonlyArray<string>) {
+    this.id = id
+    this.#wire = wire
+    this.bets = bets
+  }
+
+  get chunks(): number {
+    return Math.ceil(this.bets.length / chunkBets)
+  }
+
+  /** Sends its next chunk. */
+  async send(): Promise<WireAnswer> {
+    const seq = this.acknowledged + 1
+    const payload = this.bets.slice((seq - 1) * chunkBets, seq * chunkBets)
+    const type = seq === this.chunks ? 2 : 1
+    const answer = await this.#wire.ask({ type_message: type, agency: this.id, seq, payload })
+    if (answer.type_message === 1) this.acknowledged++
+    return answer
+  }
+
+  [Symbol.dispose](): void {
+    this.#wire[Symbol.dispose]()
+  }
+}
+
+export const counting = async (
+  central: Central,
+  id: number,
+  bets: ReadonlyArray<string>
+): Promise<CountingAgency> => new CountingAgency(id, await Wire.connect(central.betsPort), bets)
