@@ -80,8 +80,7 @@ const read = (bytesRead: number, buffer: Uint8Array): boolean => {
   return !paused
 }
 
-process.on("SIGINT", () => {})
-process.on("SIGTERM", () => {})
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"]) process.on(signal, () => {})
 process.on("disconnect", () => process.exit(0))
 const pipe = new Socket({
   fd: 3,

@@ -64,7 +64,7 @@ const run = Effect.fnUntraced(function*(onReady: () => void) {
   const log = yield* OperatorLog
   const lifetime = yield* Lifetime
   for (const flag of memoryFlags) v8.setFlagsFromString(flag)
-  yield* endOnSignals(settings.shutdown.graceMs)
+  const { startGrace } = yield* endOnSignals(settings.shutdown.graceMs)
   log.write("INFO", "config", "success", {
     agencies: formatRoster(settings.lottery.agencies),
     ledger: settings.ledger.path,
@@ -79,7 +79,8 @@ const run = Effect.fnUntraced(function*(onReady: () => void) {
   )
   log.write("INFO", "ready", "success", { start_ms: Math.round(process.uptime() * 1000) })
   onReady()
-  yield* lifetime.awaitEnd
+  // Whatever ends it: a shutdown that hangs would keep whoever restarts it waiting.
+  yield* Effect.ensuring(lifetime.awaitEnd, Effect.sync(startGrace))
 }, Effect.scoped)
 
 export const serve = Command.make(

@@ -1,13 +1,33 @@
 /** Stopping, crashing and starting again: what was acknowledged is there, once, and nothing is left behind. */
 import { assert, describe, it } from "@effect/vitest"
-import { Central } from "../support/Central.ts"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { Central, projectFolder } from "../support/Central.ts"
 import { FieldAgency } from "../support/FieldAgency.ts"
 import { LedgerFile } from "../support/LedgerFile.ts"
-import { waitUntilGone } from "../support/Processes.ts"
+import { descendants, isAlive, waitUntilGone } from "../support/Processes.ts"
 import { sale, sales, winnersOf } from "../support/Sales.ts"
+import { waitUntil, within } from "../support/WaitUntil.ts"
 import { Wire, type WireAnswer } from "../support/Wire.ts"
 
 const chunkBets = 20
+
+/** A second signal is one only when it comes so much later. */
+const anotherSignal = async (): Promise<void> => {
+  const since = performance.now()
+  await waitUntil("the first signal's half second", () => performance.now() - since > 600)
+}
+
+/** A chunk that is in the hands of a parser which stands still keeps the shutdown waiting. */
+const holdShutdown = async (central: Central): Promise<void> => {
+  for (const pid of central.children) process.kill(pid, "SIGSTOP")
+  const wire = await Wire.connect(central.betsPort)
+  wire.send({ type_message: 1, agency: 1, seq: 1, payload: [] })
+  // Whoever comes later is taken in later: the chunk has been read by then.
+  using probe = await Wire.connect(central.consultPort)
+  const asked = { type_message: 3, agency: 1, payload: null, wait: false }
+  assert.include(await probe.ask(asked), { type_message: 5 })
+}
 
 /** An agency that sends chunk after chunk, several ahead of their answers, until its connection ends. */
 class PouringAgency {
@@ -202,14 +222,85 @@ describe("SIGTERM", () => {
   it("a second one cuts it short with code 1, and leaves no child", async () => {
     await using central = await Central.start({ agencies: 1 })
     const children = central.children
-    // An agency that never reads its end keeps the shutdown waiting for a moment.
-    using stubborn = await Wire.connect(central.betsPort)
-    stubborn.socket.pause()
+    await holdShutdown(central)
     central.signal("SIGTERM")
     await central.waitForLine("action: signal_received")
+    await anotherSignal()
     central.signal("SIGTERM")
     assert.strictEqual((await central.ended()).code, 1)
     await waitUntilGone(children)
+  })
+
+  it("twice at once, as of `timeout`, is one: the central ends with 0", async () => {
+    await using central = await Central.start({
+      agencies: 1,
+      through: ["timeout", "--preserve-status", "600"]
+    })
+    // To itself, `timeout` hands it on to the program, and then sends it to the whole group.
+    central.signal("SIGTERM")
+    assert.strictEqual((await central.ended()).code, 0, central.log.slice(-1000))
+    assert.lengthOf(central.lines("action: signal_received"), 1)
+    assert.lengthOf(central.lines("action: shutdown | result: fail"), 0)
+  })
+})
+
+describe("Ctrl-C under npm start", () => {
+  it("reaches the central twice and is one signal: it ends with 0", async () => {
+    await using central = await Central.prepare({ agencies: 1 })
+    const npm = spawn("npm", ["start", "--", "--config", central.configPath], {
+      cwd: projectFolder,
+      // A group of its own, as a shell makes one for each command.
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"]
+    })
+    const closed = once(npm, "close")
+    let log = ""
+    npm.stdout.setEncoding("utf8").on("data", (text: string) => (log += text))
+    npm.stderr.setEncoding("utf8").on("data", (text: string) => (log += text))
+    const all: Array<number> = []
+    try {
+      await waitUntil("ready", () => log.includes("action: ready"), 30_000)
+      all.push(...descendants(npm.pid ?? 0))
+      // As a terminal does; npm hands it on to the program besides.
+      process.kill(-(npm.pid ?? 0), "SIGINT")
+      await within("the end of npm", closed, 15_000)
+      await waitUntilGone(all)
+      assert.include(log, "resource: ledger", "closed in good order")
+      assert.lengthOf(log.split("action: signal_received"), 2, log)
+      assert.notInclude(log, "action: shutdown | result: fail")
+      assert.strictEqual(npm.exitCode, 0, log)
+    } finally {
+      for (const pid of all.filter(isAlive)) process.kill(pid, "SIGKILL")
+    }
+  })
+})
+
+describe("other signals", () => {
+  it("SIGHUP ends the central as SIGTERM does", async () => {
+    await using central = await Central.start({ agencies: 1 })
+    const children = central.children
+    using wire = await Wire.connect(central.betsPort)
+    assert.strictEqual((await central.stop("SIGHUP")).code, 0)
+    assert.lengthOf(central.lines("action: signal_received | result: success | signal: SIGHUP"), 1)
+    assert.lengthOf(central.lines("action: signal_received"), 1)
+    assert.lengthOf(central.lines("action: close_resource | result: success | resource: ledger"), 1)
+    assert.deepStrictEqual(await wire.closed(), [])
+    await waitUntilGone(children, 500)
+  })
+
+  it("SIGUSR2 harms neither the central nor its parsers", async () => {
+    await using central = await Central.start({
+      agencies: 1,
+      settings: { log: { level: "DEBUG" } }
+    })
+    const children = central.children
+    central.signal("SIGUSR2")
+    for (const pid of children) process.kill(pid, "SIGUSR2")
+    await central.waitForLine("action: signal_received | result: ignored | signal: SIGUSR2")
+    using wire = await Wire.connect(central.betsPort)
+    const chunk = { type_message: 1, agency: 1, seq: 1, payload: sales(1, 3) }
+    assert.include(await wire.ask(chunk), { type_message: 1, seq: 1 })
+    assert.deepStrictEqual(central.children, children)
   })
 })
 
