@@ -40,7 +40,8 @@ const info = Command.make(
           : `${ledger.drawName}, held ${localTime(new Date(draw.heldAt))} (${
             counted(draw.winners, "winner")
           })`
-      ]
+      ],
+      ["told", draw === undefined ? "-" : `${ledger.told} of ${ledger.agencies} agencies`]
     ]
     for (const [name = "", value = ""] of lines) {
       yield* Console.log(`${`${name}:`.padEnd(16)}${value}`)
@@ -136,6 +137,10 @@ const begin = Command.make(
       Flag.withDescription(
         "The draw's name; the configuration's when absent, or one from the time of day when that has none"
       )
+    ),
+    yes: Flag.Boolean("yes").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Also where agencies are not known to have been told their winners")
     )
   },
   Effect.fnUntraced(function*(flags) {
@@ -161,7 +166,7 @@ const begin = Command.make(
       roster,
       winningNumber,
       draw: Option.getOrUndefined(flags.draw) ?? configuredDraw
-    })
+    }, flags.yes)
     if (archive !== undefined) yield* Console.log(`${archive}: the ledger that was there`)
     const agencies = formatRoster(roster)
     yield* Console.log(
@@ -186,7 +191,8 @@ const begin = Command.make(
 ).pipe(
   Command.withDescription(
     "Begin the next lottery in a new ledger. A ledger that is there is kept under a name with the time of its draw, which "
-      + "must have been held; one in which nothing is stored is begun anew. No central may be running on it. "
+      + "must have been held, and whose agencies must have been told their winners, or --yes is wanted; one without bets is "
+      + "begun anew. No central may be running on it. "
       + exitCodes
   ),
   Command.withShortDescription("Begin the next lottery in a new ledger"),

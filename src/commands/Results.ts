@@ -2,6 +2,7 @@
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { localTime } from "../domain/LocalTime.ts"
+import type { AgencyResult } from "../services/LedgerReport.ts"
 import { ledgerFlags, ledgerPath } from "./Flags.ts"
 import { jsonFlag, printJson } from "./Json.ts"
 import { formatTable } from "./Table.ts"
@@ -33,6 +34,14 @@ const showWinners = Effect.fnUntraced(function*(path: string, json: boolean) {
   yield* Console.log(heldText(report.drawName, report.draw))
 })
 
+/** When an agency was told its winners, and by which connection. */
+const toldText = (told: AgencyResult["told"]): string => {
+  if (told === undefined) return "-"
+  const { address, at, how, port } = told
+  const connection = `${address.includes(":") ? `[${address}]` : address}:${port}`
+  return `${how === "sent" ? "not confirmed: " : ""}${at} ${connection}`
+}
+
 export const results = Command.make(
   "results",
   {
@@ -54,22 +63,36 @@ export const results = Command.make(
     const bets = agencies.reduce((total, row) => total + row.bets, 0)
     const finished = agencies.filter((row) => row.finished).length
     const winners = agencies.reduce((total, row) => total + (row.winners ?? 0), 0)
+    const told = agencies.filter((row) => row.told?.how === "confirmed").length
     yield* Console.log(formatTable(
-      ["agency", "bets", "finished", "winners"],
+      ["agency", "bets", "finished", "winners", "told"],
       agencies.map((row) => [
         String(row.agency),
         row.bets,
         row.finished ? "yes" : "no",
-        row.winners ?? "-"
+        row.winners ?? "-",
+        toldText(row.told)
       ]),
-      ["all", bets, `${finished} of ${agencies.length}`, draw === undefined ? "-" : winners]
+      [
+        "all",
+        bets,
+        `${finished} of ${agencies.length}`,
+        ...(draw === undefined ? ["-", "-"] : [winners, `${told} of ${agencies.length}`])
+      ]
     ))
     yield* Console.log(heldText(drawName, draw))
+    if (draw === undefined) return
+    yield* Console.log(
+      told === agencies.length
+        ? "  Every agency has been told its winners."
+        : `  ${told} of ${agencies.length} agencies have surely been told their winners.`
+    )
   })
 ).pipe(
   Command.withDescription(
-    "Show what the ledger holds of every agency: bets, whether it has finished, winners. Works while the central runs. "
-      + "With --winners, its winning bets. Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration."
+    "Show what the ledger holds of every agency: bets, whether it has finished, winners, and when and by which "
+      + "connection it was told them. Works while the central runs. With --winners, its winning bets. "
+      + "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration."
   ),
   Command.withShortDescription("Show bets and winners of every agency")
 )

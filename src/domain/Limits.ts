@@ -30,5 +30,7 @@ export const agenciesCeiling = 100_000
 /** How often what serves all may be begun again after a defect, in {@link restartWindowMs}; then the server ends. */
 export const restartsMax = 10
 export const restartWindowMs = 60_000
+/** How many agencies are noted as told in one transaction; there can be as many as the roster has. */
+export const toldBatchMax = 1024
 /** Old deployments set a backlog of the number of agencies; a burst of reconnections needs more. */
 export const listenBacklogMin = 511

@@ -19,12 +19,15 @@ import type {
   Failure,
   ReaderReply,
   ReaderRequest,
+  ToldRecord,
   WriterConfig,
   WriterReply,
   WriterRequest
 } from "./BetLedger/ThreadMessages.ts"
 import { watchPlace } from "./BetLedger/WatchedPlace.ts"
 import type { Keeper } from "./Keeper.ts"
+
+export type { ToldRecord } from "./BetLedger/ThreadMessages.ts"
 
 /** A chunk to store. `numbers` and `body` as in domain/Chunk.ts. */
 export interface LedgerChunk {
@@ -126,6 +129,8 @@ export class BetLedger extends Context.Service<BetLedger, {
     readonly agencies: ReadonlyMap<AgencyId, AgencyRecord>
     readonly draw: Option.Option<Draw>
     readonly drawName: DrawName
+    /** Who has been told its winners; of others it isn't known. */
+    readonly told: ReadonlyMap<AgencyId, ToldRecord>
     /** Whether the lottery began with this opening. */
     readonly isNew: boolean
   }
@@ -151,6 +156,8 @@ export class BetLedger extends Context.Service<BetLedger, {
   >
   /** Holds the draw and stores it with its winners in one transaction, or gives the one already held. */
   readonly holdDraw: Effect.Effect<Draw, LedgerUnavailable>
+  /** Notes who was told its winners. Not at the same time as a commit. */
+  readonly told: (records: ReadonlyArray<ToldRecord>) => Effect.Effect<void, LedgerUnavailable>
 }>()("loteria-nacional/services/BetLedger") {
   /** An SQLite file, written and read in threads of their own. One process at a time. */
   static readonly layer = (
@@ -236,24 +243,17 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
       Effect.uninterruptible
     )
 
-  const holdDraw = writer.call((id) => ({ _tag: "HoldDraw", id })).pipe(
-    Effect.mapError((failure) => toUnavailable("holdDraw")(place.noted(failure))),
-    Effect.flatMap((reply) =>
-      reply._tag === "Drawn" ? Effect.succeed(toDraw(reply.draw)) : unexpected(reply)
-    ),
-    Effect.uninterruptible
-  )
-
   return BetLedger.of({
     opened: {
       agencies: pick(roster, opened.agencies),
       draw: Option.map(Option.fromUndefinedOr(opened.draw), toDraw),
       drawName,
+      told: pick(roster, opened.told),
       isNew: opened.isNew
     },
     commit,
     ...readsOf(reader, place.displaced),
-    holdDraw
+    ...drawCalls(writer, toDraw, place.noted)
   })
 })
 
@@ -303,6 +303,27 @@ const findPlace = (configured: string) =>
       return Effect.fail(toOpenError(configured, toFailure(error)))
     }
   })
+
+/** What is written of the draw. */
+const drawCalls = (
+  writer: LedgerThread<WriterRequest, WriterReply>,
+  toDraw: (record: DrawRecord) => Draw,
+  noted: (failure: Failure) => Failure
+) => ({
+  holdDraw: writer.call((id) => ({ _tag: "HoldDraw", id })).pipe(
+    Effect.mapError((failure) => toUnavailable("holdDraw")(noted(failure))),
+    Effect.flatMap((reply) =>
+      reply._tag === "Drawn" ? Effect.succeed(toDraw(reply.draw)) : unexpected(reply)
+    ),
+    Effect.uninterruptible
+  ),
+  told: (records: ReadonlyArray<ToldRecord>) =>
+    writer.call((id) => ({ _tag: "Told", id, records })).pipe(
+      Effect.mapError((failure) => toUnavailable("told")(noted(failure))),
+      Effect.asVoid,
+      Effect.uninterruptible
+    )
+})
 
 /** The entries of the roster's agencies: the threads know agencies as mere numbers. */
 const pick = <A>(roster: Roster, all: ReadonlyMap<number, A>): ReadonlyMap<AgencyId, A> => {

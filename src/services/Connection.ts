@@ -27,6 +27,7 @@ export type Door = "bets" | "consult"
 /** What a connection needs of a socket. */
 export interface Transport {
   readonly address: string
+  readonly port: number
   /** Bytes written and not yet taken by the network. */
   readonly unsent: number
   readonly write: (bytes: Uint8Array) => void
@@ -79,6 +80,11 @@ export class Connection implements Endable {
   waitingForDraw = false
   /** Whether its turn has been begun with: from then on, whoever deals with it ends the turn. */
   begun = false
+  /**
+   * What became of the last answer, once the connection has ended: the peer's FIN after ours confirms that it was taken.
+   * A peer that doesn't close leaves it open, and what breaks the connection may have swallowed it.
+   */
+  delivery: "confirmed" | "unconfirmed" | "broken" = "broken"
 
   readonly #context: ConnectionContext
   readonly #decoder = new FrameDecoder()
@@ -91,6 +97,7 @@ export class Connection implements Endable {
   #inTurn = false
   #draining = false
   #peerEnded = false
+  #finished = false
   #reason: CloseReason | undefined
   #destroyed = false
   #ended = false
@@ -131,10 +138,17 @@ export class Connection implements Endable {
   /** The peer's FIN. On the bets port its whole frames still get their answers. */
   onPeerEnd(): void {
     this.#peerEnded = true
+    if (this.#finished) this.delivery = "confirmed"
     if (this.closing) {
       if (this.transport.unsent === 0) this.destroy()
     } else if (this.door === "consult") this.close("peer_left")
     else if (!this.#inTurn && !this.#waitingForRoom) this.#advance()
+  }
+
+  /** The peer was sent FIN, and doesn't close its side. */
+  onLingerDeadline(): void {
+    if (this.#finished) this.delivery = "unconfirmed"
+    this.destroy()
   }
 
   onAnswerDeadline(): void {
@@ -233,6 +247,7 @@ export class Connection implements Endable {
     if (this.#destroyed) return
     this.#context.answerDeadlines.begin(this)
     this.transport.finish(this.#kept("connection finished", () => {
+      this.#finished = true
       this.#context.answerDeadlines.end(this)
       if (this.#peerEnded) this.destroy()
       else if (!this.#destroyed) this.#context.lingerDeadlines.begin(this)

@@ -49,7 +49,7 @@ const sweptDeadlines = Effect.gen(function*() {
   )
   const lingered = keeper.forEach<Connection>(
     "deadline of a close",
-    (connection) => connection.destroy()
+    (connection) => connection.onLingerDeadline()
   )
   yield* lingerDeadlines.run(keeper, limits.closeLingerMs, lingered)
   yield* roomDeadlines.run(

@@ -10,8 +10,8 @@ import type { Connection } from "./Connection.ts"
 import { Connections } from "./Connections.ts"
 import { Keeper } from "./Keeper.ts"
 import { Lottery } from "./Lottery.ts"
-import { OperatorLog } from "./OperatorLog.ts"
 import { Settings } from "./Settings.ts"
+import { type Answered, Told } from "./Told.ts"
 
 export class ConsultDesk extends Context.Service<ConsultDesk, {
   readonly handle: (connection: Connection) => Effect.Effect<void>
@@ -22,26 +22,26 @@ export class ConsultDesk extends Context.Service<ConsultDesk, {
       const { consults } = yield* Settings
       const lottery = yield* Lottery
       const keeper = yield* Keeper
-      const log = yield* OperatorLog
+      const told = yield* Told
       const connections = yield* Connections
       const scope = yield* Effect.scope
       const waiting = new Map<Connection, Fiber.Fiber<void>>()
+      const answered = new Map<Connection, Answered>()
       connections.onClosed((connection) => {
+        const answer = answered.get(connection)
+        answered.delete(connection)
+        if (answer !== undefined) told.note(answer, connection)
         waiting.get(connection)?.interruptUnsafe()
         waiting.delete(connection)
       })
 
       const tell = (connection: Connection, agency: AgencyId, draw: Draw) =>
-        Effect.suspend(() => {
-          if (connection.closing) return Effect.void
+        Effect.sync(() => {
+          if (connection.closing) return
           const documents = draw.winners.get(agency) ?? []
           connection.answer(encodeAnswer({ _tag: "InformAgencyWinners", documents }))
           connection.close("served")
-          log.write("INFO", "ganadores_informados", "success", {
-            agencia: agency,
-            cantidad: documents.length
-          })
-          return lottery.served(agency)
+          answered.set(connection, { agency, winners: documents.length, at: new Date() })
         })
 
       const handle = Effect.fnUntraced(function*(connection: Connection) {

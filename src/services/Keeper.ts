@@ -45,6 +45,7 @@ export const roots = {
   // The ledger's path.
   "group commit": "server",
   "draw": "server",
+  "notes of who was told": "server",
   "read of the ledger": "server"
 } as const satisfies Readonly<Record<string, Ends>>
 

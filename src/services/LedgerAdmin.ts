@@ -19,6 +19,7 @@ import {
   toFailure,
   whileOpening
 } from "./BetLedger/OpenLedger.ts"
+import { readTold } from "./BetLedger/ToldTable.ts"
 import { LedgerCheck, type Verification } from "./LedgerAdmin/LedgerCheck.ts"
 import { beginNext, linkNew, type Outcome } from "./LedgerAdmin/NextLedger.ts"
 
@@ -37,6 +38,21 @@ export class DrawNotHeld extends Schema.TaggedError<DrawNotHeld>()("DrawNotHeld"
 }) {
   override get message(): string {
     return `${this.path}: its draw has not been held; hold it, or begin another file (--ledger)`
+  }
+}
+
+/** Agencies would lose something by it. */
+export class AgenciesUnsettled
+  extends Schema.TaggedError<AgenciesUnsettled>()("AgenciesUnsettled", {
+    path: Schema.String,
+    reasons: Schema.Array(Schema.String)
+  })
+{
+  override get message(): string {
+    return `${this.path}: ${
+      this.reasons.join("; ")
+    }. Once the next draw has begun, they can't ask for this one any `
+      + "more. Let them ask first, or go on with --yes"
   }
 }
 
@@ -63,6 +79,7 @@ export class LedgerDamaged extends Schema.TaggedError<LedgerDamaged>()("LedgerDa
 }
 
 export type LedgerAdminError =
+  | AgenciesUnsettled
   | AlreadyExists
   | DrawNameTaken
   | DrawNotHeld
@@ -86,6 +103,8 @@ export interface LedgerInfo {
   readonly chunks: number
   readonly bets: number
   readonly draw: { readonly heldAt: string; readonly winners: number } | undefined
+  /** How many agencies have surely been told their winners. */
+  readonly told: number
 }
 
 const { busyTimeoutMs } = ledgerDefaults
@@ -146,10 +165,11 @@ export interface Begun {
   readonly archive: string | undefined
 }
 
-/** Begins a lottery in a new file. */
+/** Begins a lottery in a new file; `anyway`: also where agencies would lose something by it. */
 export const beginLedger = Effect.fn("LedgerAdmin.begin")(function*(
   file: string,
-  { draw, roster, winningNumber }: NewLottery
+  { draw, roster, winningNumber }: NewLottery,
+  anyway = false
 ): Effect.fn.Return<Begun, LedgerAdminError> {
   const outcome: Outcome = yield* attempt("begin", file, () =>
     beginNext({
@@ -159,12 +179,14 @@ export const beginLedger = Effect.fn("LedgerAdmin.begin")(function*(
       agencies: roster,
       winningNumber,
       draw
-    }))
+    }, anyway))
   switch (outcome._tag) {
     case "Begun":
       return { draw: outcome.draw, archive: outcome.archive }
     case "NotDrawn":
       return yield* new DrawNotHeld({ path: file })
+    case "Unsettled":
+      return yield* new AgenciesUnsettled({ path: file, reasons: outcome.reasons })
     case "SameDraw":
       return yield* new DrawNameTaken({ path: file, draw: outcome.draw })
     case "ArchiveExists":
@@ -291,7 +313,8 @@ const readInfo = (db: DatabaseSync, file: string): LedgerInfo => {
       finished: integer(sums, "finished"),
       chunks: integer(sums, "chunks"),
       bets: integer(sums, "bets"),
-      draw: draw && { heldAt: text(draw, "held_at"), winners: integer(draw, "winners") }
+      draw: draw && { heldAt: text(draw, "held_at"), winners: integer(draw, "winners") },
+      told: [...readTold(db).values()].filter(({ how }) => how === "confirmed").length
     }
   } finally {
     db.exec("COMMIT")

@@ -7,7 +7,9 @@ import { Effect, Option } from "effect"
 import type { DatabaseSync } from "node:sqlite"
 import { parseRoster } from "../domain/Agency.ts"
 import { agenciesCeiling } from "../domain/Limits.ts"
+import type { ToldRecord } from "./BetLedger.ts"
 import { integer, readLottery, text } from "./BetLedger/OpenLedger.ts"
+import { readTold } from "./BetLedger/ToldTable.ts"
 import { attempt, inTransaction, open } from "./LedgerReport/ReadLedger.ts"
 
 /** What the ledger holds of one agency of the roster. */
@@ -18,6 +20,8 @@ export interface AgencyResult {
   readonly finished: boolean
   /** How many of its bets have won; undefined until the draw. */
   readonly winners: number | undefined
+  /** How, when and by which connection it was told its winners, as far as the ledger knows. */
+  readonly told: Omit<ToldRecord, "agency"> | undefined
 }
 
 export interface LedgerResults {
@@ -61,10 +65,18 @@ const readResults = (db: DatabaseSync): LedgerResults => {
       finished: integer(row, "finished") === 1
     })
   }
+  const told = new Map(
+    [...readTold(db)].map(([agency, { address, at, how, port }]) =>
+      [
+        agency,
+        { how, at, address, port }
+      ] as const
+    )
+  )
   const agencies = roster.map((agency): AgencyResult => {
     const { bets, chunks, finished } = sent.get(agency) ?? nothing
     const won = draw === undefined ? undefined : winners.get(agency) ?? 0
-    return { agency, bets, chunks, finished, winners: won }
+    return { agency, bets, chunks, finished, winners: won, told: told.get(agency) }
   })
   return { drawName: lottery?.draw ?? "", agencies, draw }
 }

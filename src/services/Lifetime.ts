@@ -4,7 +4,7 @@ import { localTime } from "../domain/LocalTime.ts"
 
 export class Lifetime extends Context.Service<Lifetime, {
   /** Ends the server in good order. */
-  readonly end: Effect.Effect<void>
+  readonly endUnsafe: () => void
   /** Ends the server with a defect; an interruption is none. */
   readonly fail: (where: string, cause: Cause.Cause<unknown>) => Effect.Effect<void>
   /** As {@link fail}, from a callback. */
@@ -34,7 +34,9 @@ export class Lifetime extends Context.Service<Lifetime, {
         )
       }
       return Lifetime.of({
-        end: Effect.asVoid(Deferred.succeed(ended, undefined)),
+        endUnsafe: () => {
+          Deferred.doneUnsafe(ended, Effect.void)
+        },
         fail: (where, cause) => Effect.sync(() => failUnsafe(where, cause)),
         failUnsafe,
         awaitEnd: Deferred.await(ended),

@@ -35,8 +35,6 @@ export class Lottery extends Context.Service<Lottery, {
   readonly drawn: Effect.Effect<Draw>
   /** The draw, if it was held. */
   readonly current: Effect.Effect<Option.Option<Draw>>
-  /** The agency has been told its winners. With `exitWhenServed` the last one ends the server. */
-  readonly served: (agency: AgencyId) => Effect.Effect<void>
   readonly finishedCount: Effect.Effect<number>
 }>()("loteria-nacional/services/Lottery") {
   static readonly layer = Layer.effect(
@@ -52,7 +50,6 @@ export class Lottery extends Context.Service<Lottery, {
       const finished = yield* Ref.make(HashSet.fromIterable(
         [...ledger.opened.agencies].filter(([, record]) => record.finished).map(([id]) => id)
       ))
-      const served = yield* Ref.make(HashSet.empty<AgencyId>())
       const due = yield* Deferred.make<void>()
       const drawn = yield* Deferred.make<Draw>()
       const isMissing = (agency: number): boolean =>
@@ -113,14 +110,6 @@ export class Lottery extends Context.Service<Lottery, {
             onSome: (draw) => Effect.asSome(draw)
           }))
         ),
-        served: (agency) =>
-          Ref.updateAndGet(served, HashSet.add(agency)).pipe(
-            Effect.flatMap((all) =>
-              settings.lottery.exitWhenServed && HashSet.size(all) === roster.size
-                ? lifetime.end
-                : Effect.void
-            )
-          ),
         finishedCount: Effect.map(Ref.get(finished), HashSet.size)
       })
     })

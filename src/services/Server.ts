@@ -19,6 +19,7 @@ import { operationsLayer } from "./Operations.ts"
 import { OperatorLog } from "./OperatorLog.ts"
 import { Refusals } from "./Refusals.ts"
 import { Settings } from "./Settings.ts"
+import { Told } from "./Told.ts"
 import { Workers } from "./Workers.ts"
 
 const ledgerLayer = Layer.effect(
@@ -65,7 +66,7 @@ const ledgerLayer = Layer.effect(
 /** Everything between a whole frame and its answer, over any ledger, parser and connections. */
 export const intakeLayer = Workers.layer.pipe(
   Layer.provideMerge(Layer.mergeAll(BetsDesk.layer, ConsultDesk.layer)),
-  Layer.provideMerge(Lottery.layer),
+  Layer.provideMerge(Layer.mergeAll(Lottery.layer, Told.layer)),
   Layer.provideMerge(GroupCommit.layer),
   Layer.provideMerge(Connections.layer),
   Layer.provideMerge(Refusals.layer),

@@ -215,12 +215,18 @@ describe("results and export", () => {
     const second = sales(2, 9, 2)
     using one = await deliver(1, first)
     const before = await results()
-    assert.includeMembers(before, ["1 40 yes -", "2 0 no -", "all 40 1 of 2 -"])
+    assert.includeMembers(before, ["1 40 yes - -", "2 0 no - -", "all 40 1 of 2 - -"])
     assert.match(before.join("\n"), /^The draw \S+ has not been held\.$/m)
     using two = await deliver(2, second)
     assert.deepStrictEqual([await one.ended(), await two.ended()], [0, 0])
-    const after = await results()
-    assert.includeMembers(after, ["1 40 yes 1", "2 9 yes 2", "all 49 2 of 2 3"])
+    const after = await central.waitUntil("both told", async () => {
+      const lines = await results()
+      return lines.includes("all 49 2 of 2 3 2 of 2") && lines
+    })
+    assert.match(
+      after.join("\n"),
+      /^1 40 yes 1 \S+ 127\.0\.0\.1:\d+\n2 9 yes 2 \S+ 127\.0\.0\.1:\d+$/m
+    )
     assert.match(after.join("\n"), /^The draw \S+ was held at .*: 7574 won\.$/m)
 
     const csv = [...first.map((bet) => csvLine(1, bet)), ...second.map((bet) => csvLine(2, bet))]

@@ -32,6 +32,22 @@ const soldAndStopped = async (options: CentralOptions): Promise<Central> => {
   return central
 }
 
+/** As {@link soldAndStopped}, of two agencies, which have been told their winners. */
+const toldAndStopped = async (options: CentralOptions = { agencies: 2 }): Promise<Central> => {
+  const central = await soldAndStopped(options)
+  await central.start()
+  for (const id of [1, 2]) {
+    using agency = await FieldAgency.open(central, id)
+    await agency.consult()
+  }
+  await central.waitUntil(
+    "all told",
+    () => central.lines("action: ganadores_informados | result: success").length === 2
+  )
+  await central.stop()
+  return central
+}
+
 describe("ledger info", () => {
   it("says which lottery it is of and how far it is", async () => {
     await using central = await soldAndStopped({ agencies: 3 })
@@ -183,7 +199,7 @@ describe("ledger backup", () => {
 
 describe("ledger begin", () => {
   it("keeps the ledger whose draw was held under the time of its draw, and the central sells again", async () => {
-    await using central = await soldAndStopped({ agencies: 2 })
+    await using central = await toldAndStopped()
     const before = statSync(central.ledgerPath).ino
     const { code, stderr, stdout } = await ledger(
       "begin",
@@ -229,8 +245,7 @@ describe("ledger begin", () => {
   })
 
   it("refuses the name of the draw that is put aside, and takes another", async () => {
-    await using central = await soldAndStopped({
-      agencies: 2,
+    await using central = await toldAndStopped({
       settings: { lottery: { agencies: 2, draw: "vespertina" } }
     })
     const before = readFileSync(central.ledgerPath)
@@ -292,8 +307,45 @@ describe("ledger begin", () => {
     assert.deepStrictEqual(readFileSync(central.ledgerPath), before)
   })
 
-  it("refuses while a central runs on the ledger, and the central goes on", async () => {
+  it("names agencies that aren't known to have been told their winners, and wants --yes then", async () => {
     await using central = await soldAndStopped({ agencies: 2 })
+    await central.start()
+    {
+      using wire = await Wire.connect(central.consultPort)
+      assert.strictEqual((await wire.ask({ type_message: 3, agency: 2 })).type_message, 2)
+      wire.vanish()
+      await central.waitForLine("action: ganadores_informados | result: fail")
+    }
+    await central.stop()
+    const before = readFileSync(central.ledgerPath)
+    const args = ["ledger", "begin", "--config", central.configPath]
+    const { code, stderr } = await runMain(args)
+    assert.strictEqual(code, 1)
+    assert.include(stderr, "agency 1: not told the winners, as far as is known; ")
+    assert.include(
+      stderr,
+      "agency 2: sent the winners, but it isn't confirmed that they were taken."
+    )
+    assert.deepStrictEqual(readFileSync(central.ledgerPath), before)
+    assert.match((await ledger("info", central.ledgerPath)).stdout, /^told: +0 of 2 agencies$/m)
+    assert.strictEqual((await runMain([...args, "--yes"])).code, 0)
+  })
+
+  it("names agencies that have finished without a bet, and wants --yes to begin anew", async () => {
+    await using central = await Central.start({ agencies: 2 })
+    using wire = await Wire.connect(central.betsPort)
+    await wire.ask({ type_message: 2, agency: 2, payload: [] })
+    await central.stop()
+    const args = ["ledger", "begin", "--config", central.configPath]
+    const { code, stderr } = await runMain(args)
+    assert.strictEqual(code, 1)
+    assert.include(stderr, "agency 2: finished without a bet, and would have to finish again")
+    assert.strictEqual((await runMain([...args, "--yes"])).code, 0)
+    assert.match((await ledger("info", central.ledgerPath)).stdout, /0 of 2 finished/)
+  })
+
+  it("refuses while a central runs on the ledger, and the central goes on", async () => {
+    await using central = await toldAndStopped()
     await central.start()
     const { code, stderr } = await runMain(["ledger", "begin", "--config", central.configPath])
     assert.strictEqual(code, 1)
@@ -303,7 +355,7 @@ describe("ledger begin", () => {
   })
 
   it("refuses while another program reads the ledger, and goes through when it is done", async () => {
-    await using central = await soldAndStopped({ agencies: 2 })
+    await using central = await toldAndStopped()
     const args = ["ledger", "begin", "--config", central.configPath]
     {
       using reader = new LedgerFile(central.ledgerPath)
@@ -316,7 +368,7 @@ describe("ledger begin", () => {
   })
 
   it("never overwrites an older archive, and goes on after a crash between its two steps", async () => {
-    await using central = await soldAndStopped({ agencies: 2 })
+    await using central = await toldAndStopped()
     const args = ["ledger", "begin", "--config", central.configPath]
     using held = new DatabaseSync(central.ledgerPath, { readOnly: true })
     const heldAt = String(held.prepare("SELECT held_at FROM draw").get()?.["held_at"])

@@ -75,6 +75,10 @@ const plants: Readonly<Record<string, ReadonlyArray<readonly [text: string, plan
     "            const group = takeGroup()\n",
     "            const group = takeGroup()\n            planted(\"group commit\")\n"
   ]],
+  "Told.ts": [[
+    "        const batch = ",
+    "        planted(\"notes of who was told\")\n        const batch = "
+  ]],
   "Lottery.ts": [[
     "        yield* Deferred.await(due)\n",
     "        yield* Deferred.await(due)\n        planted(\"draw\")\n"

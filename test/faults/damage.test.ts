@@ -261,6 +261,7 @@ describe("a damaged ledger", () => {
       ALTER TABLE chunk DROP COLUMN checksum; ALTER TABLE snapshot DROP COLUMN checksum;
       ALTER TABLE winner DROP COLUMN checksum; ALTER TABLE draw DROP COLUMN checksum;
       ALTER TABLE draw DROP COLUMN winners;
+      DROP TABLE told;
       ALTER TABLE lottery DROP COLUMN draw; ALTER TABLE lottery DROP COLUMN checksum; PRAGMA user_version = 1
     `)
     db.close()

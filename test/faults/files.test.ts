@@ -162,7 +162,7 @@ describe("ledger begin", () => {
         const started = join(watched.folder, "..", "started")
         copy(watched.folder, started)
         assertStarts(started, what)
-        beginNext(configOf(path, 1234))
+        beginNext(configOf(path, 1234), true)
         assertStarts(watched.folder, what)
         assert.isTrue(existsSync(path), what)
         assert.lengthOf(databases(watched.folder, what), 2, what)

@@ -348,10 +348,17 @@ describe("a defect", () => {
 })
 
 /** Of every root in the ledger's path, what makes it run after chunk 1 of agency 1 was acknowledged. */
-const ends: { readonly [Name in Root<"server">]: (wire: Wire) => void } = {
+const ends: {
+  readonly [Name in Root<"server">]: (wire: Wire, central: Central) => void | Promise<void>
+} = {
   "group commit": (wire) => wire.send(chunkOf(1, 2)),
   "read of the ledger": (wire) => wire.send({ type_message: 4, agency: 1 }),
-  "draw": (wire) => wire.send({ ...chunkOf(1, 2), type_message: 2 })
+  "draw": (wire) => wire.send({ ...chunkOf(1, 2), type_message: 2 }),
+  "notes of who was told": async (wire, central) => {
+    wire.send({ ...chunkOf(1, 2), type_message: 2 })
+    using consult = await Wire.connect(central.consultPort)
+    await consult.ask({ type_message: 3, agency: 1 })
+  }
 }
 
 describe("a defect in the ledger's path", () => {
@@ -364,7 +371,7 @@ describe("a defect in the ledger's path", () => {
       using wire = await connected(planted)
       await wire.ask(chunkOf(1, 1))
       planted.plant(root ?? assert.fail())
-      act(wire)
+      await act(wire, central)
       assert.strictEqual((await central.ended()).code, 1)
       await planted.thrown(root ?? assert.fail())
       assert.lengthOf(

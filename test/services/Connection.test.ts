@@ -15,6 +15,7 @@ import { strictKeeper } from "../support/Kept.ts"
 /** A network that does what the test says: it can be slow to take answers, and it remembers what was done. */
 class TestTransport implements Transport {
   readonly address = "127.0.0.1"
+  readonly port = 50000
   readonly written: Array<string> = []
   unsent = 0
   reading = true

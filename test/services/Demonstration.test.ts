@@ -14,8 +14,8 @@ describe("the demo's check", () => {
     { agency: 2, bets: 0, winners: [], ms: 1 }
   ]
   const stored: ReadonlyArray<AgencyResult> = [
-    { agency: 1, bets: 20, chunks: 2, finished: true, winners: 2 },
-    { agency: 2, bets: 0, chunks: 1, finished: true, winners: 0 }
+    { agency: 1, bets: 20, chunks: 2, finished: true, told: undefined, winners: 2 },
+    { agency: 2, bets: 0, chunks: 1, finished: true, told: undefined, winners: 0 }
   ]
   const changed = <A>(rows: ReadonlyArray<A>, change: Partial<A>) =>
     rows.map((row, index) => index === 0 ? { ...row, ...change } : row)

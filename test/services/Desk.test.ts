@@ -9,6 +9,7 @@ import { strictKeeper } from "../support/Kept.ts"
 
 const transport: Transport = {
   address: "127.0.0.1",
+  port: 50000,
   unsent: 0,
   write: () => {},
   pause: () => {},

@@ -27,6 +27,7 @@ const committing = (
         agencies: new Map(),
         draw: Option.none(),
         drawName: DrawName.make("d"),
+        told: new Map(),
         isNew: true
       },
       commit: (chunks) =>
@@ -39,6 +40,7 @@ const committing = (
       chunkAt: () => unused,
       readBets: () => unused,
       digest: () => unused,
+      told: () => Effect.void,
       holdDraw: unused
     })
     const settings = yield* decodeSettings("the test", { ledger: ledgerSettings }, {})

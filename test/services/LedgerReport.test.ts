@@ -45,8 +45,8 @@ describe("results", () => {
       const before = {
         drawName: "nocturna",
         agencies: [
-          { agency: 3, bets: 3, chunks: 2, finished: true, winners: undefined },
-          { agency: 5, bets: 0, chunks: 0, finished: false, winners: undefined }
+          { agency: 3, bets: 3, chunks: 2, finished: true, winners: undefined, told: undefined },
+          { agency: 5, bets: 0, chunks: 0, finished: false, winners: undefined, told: undefined }
         ],
         draw: undefined
       }
@@ -63,8 +63,8 @@ describe("results", () => {
       )
       const { agencies, draw } = yield* results(path)
       assert.deepStrictEqual(agencies, [
-        { agency: 3, bets: 3, chunks: 2, finished: true, winners: 2 },
-        { agency: 5, bets: 4, chunks: 1, finished: true, winners: 0 }
+        { agency: 3, bets: 3, chunks: 2, finished: true, winners: 2, told: undefined },
+        { agency: 5, bets: 4, chunks: 1, finished: true, winners: 0, told: undefined }
       ])
       assert.strictEqual(draw?.winningNumber, 257)
       assert.match(draw?.heldAt ?? "", /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/)

@@ -19,6 +19,7 @@ import { waitUntil } from "../support/WaitUntil.ts"
 
 class TestTransport implements Transport {
   readonly address = "127.0.0.1"
+  readonly port = 50000
   readonly unsent = 0
   readonly written: Array<string> = []
   finished = false

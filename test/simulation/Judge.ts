@@ -77,6 +77,9 @@ export class Judge {
   /** The newest one of an agency that was answered. */
   readonly #newest = new Map<AgencyId, Conversation>()
   #places = 0
+  /** Agencies that were answered with winners in any life, and of which the ledger says that they took them. */
+  readonly #answered = new Set<AgencyId>()
+  readonly #confirmed = new Set<AgencyId>()
 
   constructor(timeline: Timeline, files: ReadonlyMap<AgencyId, AgencyFile>, winningNumber: number) {
     this.#timeline = timeline
@@ -143,6 +146,7 @@ export class Judge {
     this.#informed.clear()
     this.#arrived.clear()
     this.#newest.clear()
+    for (const agency of this.#confirmed) this.#informed.add(agency)
   }
 
   /** The server ends itself since there is nothing left to do (`exitWhenServed`). */
@@ -150,6 +154,12 @@ export class Judge {
     if (this.#informed.size < this.#files.size) {
       this.#fail(`the server was done when only ${this.#informed.size} agencies had been told`)
     }
+  }
+
+  /** It is on disk that an agency was told its winners. */
+  onToldNoted(agency: AgencyId, how: "confirmed" | "sent"): void {
+    if (!this.#answered.has(agency)) this.#fail(`agency ${agency} is said to be told and wasn't`)
+    if (how === "confirmed") this.#confirmed.add(agency)
   }
 
   /** The server asked the ledger to hold the draw. */
@@ -300,6 +310,7 @@ export class Judge {
       if (this.#drawKnown) wrong("after the draw")
     } else if (answer._tag === "InformAgencyWinners") {
       this.#informed.add(agency)
+      this.#answered.add(agency)
       if (this.#draw === undefined) wrong("before the draw is on disk")
       if (answer.documents.join() !== this.#winnersOf(agency).join()) {
         wrong(`with other winners than those of agency ${agency}`)

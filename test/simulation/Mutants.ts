@@ -220,8 +220,11 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "end the server when one agency has not been told its winners",
-    file: "src/services/Lottery.ts",
-    edits: [["HashSet.size(all) === roster.size", "HashSet.size(all) >= roster.size - 1"]]
+    file: "src/services/Told.ts",
+    edits: [[
+      "served.size === lottery.agencies.length",
+      "served.size >= lottery.agencies.length - 1"
+    ]]
   },
   {
     name: "not wait for the last answers at a shutdown",

@@ -12,6 +12,7 @@ BetLedgerSuite(
       onStored: () => {},
       onDrawn: () => {},
       onDrawAsked: () => {},
+      onToldNoted: () => {},
       onDrawKnown: () => {},
       onMisuse: (problem) => {
         throw new Error(problem)

@@ -20,7 +20,8 @@ import {
   BetLedger,
   type LedgerChunk,
   LedgerMismatch,
-  LedgerUnavailable
+  LedgerUnavailable,
+  type ToldRecord
 } from "../../src/services/BetLedger.ts"
 
 export interface LedgerWorld {
@@ -31,6 +32,7 @@ export interface LedgerWorld {
   readonly onStored: (chunk: LedgerChunk) => void
   readonly onDrawn: (draw: Draw) => void
   readonly onDrawAsked: () => void
+  readonly onToldNoted: (agency: AgencyId, how: ToldRecord["how"]) => void
   readonly onDrawKnown: () => void
   readonly onMisuse: (problem: string) => void
 }
@@ -58,6 +60,7 @@ export class SimulatedLedger {
   readonly #stored = new Map<AgencyId, Array<LedgerChunk>>()
   #lottery: LedgerLottery | undefined
   #draw: Draw | undefined
+  readonly #told = new Map<AgencyId, ToldRecord>()
 
   constructor(world: LedgerWorld) {
     this.#world = world
@@ -122,6 +125,7 @@ export class SimulatedLedger {
           agencies,
           draw: Option.fromUndefinedOr(this.#draw),
           drawName: simulatedDraw,
+          told: new Map(this.#told),
           isNew: this.#stored.size === 0
         },
         commit: (group) => write("commit", () => this.#commit(lottery, group)),
@@ -130,6 +134,7 @@ export class SimulatedLedger {
         readBets: (agency, from, bytes) =>
           operation("read", () => Effect.succeed(this.#readBets(agency, from, bytes))),
         digest: (agency) => operation("read", () => Effect.succeed(this.#digest(agency))),
+        told: (records) => write("commit", () => this.#noteTold(lottery, records)),
         holdDraw: Effect.sync(this.#world.onDrawAsked).pipe(
           Effect.andThen(write("draw", () => this.#holdDraw(lottery))),
           Effect.tap(() => Effect.sync(this.#world.onDrawKnown))
@@ -183,6 +188,19 @@ export class SimulatedLedger {
       const chunks = this.#stored.get(chunk.agency) ?? []
       this.#stored.set(chunk.agency, [...chunks, chunk])
       this.#world.onStored(chunk)
+    }
+    return Effect.void
+  }
+
+  #noteTold(
+    { roster }: LedgerLottery,
+    records: ReadonlyArray<ToldRecord>
+  ): Effect.Effect<void> {
+    for (const agency of roster) {
+      const record = records.find((each) => each.agency === agency)
+      if (record === undefined || this.#told.get(agency)?.how === "confirmed") continue
+      this.#told.set(agency, record)
+      this.#world.onToldNoted(agency, record.how)
     }
     return Effect.void
   }

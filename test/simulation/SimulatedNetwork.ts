@@ -234,6 +234,7 @@ export class Link implements Conversation {
     const down = this.#down
     return {
       address: this.name,
+      port: 0,
       get unsent() {
         return down.unsent
       },

@@ -70,6 +70,7 @@ export const ledgerWorld = (
       judge.onDrawn(draw)
     },
     onDrawAsked: () => judge.onDrawAsked(),
+    onToldNoted: (agency, how) => judge.onToldNoted(agency, how),
     onDrawKnown: () => judge.onDrawKnown(),
     onMisuse: (problem) => timeline.fail(problem)
   }

@@ -63,7 +63,7 @@ switch (what) {
     write()
     break
   case "begin":
-    print(beginNext({ ...config, winningNumber: 1234 })._tag)
+    print(beginNext({ ...config, winningNumber: 1234 }, true)._tag)
     break
   case "checkpoint":
     await Effect.runPromise(checkpoint.pipe(

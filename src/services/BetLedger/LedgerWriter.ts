@@ -27,8 +27,10 @@ import {
   type DrawRecord,
   LedgerProblem,
   type Standing,
+  type ToldRecord,
   type WriterConfig
 } from "./ThreadMessages.ts"
+import { readTold, writeTold } from "./ToldTable.ts"
 
 /** The shortest bet: `a⇥b⇥1⇥YYYY-MM-DD⇥7⏎`. */
 const betBytesMin = 19
@@ -83,6 +85,8 @@ export class LedgerWriter {
   readonly #standings = new Map<number, Standing>()
   #draw: DrawRecord | undefined
   readonly drawName: string
+  /** Who had been told its winners when the ledger was opened. */
+  readonly told: ReadonlyMap<number, ToldRecord>
   /** Whether the lottery began when this opened the ledger. */
   readonly isNew: boolean
   /** The id of the last chunk stored; ids are the order of commits. */
@@ -111,6 +115,7 @@ export class LedgerWriter {
       this.#token = found.token
       this.#draw = found.draw
       this.drawName = found.drawName
+      this.told = found.told
       this.isNew = isNew
       this.#lastChunk = found.lastChunk
       this.#snapshotEnd = found.snapshotEnd
@@ -145,6 +150,7 @@ export class LedgerWriter {
       snapshotEnd,
       draw: readDraw(db),
       drawName: readLottery(db)?.draw ?? "",
+      told: readTold(db),
       lastChunk: integer(statements.lastChunk.get(), "id"),
       beganAt: text(db.prepare("SELECT began_at FROM lottery").get(), "began_at")
     }
@@ -238,6 +244,15 @@ export class LedgerWriter {
     }
     this.#db.prepare("INSERT INTO draw (id, winning_number, winners, checksum) VALUES (1, ?, ?, ?)")
       .run(winningNumber, count, rowChecksum(winningNumber, count))
+  }
+
+  /** Notes who was told its winners. */
+  noteTold(records: ReadonlyArray<ToldRecord>): void {
+    this.#transaction({
+      work: () => writeTold(this.#db, records),
+      isStored: () => false,
+      takeBack: () => {}
+    })
   }
 
   /** Leaves one file with everything in it, if no reader stands in the way, and lets the ledger go. */

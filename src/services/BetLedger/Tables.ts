@@ -112,5 +112,17 @@ const fourth = `
   INSERT INTO fence VALUES (1, 0);
 `
 
+/** Who was told its winners: see services/Told.ts. Of each agency the first time that is sure, else the last. */
+const fifth = `
+  CREATE TABLE told (
+    agency INTEGER PRIMARY KEY,
+    how TEXT NOT NULL CHECK (how IN ('confirmed', 'sent')),
+    told_at TEXT NOT NULL,
+    address TEXT NOT NULL,
+    port INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
+  ) STRICT;
+`
+
 /** The migration at index N brings a file from version N to N + 1. */
-export const migrations: ReadonlyArray<string> = [first, second, third, fourth]
+export const migrations: ReadonlyArray<string> = [first, second, third, fourth, fifth]

@@ -61,11 +61,22 @@ export type WriterRequest =
   | { readonly _tag: "HoldDraw"; readonly id: number }
   /** Whether the path still leads to the file that is written. */
   | { readonly _tag: "Look"; readonly id: number }
+  | { readonly _tag: "Told"; readonly id: number; readonly records: ReadonlyArray<ToldRecord> }
   | { readonly _tag: "Close"; readonly id: number }
 
 export interface DrawRecord {
   readonly winningNumber: number
   readonly winners: ReadonlyMap<number, ReadonlyArray<string>>
+}
+
+/** That an agency was told its winners. */
+export interface ToldRecord {
+  readonly agency: number
+  readonly how: "confirmed" | "sent"
+  /** Local time with its offset, ISO 8601. */
+  readonly at: string
+  readonly address: string
+  readonly port: number
 }
 
 export interface Standing {
@@ -81,12 +92,14 @@ export type WriterReply =
     readonly agencies: ReadonlyMap<number, Standing>
     readonly draw: DrawRecord | undefined
     readonly drawName: string
+    readonly told: ReadonlyMap<number, ToldRecord>
     /** Whether the lottery began just now. */
     readonly isNew: boolean
   }
   | { readonly _tag: "Committed"; readonly id: number; readonly buffer: ArrayBuffer }
   | { readonly _tag: "Drawn"; readonly id: number; readonly draw: DrawRecord }
   | { readonly _tag: "Looked"; readonly id: number; readonly displaced: string | undefined }
+  | { readonly _tag: "Noted"; readonly id: number }
   | { readonly _tag: "Closed"; readonly id: number }
 
 export interface ReaderConfig {

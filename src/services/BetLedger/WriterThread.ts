@@ -24,8 +24,8 @@ const answer = (request: WriterRequest): WriterReply => {
   const { id } = request
   switch (request._tag) {
     case "Open": {
-      const { agencies, draw, drawName, isNew } = writer = new LedgerWriter(config)
-      return { _tag: "Opened", id, agencies, draw, drawName, isNew }
+      const { agencies, draw, drawName, isNew, told } = writer = new LedgerWriter(config)
+      return { _tag: "Opened", id, agencies, draw, drawName, told, isNew }
     }
     case "Commit":
       opened().commit(request.buffer)
@@ -34,6 +34,9 @@ const answer = (request: WriterRequest): WriterReply => {
       return { _tag: "Drawn", id, draw: opened().holdDraw() }
     case "Look":
       return { _tag: "Looked", id, displaced: opened().lookAtPlace() }
+    case "Told":
+      opened().noteTold(request.records)
+      return { _tag: "Noted", id }
     case "Close":
       writer?.close()
       port.close()

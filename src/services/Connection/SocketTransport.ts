@@ -9,6 +9,7 @@ const addressOf = (socket: Socket): string =>
 
 export const socketTransport = (socket: Socket): Transport => ({
   address: addressOf(socket),
+  port: socket.remotePort ?? 0,
   get unsent() {
     return socket.writableLength
   },

@@ -20,7 +20,13 @@ import {
   text,
   toFailure
 } from "../BetLedger/OpenLedger.ts"
-import { type DrawRecord, LedgerProblem, type Standing } from "../BetLedger/ThreadMessages.ts"
+import {
+  type DrawRecord,
+  LedgerProblem,
+  type Standing,
+  type ToldRecord
+} from "../BetLedger/ThreadMessages.ts"
+import { readTold } from "../BetLedger/ToldTable.ts"
 
 export interface Verification {
   readonly chunks: number
@@ -50,6 +56,7 @@ interface Claims {
   readonly snapshotEnd: number
   readonly snapshot: ReadonlyMap<number, Standing>
   readonly draw: DrawRecord | undefined
+  readonly told: ReadonlyMap<number, ToldRecord>
   readonly winnerRows: number
 }
 
@@ -174,6 +181,7 @@ export class LedgerCheck {
         snapshotEnd: one("SELECT chunk AS value FROM snapshot_end"),
         snapshot,
         draw: readDraw(this.#db, (problem) => this.#add(problem)),
+        told: readTold(this.#db, (problem) => this.#add(problem)),
         winnerRows: one("SELECT count(*) AS value FROM winner")
       }
     } finally {
@@ -282,8 +290,14 @@ export class LedgerCheck {
     }
   }
 
-  #compareDraw({ draw, roster, winnerRows, winningNumber }: Claims): void {
+  #compareDraw({ draw, roster, told, winnerRows, winningNumber }: Claims): void {
+    for (const agency of told.keys()) {
+      if (!roster.has(agency)) {
+        this.#add(`agency ${agency} was told winners, and is not in the roster`)
+      }
+    }
     if (draw === undefined) {
+      if (told.size > 0) this.#add("agencies were told their winners without a draw")
       if (winnerRows > 0) this.#add("there are winners without a draw")
       return
     }

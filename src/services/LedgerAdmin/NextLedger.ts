@@ -4,9 +4,12 @@
  * in between costs nothing but a second try.
  * Plain work on files, under the lock that a server would hold.
  */
+import { Option } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
+import { parseRoster } from "../../domain/Agency.ts"
+import { agenciesCeiling } from "../../domain/Limits.ts"
 import { drawNameOfTime } from "../BetLedger/DrawNames.ts"
 import {
   nextOf,
@@ -25,12 +28,15 @@ import {
   whileOpening
 } from "../BetLedger/OpenLedger.ts"
 import type { WriterConfig } from "../BetLedger/ThreadMessages.ts"
+import { readTold } from "../BetLedger/ToldTable.ts"
 
 export type Outcome =
   /** `archive` is where the old ledger is now, if there was one that held anything. */
   | { readonly _tag: "Begun"; readonly draw: string; readonly archive: string | undefined }
   /** The ledger that is there waits for its draw. */
   | { readonly _tag: "NotDrawn" }
+  /** There are agencies of which it isn't sure that they were told what they have to know. */
+  | { readonly _tag: "Unsettled"; readonly reasons: ReadonlyArray<string> }
   /** The ledger that is there is of a draw of this name. */
   | { readonly _tag: "SameDraw"; readonly draw: string }
   /** The old ledger's new name is taken. */
@@ -40,22 +46,25 @@ export type Outcome =
 
 const busy = 5
 
-/** `config.path` may or may not exist. */
-export const beginNext = (config: WriterConfig): Outcome => {
+/** `config.path` may or may not exist. `anyway`: also where agencies would lose by it. */
+export const beginNext = (config: WriterConfig, anyway = false): Outcome => {
   const { file, lock } = takePlace(config.path)
   try {
-    return whileOpening(file, () => begin({ ...config, path: file }))
+    return whileOpening(file, () => begin({ ...config, path: file }, anyway))
   } finally {
     lock.close()
   }
 }
 
-const begin = (config: WriterConfig): Outcome => {
+const begin = (config: WriterConfig, anyway: boolean): Outcome => {
   const { path: file } = config
   const old = fs.existsSync(file) ? look(file, config.busyTimeoutMs) : undefined
-  if (old !== undefined && old.heldAt === undefined && old.chunks > 0) return { _tag: "NotDrawn" }
+  if (old !== undefined && old.heldAt === undefined && old.bets > 0) return { _tag: "NotDrawn" }
   if (old?.heldAt !== undefined && config.draw === old.draw) {
     return { _tag: "SameDraw", draw: old.draw }
+  }
+  if (old !== undefined && !anyway && old.unsettled.length > 0) {
+    return { _tag: "Unsettled", reasons: old.unsettled }
   }
   const archive = old?.heldAt === undefined ? undefined : archiveName(file, old.heldAt)
   if (old !== undefined && !settle(file, config.busyTimeoutMs)) return { _tag: "BeingRead" }
@@ -81,9 +90,11 @@ const archiveName = (file: string, heldAt: string): string => {
 /** The ledger that is there. */
 interface OldLedger {
   readonly draw: string
-  readonly chunks: number
+  readonly bets: number
   /** When its draw was held, if it was. */
   readonly heldAt: string | undefined
+  /** What agencies would lose by it if it were put aside. */
+  readonly unsettled: ReadonlyArray<string>
 }
 
 /** Undefined when no lottery has begun in the file. */
@@ -95,12 +106,46 @@ const look = (file: string, busyTimeoutMs: number): OldLedger | undefined => {
     const held = db.prepare("SELECT held_at FROM draw").get()
     return {
       draw: lottery.draw,
-      chunks: integer(db.prepare("SELECT count(*) AS chunks FROM chunk").get(), "chunks"),
-      heldAt: held && text(held, "held_at")
+      bets: integer(db.prepare("SELECT coalesce(sum(bets), 0) AS bets FROM chunk").get(), "bets"),
+      heldAt: held && text(held, "held_at"),
+      unsettled: held === undefined ? finishedAgencies(db) : untoldAgencies(db, lottery.roster)
     }
   } finally {
     db.close()
   }
+}
+
+/** Before the draw: who would wait for it in vain. */
+const finishedAgencies = (db: DatabaseSync): ReadonlyArray<string> => {
+  const rows = db.prepare("SELECT agency FROM agency WHERE finished = 1 ORDER BY agency").all()
+  const agencies = rows.map((row) => integer(row, "agency"))
+  return agencies.length === 0
+    ? []
+    : [`${named(agencies)}: finished without a bet, and would have to finish again`]
+}
+
+/** After the draw: who is not known to have been told its winners. */
+const untoldAgencies = (db: DatabaseSync, notation: string): ReadonlyArray<string> => {
+  const roster = Option.getOrElse(parseRoster(notation, agenciesCeiling), () => [])
+  const told = readTold(db)
+  const untold = roster.filter((agency) => !told.has(agency))
+  const unsure = roster.filter((agency) => told.get(agency)?.how === "sent")
+  return [
+    ...(untold.length === 0 ? [] : [`${named(untold)}: not told the winners, as far as is known`]),
+    ...(unsure.length === 0
+      ? []
+      : [`${named(unsure)}: sent the winners, but it isn't confirmed that they were taken`])
+  ]
+}
+
+/** More than this are counted. */
+const namedMax = 20
+
+const named = (agencies: ReadonlyArray<number>): string => {
+  const [first, ...others] = agencies
+  if (others.length === 0) return `agency ${first}`
+  const more = agencies.length - namedMax
+  return `agencies ${agencies.slice(0, namedMax).join(", ")}${more > 0 ? ` and ${more} more` : ""}`
 }
 
 /**
