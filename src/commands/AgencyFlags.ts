@@ -1,9 +1,10 @@
 /** What `agency` and `consult` have in common: who they are, where the central is, how long they try. */
-import { Config, Console, Effect, Layer, Option } from "effect"
+import { Config, Console, Effect, Layer, Option, Scope } from "effect"
 import { Flag } from "effect/cli"
 import { AgencyId } from "../domain/Agency.ts"
 import type { Address } from "../services/AgencyClient/CentralConnection.ts"
 import type { LogSink } from "../services/OperatorLog.ts"
+import type { ProgressBar } from "../services/ProgressBar.ts"
 import type { LogLevel } from "../services/Settings.ts"
 import { addressFlag, expectAddress, integer, logLevelFlag } from "./Flags.ts"
 
@@ -30,7 +31,9 @@ export const agencyFlags = {
   giveUpAfter: Flag.Int("give-up-after").pipe(
     Flag.withDefault(24 * 60 * 60),
     Flag.withSchema(integer(1, 365 * 24 * 60 * 60)),
-    Flag.withDescription("Seconds without a sign of the central after which trying ends")
+    Flag.withDescription(
+      "Seconds without a sign of the central after which trying ends; 86400 (a day) when absent"
+    )
   ),
   logLevel: logLevelFlag("CLI_LOG_LEVEL")
 }
@@ -61,17 +64,27 @@ export interface DeliveryChoices {
   readonly chunkLogLevel?: LogLevel
 }
 
-/** A client until the scope ends, by a signal or otherwise; its log goes to `sink`. */
+const printLog: LogSink = (text) => {
+  process.stderr.write(text)
+}
+
+/**
+ * A client until the scope ends, by a signal or otherwise; its log goes to standard error, above the bar if there is one:
+ * standard output is for winners alone.
+ */
 export const openAgency = Effect.fnUntraced(function*(
   { consult, giveUpAfter, id, logLevel, server }: AgencyFlags,
-  sink: LogSink,
+  bar: ProgressBar | undefined,
   choices: DeliveryChoices = {}
 ) {
   const { agencyDefaults, AgencyClient, endOnSignals, LogWriter, OperatorLog } = yield* modules
   const log = yield* Effect.acquireRelease(
     Effect.sync(() => {
-      // A reader of our stdout that went away must not end the agency.
-      process.stdout.on("error", () => {})
+      // A reader of our output that went away must not end the agency.
+      for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {})
+      const sink: LogSink = bar === undefined
+        ? printLog
+        : (text) => bar.above(() => printLog(text))
       return new LogWriter({ level: logLevel, format: "text", flushMs: 20 }, sink)
     }),
     (writer) => Effect.sync(() => writer.flush())
@@ -97,10 +110,48 @@ export const openAgency = Effect.fnUntraced(function*(
   }
 })
 
-export const printText: LogSink = (text) => {
-  process.stdout.write(text)
-}
-
 /** One document a line, for scripts. */
 export const printWinners = (winners: ReadonlyArray<string>): Effect.Effect<void> =>
   Effect.forEach(winners, (document) => Console.log(document), { discard: true })
+
+/** A line at the foot of standard error, if that is a terminal that has a size and can move its cursor. */
+export const barOnTerminal = Effect.gen(function*() {
+  const { stderr } = process
+  if (!stderr.isTTY || !stderr.columns || process.env["TERM"] === "dumb") return
+  const { ProgressBar } = yield* Effect.promise(() => import("../services/ProgressBar.ts"))
+  return new ProgressBar(stderr)
+})
+
+/** Shows what is waited for while it is, if somebody looks on. */
+export const showing = <A, E, R>(
+  bar: ProgressBar | undefined,
+  what: string,
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  bar === undefined
+    ? effect
+    // A scope for the bar alone: what the effect opens outlives it.
+    : Effect.acquireUseRelease(
+      Scope.make(),
+      (scope) => Effect.andThen(Scope.provide(bar.wait(what), scope), effect),
+      Scope.close
+    )
+
+/** Sysexits calls it a temporary failure: try again later. */
+const endedBySignal = 75
+
+/**
+ * What prints the winners at its end. A signal before that is neither success nor failure for who waits for them, so it
+ * has an exit code of its own. An interrupted fiber can't fail with one: the process keeps it.
+ */
+export const untilWinners =
+  (agency: number) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.onInterrupt(effect, () =>
+      Effect.andThen(
+        Effect.sync(() => {
+          process.exitCode = endedBySignal
+        }),
+        Console.error(
+          `loteria: agency ${agency}: ended by a signal before its winners were printed; start it again: it goes on`
+        )
+      ))

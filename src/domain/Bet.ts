@@ -5,7 +5,7 @@
  */
 import { Option, Schema, SchemaTransformation } from "effect"
 import { AgencyId } from "./Agency.ts"
-import { isBirthdate, isDocument, isName, isNumber } from "./BetRules.ts"
+import { fieldRules, isBirthdate, isDocument, isName, isNumber } from "./BetRules.ts"
 import { lineFeed, tab } from "./Chunk.ts"
 
 /** A rule as a check; `source` generates strings that mostly keep it, the rule itself has the last word. */
@@ -21,21 +21,21 @@ const nameSource =
   + "|[a,\"'\\\\{}\\[\\]:;é\u{1d49c}]{90,100})$"
 
 export const Name = Schema.String.check(
-  rule(isName, "1 to 100 characters, none of them a control character", nameSource)
+  rule(isName, fieldRules["first name"], nameSource)
 )
 export const Document = Schema.String.check(
-  rule(isDocument, "1 to 20 letters and digits", "^(?:[0-9]{8}|[A-Za-z0-9]{1,20})$")
+  rule(isDocument, fieldRules.document, "^(?:[0-9]{8}|[A-Za-z0-9]{1,20})$")
 )
 export const Birthdate = Schema.String.check(
   rule(
     isBirthdate,
-    "a calendar date, YYYY-MM-DD",
+    fieldRules.birthdate,
     "^(?:19[0-9]{2}|20[0-2][0-9]|[0-9]{3}[1-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-9]|3[01])$"
   )
 )
 /** Kept as written: `0042` and `42` are different texts of one integer. */
 export const BetNumber = Schema.String.check(
-  rule(isNumber, "1 to 4 digits", "^[0-9]{1,4}$")
+  rule(isNumber, fieldRules.number, "^[0-9]{1,4}$")
 )
 
 /** What the bettor filled in: a bet but for the agency that sold it. */

@@ -45,14 +45,41 @@ export const isNumber = (text: string): boolean => /^\d{1,4}$/.test(text)
 /** The five fields of a bet in the order of the wire and of the bet file. */
 export const betFields = ["first name", "last name", "document", "birthdate", "number"] as const
 
+export type BetField = (typeof betFields)[number]
+
+const nameRule = "1 to 100 characters, none of them a control character"
+
+/** Each field's rule, for people. */
+export const fieldRules: Readonly<Record<BetField, string>> = {
+  "first name": nameRule,
+  "last name": nameRule,
+  document: "1 to 20 letters and digits",
+  birthdate: "a calendar date, YYYY-MM-DD",
+  number: "1 to 4 digits"
+}
+
 /** The first field that breaks its rule, or undefined for a valid bet. Never the value: it is personal. */
 export const invalidField = (
   fields: ReadonlyArray<string>
-): (typeof betFields)[number] | undefined => {
+): BetField | undefined => {
   if (!isName(fields[0] ?? "")) return "first name"
   if (!isName(fields[1] ?? "")) return "last name"
   if (!isDocument(fields[2] ?? "")) return "document"
   if (!isBirthdate(fields[3] ?? "")) return "birthdate"
   if (!isNumber(fields[4] ?? "")) return "number"
   return undefined
+}
+
+/** Every field that breaks its rule, with the rule. Never a value: it is personal. */
+export const brokenRules = (fields: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const [first = "", last = "", document = "", birthdate = "", number = ""] = fields
+  const kept: Readonly<Record<BetField, boolean>> = {
+    "first name": isName(first),
+    "last name": isName(last),
+    document: isDocument(document),
+    birthdate: isBirthdate(birthdate),
+    number: isNumber(number)
+  }
+  return betFields.filter((field) => !kept[field])
+    .map((field) => `the ${field} must be ${fieldRules[field]}`)
 }

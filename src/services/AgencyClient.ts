@@ -16,14 +16,17 @@ import {
 import {
   AgencyRefused,
   BetRefused,
+  BetsChanged,
   deliverOver,
+  type DeliveryChecks,
   type DeliveryOptions,
   failureOfError,
   ResumeMismatch
 } from "./AgencyClient/Delivery.ts"
 import { CentralUnreachable, makePatience, type PatienceOptions } from "./AgencyClient/Patience.ts"
 import type { BetFileError, BetLine } from "./BetFile.ts"
-import { OperatorLog } from "./OperatorLog.ts"
+import { DrawError } from "./DrawMemory.ts"
+import { type LogWriter, OperatorLog } from "./OperatorLog.ts"
 import { BoundedLines } from "./OperatorLog/BoundedLines.ts"
 import type { LogLevel } from "./Settings.ts"
 
@@ -54,24 +57,32 @@ export const AgencyError = Schema.Union([
   AgencyRefused,
   AnswerUnreadable,
   BetRefused,
+  BetsChanged,
   CentralUnreachable,
+  DrawError,
   ResumeMismatch
 ])
 export type AgencyError = typeof AgencyError.Type
 
 export interface DeliveryProgress {
-  /** What the central holds after the latest answer. */
-  readonly bets: number
+  /** What the central holds after the latest answer; undefined before the first. */
+  readonly bets: number | undefined
+  /** It can't be reached, or asks for patience. */
+  readonly waiting: boolean
+}
+
+export interface DeliveryRequest extends DeliveryChecks {
+  readonly onProgress?: (progress: DeliveryProgress) => void
 }
 
 export class AgencyClient extends Context.Service<AgencyClient, {
   /**
    * Delivers the bets and the mark that they are all; succeeds with their number when all are on the central's disk.
-   * The stream is run again after every lost connection and must give the same bets each time.
+   * The stream is run again after every lost connection. Given a look, what it gives must stay what was looked over.
    */
   readonly deliver: (
     bets: Stream.Stream<BetLine, BetFileError>,
-    onProgress?: (progress: DeliveryProgress) => Effect.Effect<void>
+    request?: DeliveryRequest
   ) => Effect.Effect<number, AgencyError | BetFileError>
   /** Waits for the draw; succeeds with the documents of the agency's winning bets, one per bet. */
   readonly winners: Effect.Effect<ReadonlyArray<string>, AgencyError>
@@ -117,35 +128,30 @@ const ask = Effect.fnUntraced(function*({ agency, ...options }: AgencyOptions) {
   }
 }, Effect.scoped)
 
-const makeAgencyClient = Effect.fnUntraced(function*(
-  options: AgencyOptions
-): Effect.fn.Return<AgencyClient["Service"], never, OperatorLog | Scope.Scope> {
-  const log = yield* OperatorLog
+/** Logs a wait before it begins. */
+type LogWait = (
+  action: string,
+  central: string,
+  level: (lost: ConnectionLost) => LogLevel
+) => (lost: ConnectionLost, waitMs: number) => void
+
+const deliverWith = (
+  options: AgencyOptions,
+  log: LogWriter,
+  logWait: LogWait
+): AgencyClient["Service"]["deliver"] => {
   const { agency } = options
-
-  /** An agency may wait all night. */
-  const waits = new BoundedLines<string>(waitLines, (action, cantidad) => {
-    log.write("WARNING", action, "left_out", { agencia: agency, cantidad })
-  })
-  yield* Effect.addFinalizer(() => Effect.sync(() => waits.endWindow()))
-
-  const logWait =
-    (action: string, central: string, level: (lost: ConnectionLost) => LogLevel) =>
-    (lost: ConnectionLost, waitMs: number) => {
-      if (!log.enabled(level(lost)) || !waits.take(action)) return
-      const details = { agencia: agency, error: lost.problem, retry_in_ms: waitMs, central }
-      log.write(level(lost), action, "fail", details)
-    }
-
-  const deliver: AgencyClient["Service"]["deliver"] = Effect.fnUntraced(
-    function*(bets, onProgress) {
+  return Effect.fnUntraced(
+    function*(bets, { onProgress, ...checks } = {}) {
       const central = formatAddress(options.server)
-      const patience = yield* makePatience(
-        central,
-        options,
-        logWait("apuestas_enviadas", central, () => "WARNING")
-      )
       let held = 0
+      let known = false
+      const tell = (waiting: boolean) => onProgress?.({ bets: known ? held : undefined, waiting })
+      const logLost = logWait("apuestas_enviadas", central, () => "WARNING")
+      const patience = yield* makePatience(central, options, (lost, waitMs) => {
+        logLost(lost, waitMs)
+        tell(true)
+      })
       let sent: number | undefined
       let heldSeq = 0
       let outOfStep = false
@@ -162,13 +168,14 @@ const makeAgencyClient = Effect.fnUntraced(function*(
           sent = seq
           return patience.connected
         },
-        resumed: Effect.fnUntraced(function*(seq: number, count: number) {
+        resumed: (seq: number, count: number) => {
           held = count
+          known = true
           if (seq > 0) {
             log.write("INFO", "resume", "success", { agencia: agency, seq, cantidad: count })
           }
-          if (onProgress !== undefined) yield* onProgress({ bets: held })
-        }),
+          tell(false)
+        },
         sending: (seq: number) => {
           sent = seq
         },
@@ -181,12 +188,14 @@ const makeAgencyClient = Effect.fnUntraced(function*(
             cantidad: count
           })
           yield* patience.progressed
-          if (onProgress !== undefined) yield* onProgress({ bets: held })
+          tell(false)
         })
       }
 
       yield* openConnection(options.server, options).pipe(
-        Effect.flatMap((connection) => deliverOver(central, connection, options, bets, observer)),
+        Effect.flatMap((connection) =>
+          deliverOver(central, connection, options, bets, checks, observer)
+        ),
         Effect.scoped,
         Effect.asSome,
         Effect.catchTag("OutOfStep", ({ refusal }) => {
@@ -195,13 +204,31 @@ const makeAgencyClient = Effect.fnUntraced(function*(
           return Effect.fail(again ? refusal : new ConnectionLost({ problem: refusal.code }))
         }),
         Effect.catchTag("ConnectionLost", (lost) => Effect.as(patience.wait(lost), Option.none())),
+        // They were all bets when they were looked over.
+        Effect.catchTag("BetLinesInvalid", (invalid) =>
+          Effect.fail(
+            checks.look === undefined
+              ? invalid
+              : new BetsChanged({ agency, problem: "it has lines that are no bets" })
+          )),
         untilSome
       )
+      log.write("INFO", "delivered", "success", {
+        agencia: agency,
+        cantidad: held,
+        detail: "all delivered, waiting for the draw"
+      })
       return held
     }
   )
+}
 
-  const winners = Effect.gen(function*() {
+const winnersWith = (
+  options: AgencyOptions,
+  log: LogWriter,
+  logWait: LogWait
+): AgencyClient["Service"]["winners"] =>
+  Effect.gen(function*() {
     const central = formatAddress(options.consult)
     const patience = yield* makePatience(
       central,
@@ -217,5 +244,26 @@ const makeAgencyClient = Effect.fnUntraced(function*(
     return documents
   })
 
-  return { deliver, winners }
+const makeAgencyClient = Effect.fnUntraced(function*(
+  options: AgencyOptions
+): Effect.fn.Return<AgencyClient["Service"], never, OperatorLog | Scope.Scope> {
+  const log = yield* OperatorLog
+  const { agency } = options
+
+  /** An agency may wait all night. */
+  const waits = new BoundedLines<string>(waitLines, (action, cantidad) => {
+    log.write("WARNING", action, "left_out", { agencia: agency, cantidad })
+  })
+  yield* Effect.addFinalizer(() => Effect.sync(() => waits.endWindow()))
+
+  const logWait: LogWait = (action, central, level) => (lost, waitMs) => {
+    if (!log.enabled(level(lost)) || !waits.take(action)) return
+    const details = { agencia: agency, error: lost.problem, retry_in_ms: waitMs, central }
+    log.write(level(lost), action, "fail", details)
+  }
+
+  return {
+    deliver: deliverWith(options, log, logWait),
+    winners: winnersWith(options, log, logWait)
+  }
 })

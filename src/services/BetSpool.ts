@@ -10,13 +10,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Readable } from "node:stream"
 import { pipeline } from "node:stream/promises"
-import {
-  type BetFileError,
-  BetFileUnusable,
-  betFileUnusable,
-  type BetLine,
-  betsOfBytes
-} from "./BetFile.ts"
+import { type BetFileUnusable, betFileUnusable, type BetInput, betsOfBytes } from "./BetFile.ts"
 
 /** A file of one's own that nobody else can open. */
 const openNameless = async (): Promise<FileHandle> => {
@@ -40,31 +34,22 @@ async function* pieces(file: FileHandle): AsyncGenerator<Uint8Array> {
   }
 }
 
-/** Reads the input to its end; `name` is for messages. The stream can be run as often as the scope lasts. */
+/** Reads the input to its end; `name` is for messages. It can be read again for as long as the scope lasts. */
 export const spoolBets = Effect.fnUntraced(function*(
   name: string,
   input: Readable
-): Effect.fn.Return<Stream.Stream<BetLine, BetFileError>, BetFileError, Scope.Scope> {
+): Effect.fn.Return<BetInput, BetFileUnusable, Scope.Scope> {
   const file = yield* Effect.acquireRelease(
     Effect.tryPromise({ try: openNameless, catch: betFileUnusable(tmpdir()) }),
     (opened) => Effect.promise(() => opened.close())
   )
-  let bytes = 0
   const keep = async (received: AsyncIterable<Uint8Array>) => {
-    for await (const piece of received) {
-      bytes += piece.length
-      await file.appendFile(piece)
-    }
+    for await (const piece of received) await file.appendFile(piece)
   }
   yield* Effect.tryPromise({
     try: (signal) => pipeline(input, keep, { signal }),
     catch: betFileUnusable(`${name}, kept in ${tmpdir()} meanwhile`)
   })
-  if (bytes === 0) {
-    // Whatever should have written to the pipe failed, more likely than that nothing was sold; and an agency's end is final.
-    const problem = "nothing came; an agency that has no bets to send says so with an empty file"
-    return yield* new BetFileUnusable({ path: name, problem })
-  }
   return betsOfBytes(
     name,
     Stream.suspend(() => Stream.fromAsyncIterable(pieces(file), betFileUnusable(name)))

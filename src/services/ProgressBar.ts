@@ -4,10 +4,12 @@
  */
 import { Clock, Effect, type Scope } from "effect"
 import { createLogUpdate } from "log-update"
-import { pace, progressLine, sighted, type Sighting } from "../domain/Pace.ts"
+import { formatDuration, pace, progressLine, sighted, type Sighting } from "../domain/Pace.ts"
+import type { DeliveryProgress } from "./AgencyClient.ts"
 
 /** Often enough to look alive. */
 const redrawMs = 100
+const wholeSecondMs = 1000
 
 /** A terminal that doesn't tell its width. */
 const columnsDefault = 80
@@ -54,22 +56,45 @@ export class ProgressBar {
   }
 
   /** Follows a delivery for as long as the scope lasts, and leaves its last line; gives what to tell it of progress. */
-  follow(total: number): Effect.Effect<(bets: number) => Effect.Effect<void>, never, Scope.Scope> {
+  follow(
+    total: number
+  ): Effect.Effect<(progress: DeliveryProgress) => void, never, Scope.Scope> {
     let sightings: ReadonlyArray<Sighting> = []
-    let bets: number | undefined
+    let progress: DeliveryProgress | undefined
     const redraw = Effect.map(Clock.currentTimeMillis, (atMs) => {
       // How much the central holds isn't known before it is reached.
-      if (bets !== undefined) sightings = sighted(sightings, { atMs, bets })
+      if (progress?.bets !== undefined && !progress.waiting) {
+        sightings = sighted(sightings, { atMs, bets: progress.bets })
+      }
+      const rate = progress?.waiting === true ? 0 : pace(sightings)
       const columns = this.#terminal.columns ?? columnsDefault
-      this.show(progressLine(bets ?? 0, total, pace(sightings), columns))
+      this.show(progressLine(progress?.bets ?? 0, total, rate, columns))
     })
     return Effect.gen({ self: this }, function*() {
       yield* Effect.addFinalizer(() => Effect.andThen(redraw, Effect.sync(() => this.keep())))
       yield* redraw.pipe(Effect.delay(redrawMs), Effect.forever, Effect.forkScoped)
-      return (stored) =>
-        Effect.sync(() => {
-          bets = stored
-        })
+      return (told) => {
+        // A rate from before the central was lost says nothing about now, nor about afterwards.
+        if (told.waiting) sightings = []
+        progress = told
+      }
+    })
+  }
+
+  /** Says what is waited for and since when, for as long as the scope lasts. */
+  wait(what: string): Effect.Effect<void, never, Scope.Scope> {
+    return Effect.gen({ self: this }, function*() {
+      const since = yield* Clock.currentTimeMillis
+      const redraw = Effect.map(Clock.currentTimeMillis, (now) => {
+        const columns = this.#terminal.columns ?? columnsDefault
+        const line = now - since < wholeSecondMs
+          ? what
+          : `${what} (${formatDuration(now - since)})`
+        this.show(line.slice(0, Math.max(0, columns - 1)))
+      })
+      yield* Effect.addFinalizer(() => Effect.sync(() => this.clear()))
+      yield* redraw
+      yield* redraw.pipe(Effect.delay(wholeSecondMs), Effect.forever, Effect.forkScoped)
     })
   }
 }

@@ -4,8 +4,8 @@
  */
 import { Effect, Option, Runtime, Schema, Stream } from "effect"
 import { betOfFields } from "../domain/Bet.ts"
-import { betFields, invalidField } from "../domain/BetRules.ts"
-import type { BetLine } from "./BetFile.ts"
+import { betFields, fieldRules, invalidField } from "../domain/BetRules.ts"
+import type { BetInput } from "./BetFile.ts"
 
 /** In the order of a bet's fields. */
 const betVariables = ["NOMBRE", "APELLIDO", "DOCUMENTO", "NACIMIENTO", "NUMERO"] as const
@@ -24,7 +24,7 @@ export class SingleBetInvalid
 /** The bet that is all of the agency's bets; `None` when none of the variables is set. */
 export const singleBet = (
   environment: Readonly<Record<string, string | undefined>>
-): Effect.Effect<Option.Option<Stream.Stream<BetLine>>, SingleBetInvalid> =>
+): Effect.Effect<Option.Option<BetInput>, SingleBetInvalid> =>
   Effect.suspend(() => {
     const fields = betVariables.map((name) => environment[name] ?? "")
     const missing = betVariables.filter((_, index) => fields[index] === "")
@@ -34,11 +34,15 @@ export const singleBet = (
       return Effect.fail(new SingleBetInvalid({ problem }))
     }
     const bet = betOfFields(fields)
-    if (Option.isSome(bet)) return Effect.succeedSome(Stream.succeed({ line: 1, bet: bet.value }))
-    const wrong = betFields.findIndex((field) => field === invalidField(fields))
+    if (Option.isSome(bet)) {
+      const steps = Stream.succeed({ line: 1, bet: bet.value })
+      return Effect.succeedSome({ name: "the bet in the environment", steps })
+    }
+    const field = invalidField(fields) ?? "number"
+    const variable = betVariables[betFields.indexOf(field)]
     return Effect.fail(
       new SingleBetInvalid({
-        problem: `the ${betFields[wrong]} (${betVariables[wrong]}) breaks its rule`
+        problem: `the ${field} (${variable}) must be ${fieldRules[field]}`
       })
     )
   })

@@ -6,6 +6,7 @@ const reasons: ReadonlyMap<unknown, string> = new Map([
   ["EROFS", "not permitted: the file system is read-only"],
   ["EISDIR", "a folder, not a file"],
   ["ENOTDIR", "not a folder"],
+  ["ENXIO", "a socket or a device, which can't be read as a file"],
   ["ENOSPC", "the disk is full"],
   ["EDQUOT", "the disk is full (quota)"],
   ["ENAMETOOLONG", "the name is too long"]

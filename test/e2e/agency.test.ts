@@ -1,6 +1,7 @@
 /** An agency from outside: where its bets come from, what ends it, and what it shows to a person. */
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
-import { execFile, spawn, spawnSync } from "node:child_process"
+import { execFile, execFileSync, spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
 import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -11,7 +12,7 @@ import { LedgerFile } from "../support/LedgerFile.ts"
 import { Program } from "../support/Program.ts"
 import { betFile, sales, winnersOf } from "../support/Sales.ts"
 import { screenOf } from "../support/Screen.ts"
-import { within } from "../support/WaitUntil.ts"
+import { waitUntil, within } from "../support/WaitUntil.ts"
 
 let folder = ""
 beforeEach(async () => {
@@ -38,8 +39,8 @@ const writeBets = async (bets: ReadonlyArray<string>): Promise<string> => {
   return path
 }
 
-const documentsOf = (stdout: string): ReadonlyArray<string> =>
-  stdout.split("\n").filter((line) => /^\d{8}$/.test(line))
+/** Nothing else is on standard output. */
+const documentsOf = (stdout: string): ReadonlyArray<string> => stdout.split("\n").slice(0, -1)
 
 describe("bets", () => {
   it("come from the field's variables when there is no file, one bet and the end", async () => {
@@ -65,7 +66,7 @@ describe("bets", () => {
     const wrong = await runMain(["agency"], { ...variables, NACIMIENTO: "17-03-1999" })
     assert.deepStrictEqual([wrong.code, wrong.stderr], [
       2,
-      "loteria: the bet in the environment: the birthdate (NACIMIENTO) breaks its rule\n"
+      "loteria: the bet in the environment: the birthdate (NACIMIENTO) must be a calendar date, YYYY-MM-DD\n"
     ])
   })
 
@@ -85,7 +86,7 @@ describe("bets", () => {
     await central.kill()
     await central.start()
     assert.strictEqual(await agency.ended(), 0, agency.stderr)
-    assert.match(agency.stdout, /action: resume \| result: success/)
+    assert.match(agency.stderr, /action: resume \| result: success/)
     assert.deepStrictEqual(documentsOf(agency.stdout), winnersOf(bets))
     using ledger = new LedgerFile(central.ledgerPath)
     assert.deepStrictEqual(ledger.betsOf(1), bets)
@@ -95,15 +96,19 @@ describe("bets", () => {
 describe("SIGTERM", () => {
   const log = "action: signal_received | result: success | signal: SIGTERM\n"
 
-  it("in the middle of the file ends it with 0, and started again it goes on", async () => {
+  it("in the middle of the file ends it with 75, and started again it goes on", async () => {
     await using central = await startCentral()
     const bets = sales(1, 3000, 3)
     const flags = ["agency", "--id=1", `--file=${await writeBets(bets)}`, addressOf(central)]
     using agency = new Program([...flags, "--chunk=5", "--window=1"])
     await agency.waitFor("cantidad: 5")
     agency.signal("SIGTERM")
-    assert.strictEqual(await agency.ended(), 0, agency.stderr)
-    assert.include(agency.stdout, log)
+    assert.strictEqual(await agency.ended(), 75, agency.stderr)
+    assert.include(agency.stderr, log)
+    assert.match(
+      agency.stderr,
+      /\nloteria: agency 1: ended by a signal before its winners were printed; /
+    )
     {
       using ledger = new LedgerFile(central.ledgerPath)
       const stored = ledger.betsOf(1)
@@ -119,7 +124,7 @@ describe("SIGTERM", () => {
     assert.deepStrictEqual(ledger.betsOf(1), bets)
   })
 
-  it("ends it with 0 while it waits: for its input, for the central, for the draw", async () => {
+  it("ends it with 75 while it waits: for its input, for the central, for the draw", async () => {
     const nowhere = `--server=${host}:${await freePortPair()}`
     using reading = new Program(["agency", "--id=1", "--file=-", nowhere], {}, "pipe")
     reading.write("Ana,Vera,30904465,1999-03-17,1\n")
@@ -133,9 +138,9 @@ describe("SIGTERM", () => {
     // By then the one that reads has long installed what it does on signals.
     for (const program of [reading, calling, consulting]) {
       program.signal("SIGTERM")
-      assert.strictEqual(await program.ended(5000), 0, program.stderr)
-      assert.include(program.stdout, log)
-      assert.strictEqual(program.stderr, "")
+      assert.strictEqual(await program.ended(5000), 75, program.stderr)
+      assert.include(program.stderr, log)
+      assert.strictEqual(program.stdout, "")
     }
   })
 })
@@ -213,10 +218,10 @@ describe("README.md", () => {
   it("says which exit codes there are, and so does --help", async () => {
     const readme = await readFile(join(projectFolder, "README.md"), "utf8")
     const documented = [...readme.matchAll(/^\| (\d+) +\| /gm)].map(([, code]) => code)
-    assert.includeMembers(documented, ["0", "1", "2"])
+    assert.includeMembers(documented, ["0", "1", "2", "75"])
     for (const command of ["agency", "consult"]) {
       const { stdout } = await runMain([command, "--help"])
-      assert.match(stdout, /Exit codes: 0 done .*, 1 .*, 2 wrong usage/)
+      assert.match(stdout, /Exit codes: 0 done, 1 .*, 2 wrong usage, 75 ended by a signal/)
     }
   })
 })
@@ -224,31 +229,102 @@ describe("README.md", () => {
 /** Util-linux's; other systems have another `script`. */
 const hasTerminals = spawnSync("script", ["--version"]).stdout?.includes("util-linux") === true
 
+/** A shell command on a terminal of 100 columns. */
+class OnTerminal implements Disposable {
+  readonly #child
+  readonly #closed: Promise<unknown>
+  output = ""
+
+  constructor(command: string) {
+    this.#child = spawn("script", ["-qec", `stty cols 100 rows 30; ${command}`, "/dev/null"], {
+      cwd: folder,
+      env: { PATH: process.env["PATH"], HOME: folder, TERM: "xterm", SHELL: "/bin/sh", TZ: "UTC" },
+      stdio: ["ignore", "pipe", "inherit"]
+    })
+    this.#child.stdout.setEncoding("utf8").on("data", (text: string) => (this.output += text))
+    this.#closed = once(this.#child, "close")
+  }
+
+  get screen(): ReadonlyArray<string> {
+    return screenOf(this.output)
+  }
+
+  /** Waits until the last line on the screen is like that, and gives it. */
+  lastLine(expected: RegExp): Promise<string> {
+    return waitUntil(`${expected} at the foot of the screen`, () => {
+      const line = this.screen.at(-1) ?? ""
+      return expected.test(line) && line
+    }, 20_000).catch((error) => assert.fail(`${error}\n${this.screen.join("\n")}`))
+  }
+
+  async ended(): Promise<number | null> {
+    await within(`the end of the agency\n${this.output}`, this.#closed, 20_000)
+    return this.#child.exitCode
+  }
+
+  [Symbol.dispose](): void {
+    this.#child.kill("SIGKILL")
+  }
+}
+
+const loteria = `exec ${process.execPath} ${join(projectFolder, "src/main.ts")}`
+
 describe.skipIf(!hasTerminals)("a terminal", () => {
   it("shows a bar with the rate and the time left, and lines above it; then the winners", async () => {
     await using central = await startCentral()
     const bets = sales(1, 4000, 2)
     const path = await writeBets(bets)
-    const command = [
-      `stty cols 100 rows 30; exec ${process.execPath} ${join(projectFolder, "src/main.ts")}`,
-      `agency --id=1 --file=${path} --chunk=2 --window=1 ${addressOf(central)}`
-    ].join(" ")
-    const child = spawn("script", ["-qec", command, "/dev/null"], {
-      env: { PATH: process.env["PATH"], HOME: folder, TERM: "xterm", SHELL: "/bin/sh", TZ: "UTC" },
-      stdio: ["ignore", "pipe", "inherit"]
-    })
-    let output = ""
-    child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text))
-    try {
-      const closed = new Promise((resolve) => child.once("close", resolve))
-      assert.strictEqual(await within(`the end of the agency\n${output}`, closed, 20_000), 0)
-    } finally {
-      child.kill("SIGKILL")
-    }
-    assert.match(output, / \d+% █*░+ [\d,]+ of 4,000 bets, [\d,]+\/s, \d+ s left\r\n/)
-    const [bar, line = "", ...winners] = screenOf(output)
+    using terminal = new OnTerminal(
+      `${loteria} agency --id=1 --file=${path} --chunk=2 --window=1 ${addressOf(central)}`
+    )
+    assert.strictEqual(await terminal.ended(), 0)
+    assert.match(
+      terminal.output,
+      / \d+% █*░+ [\d,]+ of 4,000 bets, [\d,]+\/s, \d+ s left\r\n/
+    )
+    const [bar, delivered = "", line = "", ...winners] = terminal.screen
     assert.strictEqual(bar, `100% ${"█".repeat(30)} 4,000 of 4,000 bets`)
+    assert.match(delivered, /INFO {5}action: delivered \| result: success/)
     assert.match(line, /INFO {5}action: consulta_ganadores \| result: success/)
     assert.deepStrictEqual(winners, winnersOf(bets))
   })
+
+  it(
+    "shows each wait: for bets, for a central that was lost, for the draw; winners go where stdout goes",
+    async () => {
+      const port = await freePortPair()
+      await using central = await Central.start({
+        agencies: 2,
+        settings: { bets: { host, port }, consult: { host, port: port + 1 } }
+      })
+      const bets = sales(1, 6000, 2)
+      const path = await writeBets(bets)
+      execFileSync("mkfifo", [join(folder, "fifo")])
+      using terminal = new OnTerminal(
+        `${loteria} agency --id=1 --file=fifo --chunk=2 --window=1 ${addressOf(central)} > winners`
+      )
+      await terminal.lastLine(/^waiting for the bets(?: \(\d+ s\))?$/)
+      await writeFile(join(folder, "fifo"), await readFile(path))
+      await terminal.lastLine(/of 6,000 bets, [\d,]+\/s, \d+ s left$/)
+      await central.kill()
+      const lost = await terminal.lastLine(/waiting for the central$/)
+      assert.notMatch(lost, /\/s| left/)
+      await central.start()
+      await terminal.lastLine(/^all delivered, waiting for the draw(?: \(\d+ s\))?$/)
+      const other = await runMain([
+        "agency",
+        "--id=2",
+        `--file=${path}`,
+        addressOf(central)
+      ])
+      assert.strictEqual(other.code, 0, other.stderr)
+      assert.strictEqual(await terminal.ended(), 0)
+      assert.deepStrictEqual(
+        documentsOf(await readFile(join(folder, "winners"), "utf8")),
+        winnersOf(bets)
+      )
+      assert.isFalse(terminal.screen.some((line) => /^\d{8}$/.test(line)))
+    },
+    60_000
+  )
 })

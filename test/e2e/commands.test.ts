@@ -6,7 +6,7 @@ import { join } from "node:path"
 import packageJson from "../../package.json" with { type: "json" }
 import { Central, runMain } from "../support/Central.ts"
 import { LedgerFile } from "../support/LedgerFile.ts"
-import { Program } from "../support/Program.ts"
+import { messagesOf, Program } from "../support/Program.ts"
 import { csvLine, sales, winnersOf } from "../support/Sales.ts"
 
 let folder = ""
@@ -23,9 +23,6 @@ const writeBetFile = async (agency: number, bets: ReadonlyArray<string>): Promis
   await writeFile(path, lines.join(""))
   return path
 }
-
-const messagesOf = (stdout: string): ReadonlyArray<string> =>
-  stdout.split("\n").slice(0, -1).map((line) => line.replace(/^[\d-]+ [\d:]+ [A-Z]+ +/, ""))
 
 describe("loteria", () => {
   it("says its version, and which commands there are", async () => {
@@ -101,7 +98,7 @@ describe("agency", () => {
     assert.strictEqual(wrong.code, 1)
     assert.strictEqual(
       wrong.stderr,
-      `loteria: ${path}: line 6: the birthdate breaks its rule; correct the line and start again\n`
+      `loteria: ${path}: line 6: the birthdate must be a calendar date, YYYY-MM-DD; correct the line and start again\n`
     )
   })
 
@@ -122,21 +119,22 @@ describe("agency", () => {
     assert.strictEqual(code, 0, stderr)
     const sent = (count: number) =>
       `action: apuestas_enviadas | result: success | agencia: 3 | cantidad: ${count}`
-    assert.deepStrictEqual(messagesOf(stdout), [
+    assert.deepStrictEqual(messagesOf(stderr), [
       sent(100),
       sent(100),
       sent(50),
-      "action: consulta_ganadores | result: success | cant_ganadores: 3",
-      ...winnersOf(bets)
+      "action: delivered | result: success | agencia: 3 | cantidad: 250 | detail: all delivered, waiting for the draw",
+      "action: consulta_ganadores | result: success | cant_ganadores: 3"
     ])
-    for (const line of stdout.split("\n").slice(0, 4)) {
+    assert.deepStrictEqual(messagesOf(stdout), winnersOf(bets))
+    for (const line of stderr.split("\n").slice(0, 5)) {
       assert.match(line, /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO {5}action: /)
     }
     using ledger = new LedgerFile(central.ledgerPath)
     assert.deepStrictEqual(ledger.betsOf(3), bets)
   })
 
-  it("ends with 0 on SIGTERM, and started again it goes on and gets its winners", async () => {
+  it("ends with 75 on SIGTERM, and started again it goes on and gets its winners", async () => {
     await using central = await Central.start({ agencies: 2 })
     const files = [sales(1, 120, 2), sales(2, 30)]
     const paths = [await writeBetFile(1, files[0] ?? []), await writeBetFile(2, files[1] ?? [])]
@@ -151,21 +149,23 @@ describe("agency", () => {
     using interrupted = agency(1)
     await interrupted.waitFor("cantidad: 20")
     interrupted.signal("SIGTERM")
-    assert.strictEqual(await interrupted.ended(), 0, interrupted.stderr)
+    assert.strictEqual(await interrupted.ended(), 75, interrupted.stderr)
     assert.include(
-      interrupted.stdout,
+      interrupted.stderr,
       "action: signal_received | result: success | signal: SIGTERM\n"
     )
     using again = agency(1)
     using other = agency(2)
     assert.strictEqual(await other.ended(), 0, other.stderr)
     assert.strictEqual(await again.ended(), 0, again.stderr)
-    assert.deepStrictEqual(messagesOf(again.stdout), [
+    assert.deepStrictEqual(again.messages, [
       "action: resume | result: success | agencia: 1 | seq: 2 | cantidad: 120",
-      "action: consulta_ganadores | result: success | cant_ganadores: 2",
-      ...winnersOf(files[0] ?? [])
+      "action: delivered | result: success | agencia: 1 | cantidad: 120 | detail: all delivered, waiting for the draw",
+      "action: consulta_ganadores | result: success | cant_ganadores: 2"
     ])
-    assert.include(other.stdout, "cant_ganadores: 0")
+    assert.deepStrictEqual(messagesOf(again.stdout), winnersOf(files[0] ?? []))
+    assert.include(other.stderr, "cant_ganadores: 0")
+    assert.strictEqual(other.stdout, "")
   })
 
   it("refuses to go on with another file than it began with", async () => {

@@ -88,7 +88,7 @@ describe("agencies from the field", () => {
       work(central, 3, sales(3, 50, 4), 10)
     ])
     assert.strictEqual(ran.code, 0, ran.stdout + ran.stderr)
-    assert.include(ran.stdout, "action: consulta_ganadores | result: success | cant_ganadores: 3")
+    assert.include(ran.stderr, "action: consulta_ganadores | result: success | cant_ganadores: 3")
     for (const document of winnersOf(ours)) assert.include(ran.stdout, document)
     assert.deepStrictEqual(first.winners, winnersOf(sales(1, 50, 1)))
     assert.deepStrictEqual(third.winners, winnersOf(sales(3, 50, 4)))

@@ -17,7 +17,11 @@ import { DatabaseSync } from "node:sqlite"
 import { setTimeout } from "node:timers/promises"
 import { AgencyId } from "../../src/domain/Agency.ts"
 import { betOfFields } from "../../src/domain/Bet.ts"
-import { AgencyClient, agencyDefaults } from "../../src/services/AgencyClient.ts"
+import {
+  AgencyClient,
+  agencyDefaults,
+  type DeliveryProgress
+} from "../../src/services/AgencyClient.ts"
 import { LogWriter, OperatorLog } from "../../src/services/OperatorLog.ts"
 import { Random } from "../simulation/Random.ts"
 import { Central } from "../support/Central.ts"
@@ -170,14 +174,14 @@ class OurSeller extends Seller {
       line: index + 1,
       bet: Option.getOrThrow(betOfFields(text.split(",")))
     }))
-    const told = (count: number) =>
-      Effect.sync(() => {
-        ok(count >= this.acknowledged, `agency ${id}: ${this.acknowledged} bets became ${count}`)
-        acknowledge.call(this, count)
-      })
+    const onProgress = ({ bets: count }: DeliveryProgress) => {
+      if (count === undefined) return
+      ok(count >= this.acknowledged, `agency ${id}: ${this.acknowledged} bets became ${count}`)
+      acknowledge.call(this, count)
+    }
     const program = Effect.gen(function*() {
       const { deliver, winners } = yield* AgencyClient
-      yield* deliver(Stream.fromIterable(lines), (progress) => told(progress.bets))
+      yield* deliver(Stream.fromIterable(lines), { onProgress })
       return yield* winners
     })
     const log = new LogWriter({ level: "CRITICAL", format: "text", flushMs: 0 }, () => {})

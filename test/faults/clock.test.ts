@@ -79,7 +79,7 @@ describe("a clock that jumps", () => {
         ["agency", "--id=1", `--file=${file}`, ...ports],
         machine.environment
       )
-      const tries = () => agency.stdout.split("action: apuestas_enviadas | result: fail").length - 1
+      const tries = () => agency.stderr.split("action: apuestas_enviadas | result: fail").length - 1
       await waitUntil("tries", () => tries() >= 2)
       // Longer than it waits for a central that is away.
       machine.clockSeconds = 3 * day

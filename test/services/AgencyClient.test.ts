@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Schema, Stream } from "effect"
 import { createServer } from "node:net"
 import { betOfFields } from "../../src/domain/Bet.ts"
+import type { DeliveryProgress } from "../../src/services/AgencyClient.ts"
 import { bet, fileOf, onceTo, rejection, trial } from "../support/AgencyTrial.ts"
 import { freePort } from "../support/FreePort.ts"
 import { sales } from "../support/Sales.ts"
@@ -24,9 +25,13 @@ describe("delivering", () => {
       )
       assert.deepStrictEqual(
         log().map((line) => line.replace(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d /, "")),
-        [10, 10, 5].map((count) =>
-          `INFO     action: apuestas_enviadas | result: success | agencia: 3 | cantidad: ${count}`
-        )
+        [
+          ...[10, 10, 5].map((count) =>
+            `INFO     action: apuestas_enviadas | result: success | agencia: 3 | cantidad: ${count}`
+          ),
+          "INFO     action: delivered | result: success | agencia: 3 | cantidad: 25 "
+          + "| detail: all delivered, waiting for the draw"
+        ]
       )
     }).pipe(Effect.scoped))
 
@@ -70,13 +75,35 @@ describe("delivering", () => {
       assert.strictEqual(yield* Fiber.join(done), 95)
     }).pipe(Effect.scoped))
 
-  it.live("tells how far it is", () =>
+  it.live("tells how far it is, and when it waits for the central", () =>
     Effect.gen(function*() {
-      const { client } = yield* trial
-      const seen: Array<number> = []
-      const { deliver } = yield* client()
-      yield* deliver(fileOf(sales(3, 25)), ({ bets }) => Effect.sync(() => seen.push(bets)))
-      assert.deepStrictEqual(seen, [0, 10, 20, 25])
+      const { central, client } = yield* trial
+      const seen: Array<DeliveryProgress> = []
+      const { deliver } = yield* client({ windowChunks: 1 })
+      let cuts = 0
+      central.react = ({ seq }) => (seq === undefined || seq === 2) && cuts++ < 2 ? "cut" : "serve"
+      yield* deliver(fileOf(sales(3, 25)), { onProgress: (progress) => seen.push(progress) })
+      assert.deepStrictEqual(seen, [
+        { bets: undefined, waiting: true },
+        { bets: undefined, waiting: true },
+        { bets: 0, waiting: false },
+        { bets: 10, waiting: false },
+        { bets: 20, waiting: false },
+        { bets: 25, waiting: false }
+      ])
+      central.bets.length = central.seq = 0
+      central.finished = false
+      seen.length = cuts = 0
+      central.react = ({ seq }) => seq === 2 && cuts++ < 1 ? "cut" : "serve"
+      yield* deliver(fileOf(sales(3, 25)), { onProgress: (progress) => seen.push(progress) })
+      assert.deepStrictEqual(seen.map(({ bets, waiting }) => waiting ? "waiting" : bets), [
+        0,
+        10,
+        "waiting",
+        10,
+        20,
+        25
+      ])
     }).pipe(Effect.scoped))
 })
 

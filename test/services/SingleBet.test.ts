@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
 import { fieldsOfBet } from "../../src/domain/Bet.ts"
+import { betsOf } from "../../src/services/BetFile.ts"
 import { singleBet } from "../../src/services/SingleBet.ts"
 
 const lorca = {
@@ -16,7 +17,7 @@ describe("the bet in the environment", () => {
     Effect.gen(function*() {
       const bets = Option.getOrThrow(yield* singleBet({ ...lorca, CLI_ID: "3" }))
       for (let run = 0; run < 2; run++) {
-        const lines = yield* Stream.runCollect(bets)
+        const lines = yield* Stream.runCollect(betsOf(bets))
         assert.lengthOf(lines, 1)
         assert.deepStrictEqual(lines.flatMap(({ bet }) => fieldsOfBet(bet)), Object.values(lorca))
       }
@@ -45,7 +46,7 @@ describe("the bet in the environment", () => {
         ] as const
       ) {
         const wrong = yield* Effect.flip(singleBet({ ...lorca, [variable]: value }))
-        assert.match(wrong.message, new RegExp(`\\(${variable}\\) breaks its rule$`))
+        assert.match(wrong.message, new RegExp(`\\(${variable}\\) must be `))
         assert.notInclude(wrong.message, value)
       }
     }))

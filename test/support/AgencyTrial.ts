@@ -7,8 +7,9 @@ import {
   agencyDefaults,
   type AgencyOptions
 } from "../../src/services/AgencyClient.ts"
-import type { BetLine } from "../../src/services/BetFile.ts"
+import type { BetLine, BetsLook } from "../../src/services/BetFile.ts"
 import { LogWriter, OperatorLog } from "../../src/services/OperatorLog.ts"
+import { digestOf } from "./Sales.ts"
 import { type Reaction, ScriptedCentral } from "./ScriptedCentral.ts"
 
 const id = AgencyId.make(3)
@@ -21,6 +22,12 @@ export const fileOf = (bets: ReadonlyArray<string>, firstLine = 1): Stream.Strea
     .pipe(
       Stream.rechunk(7)
     )
+
+/** What an agency finds when it looks over these bets. */
+export const lookAt = (agency: number, bets: ReadonlyArray<string>): BetsLook => ({
+  bets: bets.length,
+  digest: digestOf(agency, bets)
+})
 
 export interface Trial {
   readonly central: ScriptedCentral

@@ -29,6 +29,12 @@ export class LedgerFile implements Disposable {
       .map((row) => Number(row["seq"]))
   }
 
+  /** The agencies whose last chunk is stored. */
+  finished(): ReadonlyArray<number> {
+    return this.#database.prepare("SELECT agency FROM chunk WHERE last = 1 ORDER BY agency").all()
+      .map((row) => Number(row["agency"]))
+  }
+
   [Symbol.dispose](): void {
     this.#database.close()
   }

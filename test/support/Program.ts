@@ -5,6 +5,10 @@ import { join } from "node:path"
 import { projectFolder } from "./Central.ts"
 import { waitUntil, within } from "./WaitUntil.ts"
 
+/** Whole lines without time and level, where they have them. */
+export const messagesOf = (output: string): ReadonlyArray<string> =>
+  output.split("\n").slice(0, -1).map((line) => line.replace(/^[\d-]+ [\d:]+ [A-Z]+ +/, ""))
+
 export class Program implements Disposable {
   readonly #child: ChildProcess
   readonly #closed: Promise<unknown>
@@ -36,7 +40,7 @@ export class Program implements Disposable {
   async waitFor(text: string, deadlineMs = 15_000): Promise<void> {
     await waitUntil(
       `"${text}" in the output\n${this.stdout}${this.stderr}`,
-      () => this.stdout.includes(text),
+      () => this.stdout.includes(text) || this.stderr.includes(text),
       deadlineMs
     )
   }
@@ -44,6 +48,11 @@ export class Program implements Disposable {
   /** Writes to its standard input. */
   write(text: string): void {
     this.#child.stdin?.write(text)
+  }
+
+  /** The lines of its log and what it says at its end, without times and levels. */
+  get messages(): ReadonlyArray<string> {
+    return messagesOf(this.stderr)
   }
 
   endInput(): void {

@@ -39,6 +39,8 @@ export class ScriptedCentral implements AsyncDisposable {
   readonly bets: Array<string> = []
   seq = 0
   finished = false
+  /** The draw's name; undefined as a central from before draws had names. */
+  draw: string | undefined
   /** Documents, once drawn. */
   winners: ReadonlyArray<string> | undefined
   react: (message: Received) => Reaction = () => "serve"
@@ -145,8 +147,10 @@ export class ScriptedCentral implements AsyncDisposable {
       this.#takeOver(socket)
       const lines = this.bets.map((bet) => csvLine(message.agency, bet))
       const digest = createHash("sha256").update(lines.join("")).digest("hex")
-      const { bets, finished } = this
-      socket.write(frame({ type_message: 4, seq: this.seq, bets: bets.length, digest, finished }))
+      const { bets, draw, finished } = this
+      socket.write(
+        frame({ type_message: 4, seq: this.seq, bets: bets.length, digest, finished, draw })
+      )
       return
     }
     if (seq !== this.seq + 1) {
@@ -164,7 +168,10 @@ export class ScriptedCentral implements AsyncDisposable {
       return
     }
     this.#store(message)
-    socket.write(frame({ type_message: 1, payload: null, seq }))
+    const { draw } = this
+    socket.write(
+      frame({ type_message: 1, payload: null, seq, ...(type_message === 2 && { draw }) })
+    )
     if (type_message === 2) socket.end()
   }
 

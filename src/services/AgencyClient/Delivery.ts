@@ -10,8 +10,9 @@ import { fieldsOfBet } from "../../domain/Bet.ts"
 import { csvLine } from "../../domain/Csv.ts"
 import type { Answer } from "../../domain/Message.ts"
 import { type Code, codes } from "../../domain/Rejection.ts"
-import type { BetFileError, BetLine } from "../BetFile.ts"
-import { type BetReader, openBets } from "./BetReader.ts"
+import type { BetFileError, BetLine, BetsLook } from "../BetFile.ts"
+import type { DrawMemory } from "../DrawMemory.ts"
+import { openBets } from "./BetReader.ts"
 import { AnswerUnreadable, type CentralConnection, ConnectionLost } from "./CentralConnection.ts"
 
 /** The central refused one bet; nothing of its chunk is stored. */
@@ -51,6 +52,17 @@ export class ResumeMismatch extends Schema.TaggedError<ResumeMismatch>()("Resume
   }
 }
 
+/** The bets are no longer those that were looked over before the first was sent. */
+export class BetsChanged extends Schema.TaggedError<BetsChanged>()("BetsChanged", {
+  agency: Schema.Int,
+  problem: Schema.String
+}) {
+  override get message(): string {
+    return `agency ${this.agency}: the bet file was changed while it was sent: ${this.problem}. The last chunk was not sent, `
+      + "and what was answered is stored. Start again when nobody writes to the file: what was begun with must be its beginning"
+  }
+}
+
 /**
  * The central and the agency disagree about where they are, as when another connection sent in between. Asking again
  * where to go on cures it, unless it comes again at once.
@@ -69,7 +81,7 @@ export interface DeliveryObserver {
   /** The central said how many chunks it holds. */
   readonly connected: (seq: number) => Effect.Effect<void>
   /** What it holds is the beginning of this file; `seq` is 0 when it holds nothing. */
-  readonly resumed: (seq: number, bets: number) => Effect.Effect<void>
+  readonly resumed: (seq: number, bets: number) => void
   /** A chunk is about to be sent. */
   readonly sending: (seq: number) => void
   /** A chunk was stored. */
@@ -125,23 +137,64 @@ const failureOfRejection = (
     : refusal
 }
 
+/** Reads bets, and knows what it has read. */
+const countingReader = Effect.fnUntraced(function*(
+  agency: AgencyId,
+  stream: Stream.Stream<BetLine, BetFileError>
+) {
+  const { take } = yield* openBets(stream)
+  const hash = createHash("sha256")
+  let bets = 0
+  return {
+    take: (count: number) =>
+      Effect.tap(take(count), (taken) =>
+        Effect.sync(() => {
+          for (const { bet } of taken.bets) hash.update(csvLine(agency, fieldsOfBet(bet)))
+          bets += taken.bets.length
+        })),
+    count: () => bets,
+    digest: () => hash.copy().digest("hex")
+  }
+})
+
+type CountingReader = Effect.Success<ReturnType<typeof countingReader>>
+
+/** Fails when what was read so far can't be what was looked over; `last` says that it is all. */
+const compareWithLook = (
+  agency: AgencyId,
+  look: BetsLook | undefined,
+  reader: CountingReader,
+  last: boolean
+): Effect.Effect<void, BetsChanged> => {
+  if (look === undefined) return Effect.void
+  const changed = (problem: string) => Effect.fail(new BetsChanged({ agency, problem }))
+  const bets = reader.count()
+  if (bets > look.bets) return changed(`it had ${look.bets} bets and has more now`)
+  if (!last) return Effect.void
+  if (bets < look.bets) return changed(`it had ${look.bets} bets and has ${bets} now`)
+  return reader.digest() === look.digest
+    ? Effect.void
+    : changed("its bets are not the same any more")
+}
+
 /** Reads past the bets that the central holds, and fails unless they are this file's first. */
 const skipStored = Effect.fnUntraced(function*(
   agency: AgencyId,
-  reader: BetReader,
+  reader: CountingReader,
   stored: number,
-  digest: string
+  digest: string,
+  look: BetsLook | undefined
 ) {
-  const hash = createHash("sha256")
   const mismatch = (problem: string) => new ResumeMismatch({ agency, stored, problem })
-  let skipped = 0
-  while (skipped < stored) {
-    const { bets } = yield* reader.take(Math.min(digestStepBets, stored - skipped))
-    if (bets.length === 0) return yield* mismatch(`this file has only ${skipped}`)
-    for (const { bet } of bets) hash.update(csvLine(agency, fieldsOfBet(bet)))
-    skipped += bets.length
+  while (reader.count() < stored) {
+    const { bets } = yield* reader.take(Math.min(digestStepBets, stored - reader.count()))
+    if (bets.length > 0) continue
+    yield* compareWithLook(agency, look, reader, true)
+    return yield* mismatch(`this file has only ${reader.count()}`)
   }
-  if (hash.digest("hex") !== digest) return yield* mismatch("they are not the first of this file")
+  if (reader.digest() !== digest) {
+    return yield* mismatch("they are not the first of this file")
+  }
 })
 
 /** Asks where to go on. */
@@ -169,13 +222,17 @@ const settle = Effect.fnUntraced(function*(
   central: string,
   connection: CentralConnection,
   agency: AgencyId,
-  chunk: SentChunk
+  chunk: SentChunk,
+  memory: DrawMemory | undefined
 ) {
   const answer = yield* connection.receive
   switch (answer._tag) {
     case "ChunkProcessed":
-      if (answer.seq === undefined || answer.seq === chunk.seq) return
-      return yield* unexpected(central, answer)
+      if (answer.seq !== undefined && answer.seq !== chunk.seq) {
+        return yield* unexpected(central, answer)
+      }
+      if (answer.draw !== undefined) yield* memory?.check(answer.draw) ?? Effect.void
+      return
     case "ErrorAnswer":
       return yield* failureOfError(agency, answer.code, answer.message)
     case "ChunkRejected":
@@ -185,19 +242,33 @@ const settle = Effect.fnUntraced(function*(
   }
 })
 
+export interface DeliveryChecks {
+  /** What the bets were before the first one was sent; their last chunk is sent only if they still are. */
+  readonly look?: BetsLook
+  /** In which draw they may be sold. */
+  readonly memory?: DrawMemory
+}
+
 /** Delivers what the central doesn't hold yet; succeeds when it holds the last chunk. */
 export const deliverOver = Effect.fnUntraced(function*(
   central: string,
   connection: CentralConnection,
   { agency, chunkBets, windowChunks }: DeliveryOptions,
   stream: Stream.Stream<BetLine, BetFileError>,
+  { look, memory }: DeliveryChecks,
   observer: DeliveryObserver
 ) {
   const point = yield* resume(central, connection, agency)
+  if (memory !== undefined) yield* memory.check(point.draw)
   yield* observer.connected(point.seq)
-  const reader = yield* openBets(stream)
-  yield* skipStored(agency, reader, point.bets, point.digest)
-  yield* observer.resumed(point.seq, point.bets)
+  const reader = yield* countingReader(agency, stream)
+  yield* skipStored(agency, reader, point.bets, point.digest, look)
+  if (memory !== undefined) {
+    const remembered = memory.remember(point.draw)
+    // Of what is all stored nothing is sent, so that nothing can go wrong.
+    yield* point.finished ? Effect.ignore(remembered) : remembered
+  }
+  observer.resumed(point.seq, point.bets)
   if (point.finished) {
     const { bets } = yield* reader.take(1)
     if (bets.length === 0) return
@@ -213,6 +284,7 @@ export const deliverOver = Effect.fnUntraced(function*(
   while (!sentLast || inFlight.length > 0) {
     if (!sentLast && inFlight.length < windowChunks) {
       const { bets, last } = yield* reader.take(chunkBets)
+      yield* compareWithLook(agency, look, reader, last)
       const chunk: SentChunk = { seq: ++seq, bets }
       observer.sending(seq)
       yield* connection.send({
@@ -227,7 +299,7 @@ export const deliverOver = Effect.fnUntraced(function*(
     }
     const oldest = inFlight[0]
     if (oldest === undefined) break
-    yield* settle(central, connection, agency, oldest)
+    yield* settle(central, connection, agency, oldest, memory)
     inFlight.shift()
     yield* observer.stored(oldest.bets.length)
   }

@@ -1,5 +1,5 @@
 /**
- * One of the program's own commands as a child process: its output goes line by line to a listener and whole to a file.
+ * One of the program's own commands as a child process: its outputs go line by line to a listener and whole to a file.
  * The scope that started it ends it: SIGTERM, and SIGKILL when that doesn't help in time.
  */
 import { Deferred, Effect, Schema, type Scope } from "effect"
@@ -39,14 +39,15 @@ const listen = (child: ChildProcess, logPath: string, onLine: (line: string) => 
   const log = createWriteStream(logPath)
   // A log that can't be written (a full disk) costs the log, not the run.
   log.on("error", () => {})
-  let rest = ""
-  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
-    log.write(text)
-    const lines = (rest + text).split("\n")
-    rest = lines.pop() ?? ""
-    for (const line of lines) onLine(line)
-  })
-  child.stderr?.setEncoding("utf8").on("data", (text: string) => log.write(text))
+  for (const output of [child.stdout, child.stderr]) {
+    let rest = ""
+    output?.setEncoding("utf8").on("data", (text: string) => {
+      log.write(text)
+      const lines = (rest + text).split("\n")
+      rest = lines.pop() ?? ""
+      for (const line of lines) onLine(line)
+    })
+  }
   child.once("close", () => log.end())
 }
 
