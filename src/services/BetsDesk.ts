@@ -38,18 +38,25 @@ export class BetsDesk extends Context.Service<BetsDesk, {
   static readonly layer = Layer.effect(
     BetsDesk,
     Effect.gen(function*() {
-      const { ledger: { retryFirstMs } } = yield* Settings
+      const { connections: { max }, ledger: { retryFirstMs }, workers } = yield* Settings
+      // As large as the number of connections, each of which has one turn at most: an offer never waits.
+      const rests = yield* Queue.bounded<Effect.Effect<void>>(max)
+      const keeper = yield* Keeper
       const turns = new BetsTurns({
         retryFirstMs,
+        rests,
         parser: yield* ChunkParser,
         ledger: yield* BetLedger,
         commits: yield* GroupCommit,
         lottery: yield* Lottery,
         connections: yield* Connections,
-        keeper: yield* Keeper,
+        keeper,
         refusals: yield* Refusals,
         log: yield* OperatorLog
       })
+      // Beside the workers, which wait for the last frame that they took: what is left of a turn waits for no other frame.
+      const step = Effect.flatten(Queue.take(rests))
+      for (let index = 0; index < workers; index++) yield* keeper.loop("workers", step)
       return BetsDesk.of({ handle: (connections) => turns.handle(connections) })
     })
   )
@@ -57,6 +64,8 @@ export class BetsDesk extends Context.Service<BetsDesk, {
 
 interface BetsTurnsOptions {
   readonly retryFirstMs: number
+  /** Takes what is left of turns. */
+  readonly rests: Queue.Enqueue<Effect.Effect<void>>
   readonly parser: ChunkParser["Service"]
   readonly ledger: BetLedger["Service"]
   readonly commits: GroupCommit["Service"]
@@ -74,7 +83,8 @@ const unreadable = "what is stored can't be read at the moment"
 
 /**
  * What is left to do of a turn once its frame is parsed: usually nothing, as what is known in memory decides and the open
- * group takes the chunk; reading what is stored is an effect. So a usual chunk costs no fiber anything.
+ * group takes the chunk; reading what is stored is an effect. So a usual chunk costs no fiber anything. As many such
+ * effects run at once as there are workers.
  */
 type Rest = Effect.Effect<void> | undefined
 
@@ -94,10 +104,10 @@ class BetsTurns {
 
   handle(connections: ReadonlyArray<Connection>): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const rests: Array<Effect.Effect<void>> = []
+      const { commits, parser, rests } = this.#options
       const act = (connection: Connection, outcome: ParseOutcome): void => {
         const rest = this.#tryToAct(connection, outcome)
-        if (rest !== undefined) rests.push(rest)
+        if (rest !== undefined) Queue.offerUnsafe(rests, rest)
       }
       const unparsed: Array<Connection> = []
       for (const connection of connections) {
@@ -106,20 +116,12 @@ class BetsTurns {
         else if (connection.closing) this.#drop(connection)
         else unparsed.push(connection)
       }
-      const { commits, parser } = this.#options
       commits.expect(unparsed.length)
       return parser.parse(unparsed, (outcome, index) => {
         const connection = unparsed[index]
         if (connection !== undefined) act(connection, outcome)
         commits.expect(-1)
-      }).pipe(
-        // In this fiber, after the last frame: so reads of the ledger are bounded by the workers too.
-        Effect.andThen(Effect.suspend(() =>
-          rests.length === 0
-            ? Effect.void
-            : Effect.all(rests, { concurrency: "unbounded", discard: true })
-        ))
-      )
+      })
     })
   }
 
@@ -233,7 +235,13 @@ class BetsTurns {
   }
 
   #takeChunk(connection: Connection, desk: Desk, chunk: Chunk): Rest {
-    if (chunk.seq !== undefined) connection.counts = true
+    connection.counts = chunk.seq !== undefined
+    if (connection.unreadRefused && chunk.seq === undefined) {
+      // It may be about to take the place of the one that was refused.
+      connection.close("unavailable")
+      this.#settle(connection, desk)
+      return undefined
+    }
     const asked = question(desk.record, connection.speaker, chunk)
     if (asked._tag === "Nothing") {
       this.#judge(connection, desk, chunk, nothing)
@@ -241,7 +249,7 @@ class BetsTurns {
     }
     return this.#read(this.#lookUp(desk.agency, asked)).pipe(Effect.match({
       onSuccess: (evidence) => this.#judge(connection, desk, chunk, evidence),
-      onFailure: () => this.#ledgerFailed(connection, desk, chunk.seq, unreadable)
+      onFailure: () => this.#ledgerFailed(connection, desk, chunk, unreadable)
     }))
   }
 
@@ -303,7 +311,7 @@ class BetsTurns {
         // A client that doesn't count can't be told to come again: its chunk waits for the disk.
         if (chunk.seq === undefined && !connection.closing) return "stay"
         try {
-          this.#ledgerFailed(connection, desk, chunk.seq, "the chunk is not stored", retryAfterMs)
+          this.#ledgerFailed(connection, desk, chunk, "the chunk is not stored", retryAfterMs)
         } catch (defect) {
           this.#settleByDefect("answer to a chunk not stored", connection, desk, defect)
         }
@@ -313,16 +321,16 @@ class BetsTurns {
   }
 
   #resume(connection: Connection, desk: Desk): Effect.Effect<void> {
-    connection.counts = true
-    connection.speaker = sellingSpeaker
     return this.#read(this.#options.ledger.digest(desk.agency)).pipe(Effect.match({
       onSuccess: (point) => {
         const { finished } = desk.record
+        connection.speaker = sellingSpeaker
+        connection.unreadRefused = false
         const { drawName: draw } = this.#options.ledger.opened
         connection.answer(encodeAnswer({ _tag: "ResumePoint", finished, draw, ...point }))
         this.#settle(connection, desk)
       },
-      onFailure: () => this.#ledgerFailed(connection, desk, undefined, unreadable)
+      onFailure: () => this.#ledgerFailed(connection, desk, "RESUME", unreadable)
     }))
   }
 
@@ -353,17 +361,17 @@ class BetsTurns {
   #ledgerFailed(
     connection: Connection,
     desk: Desk,
-    seq: number | undefined,
+    what: Chunk | "RESUME",
     message: string,
     retryAfterMs: number = this.#options.retryFirstMs
   ): void {
-    this.#replies.putOff(connection, seq, "LEDGER_UNAVAILABLE", message, retryAfterMs)
+    this.#replies.putOff(connection, what, "LEDGER_UNAVAILABLE", message, retryAfterMs)
     this.#settle(connection, desk)
   }
 
   #parserFailed(connection: Connection, failure: ParserFailed): void {
     const { retryFirstMs } = this.#options
-    this.#replies.putOff(connection, undefined, "PARSER_FAILED", failure.problem, retryFirstMs)
+    this.#replies.putOff(connection, "unread", "PARSER_FAILED", failure.problem, retryFirstMs)
   }
 
   #refuseMessage(connection: Connection, refusal: ParseRefusal): void {

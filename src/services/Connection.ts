@@ -67,8 +67,10 @@ export class Connection implements Endable {
   /** The agency that the connection speaks for, from its first message on. */
   agency: AgencyId | undefined
   speaker: Speaker = newSpeaker
-  /** Whether it has ever sent `seq` or RESUME: such a client understands refusals that waiting can cure. */
+  /** Whether its last chunk carried `seq`: such a client is told refusals that waiting can cure, of unread frames too. */
   counts = false
+  /** Whether a frame was refused unread since the last RESUME: a chunk without `seq` could take its place. */
+  unreadRefused = false
   /**
    * The place of its first whole frame among those of all connections, from 1; 0 before. By it connections of an agency
    * are older and newer, in whatever order their frames come out of the parsers.
@@ -195,6 +197,7 @@ export class Connection implements Endable {
     this.#leaveLine()
     this.#decoder.skip()
     this.#dropping = true
+    this.unreadRefused = true
     this.#context.onRefused(this, { code: "OVERLOADED" })
     this.answer(encodeAnswer({
       _tag: "ChunkRejected",

@@ -222,6 +222,28 @@ describe("a group", () => {
       assert.deepStrictEqual(yield* happened, ["to disk: 2"])
     }))
 
+  it.effect("after one that was tried again with success waits for nothing", () =>
+    Effect.gen(function*() {
+      const { break: breakDisk, happened, submit, sync } = yield* committing({ retryFirstMs: 50 })
+      submit(1)
+      yield* settled
+      yield* breakDisk
+      yield* settled
+      yield* TestClock.adjust(50)
+      yield* sync
+      assert.deepStrictEqual(
+        yield* happened,
+        ["to disk: 1", "failed: 1", "to disk: 1", "stored: 1"]
+      )
+      submit(2)
+      assert.deepStrictEqual(yield* happened, ["to disk: 2"])
+      yield* breakDisk
+      yield* settled
+      // The wait begins with the first again, too.
+      yield* TestClock.adjust(50)
+      assert.deepStrictEqual(yield* happened, ["failed: 2", "to disk: 2"])
+    }))
+
   it.effect("that is on its way to disk is answered before group commit ends", () =>
     Effect.gen(function*() {
       const { close, happened, submit, sync } = yield* committing()

@@ -117,7 +117,7 @@ export class CountingAgency implements SimulatedAgency {
     const { random } = this.#world
     if (this.#link === undefined || this.#astray || this.#sentLast) return
     const { agency, bets } = this.#file
-    while (!this.#sentLast && this.#due.length < this.#window) {
+    while (!this.#sentLast && this.#due.length < windowMax) {
       const from = this.#next
       const to = Math.min(from + this.#chunkSize(), bets.length)
       const last = to === bets.length && (from === to || random.chance(0.7))
@@ -130,14 +130,9 @@ export class CountingAgency implements SimulatedAgency {
       if (random.chance(0.5)) break
     }
     if (!this.#sentLast) {
-      if (this.#due.length < this.#window) this.#sellSoon()
+      if (this.#due.length < windowMax) this.#sellSoon()
     } else if (random.chance(0.3)) this.#link.finish()
     if (!this.#world.quiet() && random.chance(0.03)) this.#startAnew()
-  }
-
-  /** Without `seq` a chunk behind one that is refused would be stored in its place. */
-  get #window(): number {
-    return this.#style.numbers ? windowMax : 1
   }
 
   /** Now and then none, which is legal. */

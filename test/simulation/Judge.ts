@@ -9,7 +9,7 @@
  * - the draw is held once, after all have finished, with exactly the winners of the files;
  * - each agency is told its own winners, after the draw;
  * - answers come one to each request, in the order of the requests of their connection;
- * - an agency that doesn't count is never told what waiting can cure;
+ * - a chunk without `seq` is never answered with what waiting can cure;
  * - once a connection of an agency was answered, nothing of an older one is stored or answered. Older is whose first
  *   whole request reached the server earlier.
  */
@@ -47,9 +47,10 @@ export interface Conversation {
   answered: number
   /** A request was put off or rejected: those already sent behind it come too early. */
   rejected: boolean
-  /** It has sent `seq` or RESUME. */
-  counts: boolean
-  /** The place of its first whole request among those that reached the server, from 1. */
+  /**
+   * The place of its first whole request among those that reached the server, from 1. None is later than one that waited
+   * for room: when the server took it in can't be seen from here.
+   */
   place: number
 }
 
@@ -180,9 +181,9 @@ export class Judge {
 
   // ---- what the server answered
 
-  /** The first whole request of a connection reached the server. Must be called before the server sees it. */
-  onArrived(conversation: Conversation): void {
-    conversation.place = ++this.#places
+  /** The first whole request of a connection reached the server, which may have no room for it yet. */
+  onArrived(conversation: Conversation, heldUp: boolean): void {
+    conversation.place = heldUp ? Number.POSITIVE_INFINITY : ++this.#places
     const [first] = conversation.asked
     if (first?._tag !== "Chunk" && first?._tag !== "Resume") return
     const arrived = this.#arrived.get(first.agency)
@@ -237,7 +238,7 @@ export class Judge {
     wrong: (problem: string) => void
   ): void {
     if (answer._tag === "ChunkRejected") {
-      return this.#judgeRejection(conversation, asked.seq, answer)
+      return this.#judgeRejection(conversation, asked, answer)
     }
     if (answer._tag !== "ChunkProcessed") return wrong("to a chunk")
     if (answer.seq !== asked.seq) wrong(`with seq ${answer.seq} to chunk ${asked.seq}`)
@@ -253,12 +254,13 @@ export class Judge {
 
   #judgeRejection(
     conversation: Conversation,
-    seq: number | undefined,
+    asked: Extract<Asked, { _tag: "Chunk" }> | "RESUME",
     answer: Extract<Answer, { _tag: "ChunkRejected" }>
   ): void {
+    const seq = asked === "RESUME" ? undefined : asked.seq
     const problem = `${conversation.name}: ${answer.code}`
     if (codes[answer.code].retryable) {
-      if (!conversation.counts) this.#fail(`${problem} to an agency that doesn't count`)
+      if (asked !== "RESUME" && seq === undefined) this.#fail(`${problem} to a chunk without seq`)
       // What found no room, or what the parsers failed on, was never read, not even its seq.
       const unread = answer.code === "PARSER_FAILED" || answer.code === "OVERLOADED"
       if (answer.seq !== (unread ? undefined : seq)) this.#fail(`${problem}: wrong seq`)
@@ -275,7 +277,7 @@ export class Judge {
     wrong: (problem: string) => void
   ): void {
     if (answer._tag === "ChunkRejected") {
-      return this.#judgeRejection(conversation, undefined, answer)
+      return this.#judgeRejection(conversation, "RESUME", answer)
     }
     const standing = this.#standings.get(agency)
     if (answer._tag !== "ResumePoint" || standing === undefined) return wrong("to RESUME")
@@ -297,7 +299,7 @@ export class Judge {
     const newest = this.#newest.get(agency)
     if (newest !== undefined && newest.place > conversation.place) {
       wrong(`after ${newest.name}, a newer connection, was answered`)
-    } else this.#newest.set(agency, conversation)
+    } else if (Number.isFinite(conversation.place)) this.#newest.set(agency, conversation)
   }
 
   #judgeConsult(

@@ -136,8 +136,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "forget a waiting connection when the read for the one in hand fails",
     file: "src/services/BetsDesk.ts",
     edits: [[
-      "      onFailure: () => this.#ledgerFailed(connection, desk, undefined, unreadable)\n",
-      "      onFailure: () => {\n        desk.leave()\n        this.#ledgerFailed(connection, desk, undefined, unreadable)\n      }\n"
+      "      onFailure: () => this.#ledgerFailed(connection, desk, \"RESUME\", unreadable)\n",
+      "      onFailure: () => {\n        desk.leave()\n        this.#ledgerFailed(connection, desk, \"RESUME\", unreadable)\n      }\n"
     ]]
   },
   {
@@ -151,7 +151,15 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "tell an agency that doesn't count to come again",
     file: "src/services/BetsDesk/Replies.ts",
-    edits: [["    if (!connection.counts) return connection.close(\"unavailable\")\n", ""]]
+    edits: [["    if (!counts) return connection.close(\"unavailable\")\n", ""]]
+  },
+  {
+    name: "take RESUME for the promise that chunks will carry seq",
+    file: "src/services/BetsDesk.ts",
+    edits: [[
+      "        connection.unreadRefused = false\n",
+      "        connection.unreadRefused = false\n        connection.counts = true\n"
+    ]]
   },
   {
     name: "tell an agency the winners of another",

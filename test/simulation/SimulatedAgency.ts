@@ -32,7 +32,7 @@ export interface AgencyStyle {
   readonly waits: boolean
   /** Opens the consult connection at the start. */
   readonly consultsEarly: boolean
-  /** Its chunks carry `seq`, if it counts at all; without, it sends them one at a time. */
+  /** Its chunks carry `seq`, if it counts at all. */
   readonly numbers: boolean
 }
 

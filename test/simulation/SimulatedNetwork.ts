@@ -61,7 +61,6 @@ export class Link implements Conversation {
   readonly asked: Array<Asked> = []
   answered = 0
   rejected = false
-  counts = false
   place = 0
   /** Requests that the server had received whole when its shutdown began. */
   owed = 0
@@ -142,9 +141,6 @@ export class Link implements Conversation {
   ask(asked: Asked, frame: Uint8Array): void {
     if (this.#clientGone || this.#clientFinished) return
     this.asked.push(asked)
-    if (asked._tag === "Resume" || (asked._tag === "Chunk" && asked.seq !== undefined)) {
-      this.counts = true
-    }
     this.send(frame)
     this.#requestEnds.push(this.#sentUp)
   }
@@ -277,10 +273,11 @@ export class Link implements Conversation {
     this.#passedUp += bytes.length
     while ((this.#requestEnds[0] ?? Number.POSITIVE_INFINITY) <= this.#passedUp) {
       this.#requestEnds.shift()
-      if (this.received++ === 0) this.#judge.onArrived(this)
+      this.received++
     }
     this.#timeline.trace(`${this.name} received ${bytes.length}`)
     this.#connection?.onBytes(bytes)
+    if (this.received > 0 && this.place === 0) this.#judge.onArrived(this, this.paused)
   }
 
   #onServerEnd(): void {

@@ -53,17 +53,23 @@ export class Replies {
     if (seq === undefined) connection.close(code)
   }
 
-  /** Nothing of the message is stored, but it could be later. A client that doesn't count can't be told so. */
+  /**
+   * Nothing of the message is stored, but it could be later. That can't be told of a chunk without `seq`, nor of what
+   * wasn't read and may be one: the next chunk would take its place.
+   */
   putOff(
     connection: Connection,
-    seq: number | undefined,
+    what: Chunk | "RESUME" | "unread",
     code: Retryable,
     message: string,
     retryAfterMs: number
   ): void {
     if (connection.closing) return
+    const seq = typeof what === "object" ? what.seq : undefined
+    const counts = what === "unread" ? connection.counts : what === "RESUME" || seq !== undefined
     this.#refusals.write(connection, { code, seq })
-    if (!connection.counts) return connection.close("unavailable")
+    if (!counts) return connection.close("unavailable")
+    if (what === "unread") connection.unreadRefused = true
     connection.answer(encodeAnswer({ _tag: "ChunkRejected", seq, code, message, retryAfterMs }))
   }
 }
