@@ -54,7 +54,10 @@ describe("a central without room for another frame", () => {
       ids(8).map(async (id) => {
         const wire = await Wire.connect(central.betsPort)
         assert.include(await wire.ask({ type_message: 4, agency: id }), { seq: 0 })
-        return { id, wire, refused: 0, sent: fullFrame(id, 0, frameBytes, 1) }
+        // From here on it is known to count: RESUME alone doesn't say that chunks carry `seq`.
+        const empty = { type_message: 1, agency: id, seq: 1, payload: [] }
+        assert.include(await wire.ask(empty), { type_message: 1, seq: 1 })
+        return { id, wire, refused: 0, sent: fullFrame(id, 0, frameBytes, 2) }
       })
     )
     const plain = await Promise.all(

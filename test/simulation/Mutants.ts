@@ -133,14 +133,6 @@ export const mutants: ReadonlyArray<Mutant> = [
     ]]
   },
   {
-    name: "forget a waiting connection when the read for the one in hand fails",
-    file: "src/services/BetsDesk.ts",
-    edits: [[
-      "      onFailure: () => this.#ledgerFailed(connection, desk, \"RESUME\", unreadable)\n",
-      "      onFailure: () => {\n        desk.leave()\n        this.#ledgerFailed(connection, desk, \"RESUME\", unreadable)\n      }\n"
-    ]]
-  },
-  {
     name: "leave consults open when a shutdown drains",
     file: "src/services/Connections.ts",
     edits: [[
