@@ -91,6 +91,7 @@ describe.skipIf(missing !== undefined)(
     let folder = ""
     let data = ""
     let image: Image
+    let volumes = 0
     let ports = { bets: 0, consult: 0, operations: 0 }
 
     beforeAll(async () => {
@@ -145,7 +146,8 @@ describe.skipIf(missing !== undefined)(
     const startAgency = (id: number, bets: ReadonlyArray<string>): Container => {
       const file = join(folder, `agency-${id}.csv`)
       writeFileSync(file, bets.map((bet) => `${csvOf(bet)}\r\n`).join(""))
-      const remembered = volume("agencies")
+      // What an agency remembers is of one draw.
+      const remembered = volume(`agencies-${volumes++}`)
       // The engine makes the place for a file that is mounted into a volume.
       writeFileSync(join(remembered, `agency-${id}.csv`), "")
       return startAgencyWith(id, { "/data": remembered, [`/data/agency-${id}.csv`]: file })
@@ -240,12 +242,12 @@ describe.skipIf(missing !== undefined)(
       assert.deepStrictEqual([...ledger.counts()], [[1, 200]], "what was there was kept")
     })
 
-    it("ends an agency that waits for the draw with 0 at SIGTERM", async () => {
+    it("ends an agency that waits for the draw with 75 at SIGTERM, and its server with 0", async () => {
       await using server = await startServer("3")
       await using agency = startAgency(1, sales(1, 10))
       await agency.written("cantidad: 10")
       const processes = agency.processes
-      assert.strictEqual(await agency.stop("SIGTERM"), 0, agency.output)
+      assert.strictEqual(await agency.stop("SIGTERM"), 75, agency.output)
       await waitUntilGone(processes)
       assert.strictEqual(await server.stop("SIGTERM"), 0)
     })
