@@ -114,8 +114,8 @@ describe("a central without room for another frame", () => {
     // The load has ended: nobody waits any more.
     const before = central.lines("action: apuesta_recibida | result: fail").length
     for (const { id, wire } of counting) {
-      wire.sendBytes(fullFrame(id, 1, frameBytes, 2).bytes)
-      assert.deepStrictEqual(await wire.answer(), { type_message: 1, payload: null, seq: 2 })
+      wire.sendBytes(fullFrame(id, 1, frameBytes, 3).bytes)
+      assert.deepStrictEqual(await wire.answer(), { type_message: 1, payload: null, seq: 3 })
     }
     assert.lengthOf(central.lines("action: apuesta_recibida | result: fail"), before)
     for (const { wire } of [...counting, ...plain]) wire[Symbol.dispose]()
