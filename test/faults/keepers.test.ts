@@ -139,7 +139,8 @@ const onItsWayIn = (root: Root): Trouble => async (planted) => {
 const waitingForRoom = (root: Root, counts: boolean): Trouble => async (planted) => {
   using holder = await connected(planted)
   using wire = await connected(planted)
-  if (counts) await wire.ask({ type_message: 4, agency: victim })
+  // A gap: it carries `seq`, and nothing of it is stored.
+  if (counts) await wire.ask(chunkOf(victim, 9))
   announce(holder, frameBytesMax)
   await read(planted, 3)
   wire.send(chunkOf(victim, 1))
