@@ -1,5 +1,6 @@
-/** An agency of tests that meet a ledger in trouble. */
-import type { Central } from "../support/Central.ts"
+/** An agency that counts its chunks, and what tests of a ledger in trouble ask of a central. */
+import { assert } from "@effect/vitest"
+import { type Central, runMain } from "../support/Central.ts"
 import { Wire, type WireAnswer } from "../support/Wire.ts"
 
 export const chunkBets = 50
@@ -41,3 +42,11 @@ export const counting = async (
   id: number,
   bets: ReadonlyArray<string>
 ): Promise<CountingAgency> => new CountingAgency(id, await Wire.connect(central.betsPort), bets)
+
+export const assertRefused = (answer: WireAnswer): void => {
+  assert.include(answer, { type_message: 3, code: "LEDGER_UNAVAILABLE", payload: null })
+  assert.isNumber(answer["retry_after_ms"])
+}
+
+export const health = (central: Central) =>
+  runMain(["health", "--config", central.configPath], { OPS_PORT: String(central.operationsPort) })

@@ -314,6 +314,30 @@ describe("a ledger that is not in its place any more", () => {
     }
   )
 
+  it.each([["an older copy of it", false], ["another one", true]])(
+    "but was written over by %s stores nothing any more, also when it grows again",
+    (_, other) => {
+      using folder = new Folder()
+      const copy = join(folder.path, "copy.sqlite")
+      {
+        using held = new Held(other ? copy : folder.ledger)
+        held.commit(plainChunk(one, 1, 1))
+      }
+      if (!other) copyFileSync(folder.ledger, copy)
+      const held = new Held(folder.ledger)
+      const seq = other ? 1 : 2
+      held.commit(plainChunk(one, seq, 1))
+      assert.isUndefined(held.writer.lookAtPlace())
+      copyFileSync(copy, folder.ledger)
+      assert.include(held.writer.lookAtPlace() ?? "", "was written over by another program")
+      const failure = failureOf(() => held.commit(plainChunk(one, seq + 1, 1)))
+      assert.strictEqual(failure.kind, "Displaced")
+      writeFileSync(folder.ledger, new Uint8Array(1_000_000), { flag: "a" })
+      assert.isDefined(held.writer.lookAtPlace())
+      held.writer.close()
+    }
+  )
+
   it("is missed at the next start, also after it was closed in good order", () => {
     using folder = new Folder()
     {

@@ -3,13 +3,16 @@
  * keeps what is known of every agency, to refuse what would break the count whatever its caller decided. A failed
  * transaction leaves the file and what is known as they were. No Effect here.
  */
-import type { DatabaseSync, StatementSync } from "node:sqlite"
+import { randomInt } from "node:crypto"
+import * as fs from "node:fs"
+import type { DatabaseSync } from "node:sqlite"
 import { isDeepStrictEqual } from "node:util"
 import { lineFeed } from "../../domain/Chunk.ts"
 import { AcknowledgedMark } from "./AcknowledgedMark.ts"
 import { chunkChecksum, rowChecksum } from "./Checksum.ts"
 import { drawWinners } from "./DrawScan.ts"
 import { decodeGroup, type GroupChunk } from "./GroupBuffer.ts"
+import { fenced, isDefect, meddled } from "./Intrusion.ts"
 import { takePlace } from "./LedgerPlace.ts"
 import {
   integer,
@@ -20,8 +23,9 @@ import {
   text,
   whileOpening
 } from "./OpenLedger.ts"
-import { PlaceWatch } from "./PlaceWatch.ts"
+import { PlaceWatch, stampBytes } from "./PlaceWatch.ts"
 import { nothing, readStandings } from "./Standings.ts"
+import { prepare, type Statements } from "./Statements.ts"
 import {
   defect,
   type DrawRecord,
@@ -36,6 +40,8 @@ import { readTold, writeTold } from "./ToldTable.ts"
 const betBytesMin = 19
 const ioError = 10
 const constraint = 19
+/** As random as `randomInt` can make it: no two openings of any ledger have the same token. */
+const tokenMax = 2 ** 48 - 1
 const countFailure = "UPDATE disk_failure SET commits = commits + 1"
 
 /** A transaction, and how to find out whether it is stored when its COMMIT ended in an error. */
@@ -46,39 +52,16 @@ interface Transaction {
   readonly takeBack: () => void
 }
 
-interface Statements {
-  readonly begin: StatementSync
-  readonly commit: StatementSync
-  readonly insert: StatementSync
-  readonly lastChunk: StatementSync
-  readonly token: StatementSync
-  readonly snapshot: StatementSync
-  readonly snapshotEnd: StatementSync
-}
-
-const prepare = (db: DatabaseSync): Statements => ({
-  begin: db.prepare("BEGIN IMMEDIATE"),
-  commit: db.prepare("COMMIT"),
-  // The body comes as bytes that the parser made UTF-8, and becomes text without a look at it.
-  insert: db.prepare(
-    "INSERT INTO chunk (id, agency, seq, last, bets, numbers, body, checksum) VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?)"
-  ),
-  lastChunk: db.prepare("SELECT coalesce(max(id), 0) AS id FROM chunk"),
-  token: db.prepare("SELECT token FROM fence"),
-  snapshot: db.prepare(
-    "INSERT OR REPLACE INTO snapshot (agency, seq, bets, finished, checksum) VALUES (?, ?, ?, ?, ?)"
-  ),
-  snapshotEnd: db.prepare("UPDATE snapshot_end SET chunk = ?")
-})
-
 export class LedgerWriter {
   readonly #config: WriterConfig
   /** What the configured path means. */
   readonly #file: string
   readonly #lock: DatabaseSync
   readonly #mark: AcknowledgedMark
-  /** Of this opening: who opens the ledger after it takes the next one, and no transaction of this one is stored then. */
+  /** Of this opening: who opens the ledger after it writes another, and no transaction of this one is stored then. */
   readonly #token: number
+  /** To look into the file. Closed after SQLite's: see SyncedFile.ts. */
+  readonly #descriptor: number
   #place: PlaceWatch
   #db: DatabaseSync
   #statements: Statements
@@ -123,7 +106,8 @@ export class LedgerWriter {
         path,
         () => new AcknowledgedMark(path, found.beganAt, found.lastChunk)
       )
-      this.#place = whileOpening(path, () => new PlaceWatch(config.path, path))
+      this.#descriptor = whileOpening(path, () => fs.openSync(path, "r"))
+      this.#place = whileOpening(path, () => this.#watch())
     } catch (error) {
       this.#db.close()
       this.#lock.close()
@@ -136,7 +120,7 @@ export class LedgerWriter {
     const statements = prepare(db)
     // Before anything is read: what another process stores after this is not stored.
     const token = integer(
-      db.prepare("UPDATE fence SET token = token + 1 RETURNING token").get(),
+      db.prepare("UPDATE fence SET token = ? RETURNING token").get(randomInt(tokenMax)),
       "token"
     )
     for (const agency of agencies) this.#standings.set(agency, nothing)
@@ -166,7 +150,22 @@ export class LedgerWriter {
 
   /** Why the path doesn't lead to the file that is written, if it doesn't. */
   lookAtPlace(): string | undefined {
-    return this.#place.look()
+    const problem = this.#place.lookInside()
+    // A token of another central isn't a file that was written over, but its end here.
+    if (this.#place.overwritten) this.#requireToken()
+    return problem
+  }
+
+  #watch(): PlaceWatch {
+    const { checkpointed, log } = this.#db.prepare("PRAGMA wal_checkpoint(PASSIVE)").get() ?? {}
+    // Where somebody reads what is older, the token isn't in the file yet.
+    if (log !== checkpointed) return new PlaceWatch(this.#config.path, this.#file, undefined)
+    const size = this.#db.prepare("PRAGMA page_size").get()
+    const page = this.#db.prepare("SELECT rootpage FROM sqlite_schema WHERE name = 'fence'").get()
+    return new PlaceWatch(this.#config.path, this.#file, {
+      descriptor: this.#descriptor,
+      offset: integer(page, "rootpage") * integer(size, "page_size") - stampBytes
+    })
   }
 
   /**
@@ -215,7 +214,7 @@ export class LedgerWriter {
         throw defect(`the draw was to be held before agency ${agency} finished`)
       }
     }
-    if (this.#place.look() !== undefined) throw this.#displaced
+    if (this.lookAtPlace() !== undefined) throw this.#displaced
     let draw: DrawRecord | undefined
     this.#transaction({
       work: () => {
@@ -259,7 +258,7 @@ export class LedgerWriter {
   close(): void {
     try {
       // Of a file that isn't in its place only the mark says what is missing there.
-      if (this.#place.look() === undefined) {
+      if (this.lookAtPlace() === undefined) {
         this.#requireToken()
         if (this.#changed.size > 0) {
           this.#transaction({
@@ -277,6 +276,7 @@ export class LedgerWriter {
     } finally {
       this.#mark.close()
       this.#db.close()
+      fs.closeSync(this.#descriptor)
       this.#lock.close()
     }
   }
@@ -438,7 +438,7 @@ export class LedgerWriter {
       const checkpoint = this.#db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get()
       if (integer(checkpoint, "busy") === 0) {
         this.#requireToken()
-        this.#place = new PlaceWatch(this.#config.path, this.#file)
+        this.#place = this.#watch()
         if (this.#isAsBefore()) return false
         if (isStored()) return true
         throw meddled(undefined)
@@ -464,21 +464,3 @@ export class LedgerWriter {
     }
   }
 }
-
-const isDefect = (error: unknown): boolean =>
-  error instanceof LedgerProblem && error.failure.kind === "Defect"
-
-const fenced = (): LedgerProblem =>
-  defect(
-    "another central has opened this ledger since, although it is locked; nothing more is stored here. Let only one "
-      + "central run on a ledger, and don't remove its .lock file"
-  )
-
-/** The file holds what this writer didn't write: it can't go on, whatever it knows of the agencies. */
-const meddled = (error: unknown): LedgerProblem =>
-  defect(
-    `another program has written to the ledger${
-      error instanceof Error ? ` (${error.message})` : ""
-    }; `
-      + "stop whatever writes to it, run `ledger verify`, and start the central again"
-  )

@@ -103,7 +103,7 @@ const third = `
   UPDATE lottery SET checksum = row_checksum(roster, winning_number, draw);
 `
 
-/** The token of the process that may write: each opening takes the next one. */
+/** The token of the process that may write: each opening writes one of its own. */
 const fourth = `
   CREATE TABLE fence (
     id INTEGER PRIMARY KEY CHECK (id = 1),
