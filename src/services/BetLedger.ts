@@ -3,7 +3,7 @@
  * winners. What it has acknowledged survives a crash of the process and of the machine; a group is stored whole or
  * not at all. It doesn't decide: Intake does, and the ledger only refuses what would break the count (a defect).
  */
-import { Context, Effect, Layer, Option, Schema } from "effect"
+import { Cause, Context, Effect, Exit, Layer, Option, Schema } from "effect"
 import * as path from "node:path"
 import { type AgencyId, formatRoster, type Roster } from "../domain/Agency.ts"
 import { type Draw, DrawName, WinningNumber } from "../domain/Draw.ts"
@@ -190,6 +190,8 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
     { path: config.path, busyTimeoutMs: config.busyTimeoutMs },
     (id) => ({ _tag: "Close", id })
   )
+  /** With RESUME an agency is told the draw's name, and keeps to it. */
+  let nameTold = false
   // Closed after everything that has the file open: see SyncedFile.ts.
   const synced = yield* Effect.acquireRelease(
     Effect.sync(() => new SyncedFile(config.path)),
@@ -203,7 +205,10 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
       )
     ),
     // The reader first: a connection that reads keeps the log from being emptied.
-    (thread) => Effect.andThen(reader.close, thread.close((id) => ({ _tag: "Close", id })))
+    (thread, exit) => {
+      const unused = isFailedStart(exit) && !nameTold
+      return Effect.andThen(reader.close, thread.close((id) => ({ _tag: "Close", id, unused })))
+    }
   )
   const opened = yield* writer.call((id) => ({ _tag: "Open", id })).pipe(
     Effect.catch((failure) => Effect.fail(toOpenError(options.path, failure)))
@@ -252,7 +257,9 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
       isNew: opened.isNew
     },
     commit,
-    ...readsOf(reader, place.displaced),
+    ...readsOf(reader, place.displaced, () => {
+      nameTold = true
+    }),
     ...drawCalls(writer, toDraw, place.noted)
   })
 })
@@ -260,7 +267,8 @@ const make = Effect.fnUntraced(function*(options: BetLedgerOptions) {
 /** What is asked of the reader's thread, which may find another file where the ledger was. */
 const readsOf = (
   reader: ReplacedThread<ReaderRequest, ReaderReply>,
-  displaced: () => Failure | undefined
+  displaced: () => Failure | undefined,
+  onDigest: () => void
 ) => {
   const read = (operation: string, request: (id: number) => ReaderRequest) =>
     Effect.suspend(() => {
@@ -284,12 +292,17 @@ const readsOf = (
   })
 
   const digest = Effect.fnUntraced(function*(agency: AgencyId) {
+    onDigest()
     const reply = yield* read("digest", (id) => ({ _tag: "Digest", id, agency }))
     return reply._tag === "Digested" ? reply.digest : yield* unexpected(reply)
   })
 
   return { chunkAt, readBets, digest }
 }
+
+/** An interruption is how a start is called off, and a server stopped. */
+const isFailedStart = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
 
 /** What the configured path means; its folder is made where it is missing. */
 const findPlace = (configured: string) =>

@@ -308,6 +308,9 @@ describe("a port in use", () => {
       assert.include(said, resource)
       assert.match(said, /in use/i)
       assert.notInclude(said, "action: ready")
+      // No ledger that would keep a configuration that was never served.
+      const left = readdirSync(central.folder).filter((name) => name.startsWith("ledger"))
+      assert.deepStrictEqual(left.filter((name) => !name.endsWith(".lock")), [])
     } finally {
       server.close()
     }

@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Cause, Effect, Exit } from "effect"
 import { spawn } from "node:child_process"
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs"
+import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { createInterface } from "node:readline"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
@@ -147,6 +147,30 @@ describe("the SQLite ledger's file", () => {
         ["quiniela--vieja--a-o", false, 2]
       )
       assert.deepStrictEqual(query(path, "SELECT draw FROM lottery"), [["quiniela--vieja--a-o"]])
+    }))
+
+  it.effect("is gone when the start that made it fails, unless an agency was told of it or it holds a chunk", () =>
+    Effect.gen(function*() {
+      const fails = Effect.fail("the port is in use")
+      const filesAfter = Effect.fnUntraced(function*<E>(
+        use: (ledger: BetLedger["Service"]) => Effect.Effect<unknown, E>,
+        path: string
+      ) {
+        yield* Effect.exit(life(path, (ledger) => Effect.andThen(use(ledger), fails)))
+        return readdirSync(dirname(path)).filter((name) => !name.endsWith(".lock"))
+      })
+      const nothing = () => Effect.void
+      const path = yield* newPath
+      assert.deepStrictEqual(yield* filesAfter(nothing, path), [])
+      yield* life(path, nothing)
+      assert.deepStrictEqual(yield* filesAfter(nothing, path), ["ledger.sqlite"])
+      const asked = yield* filesAfter(({ digest }) => digest(three), yield* newPath)
+      assert.deepStrictEqual(asked, ["ledger.sqlite"])
+      const sold = yield* filesAfter(
+        ({ commit }) => commit([plainChunk(three, 1, 0)]),
+        yield* newPath
+      )
+      assert.deepStrictEqual(sold, ["ledger.sqlite"])
     }))
 
   it.effect("is opened from a snapshot and the chunks after it", () =>
@@ -347,7 +371,7 @@ describe("the SQLite ledger", () => {
         const exit = yield* Effect.exit(draw)
         assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
       }
-      yield* thread.close((id) => ({ _tag: "Close", id }))
+      yield* thread.close((id) => ({ _tag: "Close", id, unused: false }))
     }))
 
   it.effect("begins anew in a copy of the file as of any moment between commits", () =>

@@ -10,10 +10,10 @@ import { isDeepStrictEqual } from "node:util"
 import { lineFeed } from "../../domain/Chunk.ts"
 import { AcknowledgedMark } from "./AcknowledgedMark.ts"
 import { chunkChecksum, rowChecksum } from "./Checksum.ts"
-import { drawWinners } from "./DrawScan.ts"
+import { drawWinners, writeDraw } from "./DrawScan.ts"
 import { decodeGroup, type GroupChunk } from "./GroupBuffer.ts"
 import { fenced, isDefect, meddled } from "./Intrusion.ts"
-import { takePlace } from "./LedgerPlace.ts"
+import { removeDatabase, takePlace } from "./LedgerPlace.ts"
 import {
   integer,
   openForWriting,
@@ -84,11 +84,13 @@ export class LedgerWriter {
     this.#file = path
     this.#lock = lock
     let isNew = false
+    const existed = fs.existsSync(path)
     try {
       this.#db = openForWriting({ ...config, path }, () => {
         isNew = true
       })
     } catch (error) {
+      if (!existed) removeDatabase(path)
       this.#lock.close()
       throw error
     }
@@ -110,6 +112,7 @@ export class LedgerWriter {
       this.#place = whileOpening(path, () => this.#watch())
     } catch (error) {
       this.#db.close()
+      if (!existed) removeDatabase(path)
       this.#lock.close()
       throw error
     }
@@ -219,7 +222,7 @@ export class LedgerWriter {
     this.#transaction({
       work: () => {
         draw = drawWinners(this.#db, this.#lastChunk)
-        this.#writeDraw(draw)
+        writeDraw(this.#db, draw)
       },
       isStored: () => draw !== undefined && isDeepStrictEqual(readDraw(this.#db), draw),
       takeBack: () => this.#db.exec("DELETE FROM winner; DELETE FROM draw")
@@ -227,22 +230,6 @@ export class LedgerWriter {
     if (draw === undefined) throw defect("the draw's transaction ended without a draw")
     this.#draw = draw
     return draw
-  }
-
-  #writeDraw({ winners, winningNumber }: DrawRecord): void {
-    const insert = this.#db.prepare(
-      "INSERT INTO winner (agency, position, document, checksum) VALUES (?, ?, ?, ?)"
-    )
-    let count = 0
-    for (const [agency, documents] of winners) {
-      for (const [index, document] of documents.entries()) {
-        const position = index + 1
-        insert.run(agency, position, document, rowChecksum(agency, position, document))
-        count++
-      }
-    }
-    this.#db.prepare("INSERT INTO draw (id, winning_number, winners, checksum) VALUES (1, ?, ?, ?)")
-      .run(winningNumber, count, rowChecksum(winningNumber, count))
   }
 
   /** Notes who was told its winners. */
@@ -254,8 +241,12 @@ export class LedgerWriter {
     })
   }
 
-  /** Leaves one file with everything in it, if no reader stands in the way, and lets the ledger go. */
-  close(): void {
+  /**
+   * Leaves one file with everything in it, if no reader stands in the way, and lets the ledger go. `unused`: none of it is
+   * needed if it is new.
+   */
+  close(unused = false): void {
+    let remove = false
     try {
       // Of a file that isn't in its place only the mark says what is missing there.
       if (this.lookAtPlace() === undefined) {
@@ -270,6 +261,7 @@ export class LedgerWriter {
         }
         const checkpoint = this.#db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get()
         if (integer(checkpoint, "busy") === 0) this.#mark.remove()
+        remove = unused && this.isNew && this.#lastChunk === 0
       }
     } catch {
       // Snapshot and checkpoint only make the next start faster: what was acknowledged is in the log.
@@ -277,7 +269,18 @@ export class LedgerWriter {
       this.#mark.close()
       this.#db.close()
       fs.closeSync(this.#descriptor)
+      if (remove) this.#remove()
       this.#lock.close()
+    }
+  }
+
+  /** The lock's file stays: another process may have it open already, and would lock what nobody else sees. */
+  #remove(): void {
+    try {
+      this.#mark.remove()
+      removeDatabase(this.#file)
+    } catch {
+      // It is a ledger without a chunk, which can be begun anew.
     }
   }
 

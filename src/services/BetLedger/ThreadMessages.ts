@@ -62,7 +62,8 @@ export type WriterRequest =
   /** Whether the path still leads to the file that is written. */
   | { readonly _tag: "Look"; readonly id: number }
   | { readonly _tag: "Told"; readonly id: number; readonly records: ReadonlyArray<ToldRecord> }
-  | { readonly _tag: "Close"; readonly id: number }
+  /** `unused`: the start failed, and nobody was told of this ledger: a new one goes. */
+  | { readonly _tag: "Close"; readonly id: number; readonly unused: boolean }
 
 export interface DrawRecord {
   readonly winningNumber: number

@@ -38,7 +38,7 @@ const answer = (request: WriterRequest): WriterReply => {
       opened().noteTold(request.records)
       return { _tag: "Noted", id }
     case "Close":
-      writer?.close()
+      writer?.close(request.unused)
       port.close()
       return { _tag: "Closed", id }
   }
