@@ -239,7 +239,7 @@ describe("a damaged ledger", () => {
     assert.throws(() => withWriter(crashed, () => {}), LedgerProblem)
     const mark = readFileSync(`${crashed}.mark`, "utf8")
     writeFileSync(`${crashed}.mark`, mark.replace(/^\d/, "1"))
-    rmSync(crashed)
+    rmSync(crashed, { force: true })
     withWriter(path, () => copyLedger(path, crashed))
     writeFileSync(`${crashed}.mark`, mark.replace(/^\d/, "1"))
     withWriter(crashed, ({ agencies }) => assert.strictEqual(agencies.get(1)?.seq, 12))

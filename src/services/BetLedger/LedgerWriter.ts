@@ -160,9 +160,12 @@ export class LedgerWriter {
   }
 
   #watch(): PlaceWatch {
-    const { checkpointed, log } = this.#db.prepare("PRAGMA wal_checkpoint(PASSIVE)").get() ?? {}
+    // Emptied, as a new log is: one that is only copied keeps room that a full disk hasn't.
+    const checkpoint = this.#db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get()
     // Where somebody reads what is older, the token isn't in the file yet.
-    if (log !== checkpointed) return new PlaceWatch(this.#config.path, this.#file, undefined)
+    if (integer(checkpoint, "busy") !== 0) {
+      return new PlaceWatch(this.#config.path, this.#file, undefined)
+    }
     const size = this.#db.prepare("PRAGMA page_size").get()
     const page = this.#db.prepare("SELECT rootpage FROM sqlite_schema WHERE name = 'fence'").get()
     return new PlaceWatch(this.#config.path, this.#file, {
