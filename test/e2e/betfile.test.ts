@@ -2,7 +2,14 @@
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
 import { execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
-import { appendFileSync, readFileSync, statSync, truncateSync } from "node:fs"
+import {
+  appendFileSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  truncateSync
+} from "node:fs"
 import { mkdir, mkdtemp, open, readdir, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -11,7 +18,7 @@ import { LedgerFile } from "../support/LedgerFile.ts"
 import { Program } from "../support/Program.ts"
 import { betFile, sales, winnersOf } from "../support/Sales.ts"
 import { ScriptedCentral } from "../support/ScriptedCentral.ts"
-import { within } from "../support/WaitUntil.ts"
+import { waitUntil, within } from "../support/WaitUntil.ts"
 
 let folder = ""
 beforeEach(async () => {
@@ -29,6 +36,16 @@ const write = async (text: string, name = "agency-1.csv"): Promise<string> => {
   await writeFile(path, text)
   return path
 }
+
+/** What a process has open; what it closes meanwhile is left out. */
+const openFiles = (pid: number): ReadonlyArray<string> =>
+  readdirSync(`/proc/${pid}/fd`).flatMap((descriptor) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${descriptor}`)]
+    } catch {
+      return []
+    }
+  })
 
 /** Nobody listens there. */
 const nowhere = ["--server=127.0.0.1:9", "--consult=127.0.0.1:9"]
@@ -56,11 +73,10 @@ describe("bets that can be read only once", () => {
     const fifo = join(folder, "bets")
     execFileSync("mkfifo", [fifo])
     using agency = new Program(["agency", "--id=1", `--file=${fifo}`, ...nowhere])
-    const writer = await within("the agency to read", open(fifo, "w"), 15_000)
-    await writer.writeFile("Ana,Vera,30904465,")
+    // It has opened it without waiting for who writes.
+    await waitUntil("the agency to read", () => openFiles(agency.pid).includes(fifo), 15_000)
     agency.signal("SIGTERM")
     assert.strictEqual(await agency.ended(5000), 75, agency.stderr)
-    await writer.close()
   })
 
   for (
