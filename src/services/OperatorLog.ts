@@ -2,6 +2,7 @@
  * The log that operators read and their scripts grep: one line per event, `action: … | result: … | name: value`, after
  * `YYYY-MM-DD HH:MM:SS LEVEL    ` (local time), or one JSON object, whose time has the offset. Lines are gathered and written together, off the
  * path of chunks, at the latest after `log.flushMs`; the buffer is flushed at once when it is large and on closing.
+ * Where they aren't read, what is held of them is bounded: lines beyond are left out, counted, and told of.
  * It never holds a bettor's name, document or birthdate.
  */
 import { Cause, Context, Effect, Layer, Logger, References } from "effect"
@@ -30,6 +31,19 @@ export interface LogOptions {
 /** Takes finished text, for instance `process.stdout.write`. */
 export type LogSink = (text: string) => void
 
+/** Lines that nobody has read yet. */
+export interface UnreadLines {
+  /** Beyond it lines are left out, until all that is held was read. */
+  readonly bytesMax: number
+  /** What the sink holds. */
+  readonly bytes: () => number
+}
+
+const readAtOnce: UnreadLines = { bytesMax: Infinity, bytes: () => 0 }
+
+/** How often it is looked whether lines that were left out can be told of. */
+const leftOutMs = 100
+
 const two = (value: number): string => (value < 10 ? `0${value}` : String(value))
 
 const textTime = (at: Date): string =>
@@ -55,10 +69,13 @@ export class LogWriter {
   #timer: NodeJS.Timeout | undefined
   #second = -1
   #time = ""
+  readonly #unread: UnreadLines
+  #leftOut = 0
   /** How lines of an action begin in this second. */
   readonly #heads = new Map<string, Head>()
 
-  constructor(options: LogOptions, sink: LogSink) {
+  constructor(options: LogOptions, sink: LogSink, unread: UnreadLines = readAtOnce) {
+    this.#unread = unread
     this.#options = options
     this.#threshold = severity[options.level]
     this.#sink = sink
@@ -70,21 +87,48 @@ export class LogWriter {
 
   write(level: LogLevel, action: string, result: string, details?: Details): void {
     if (severity[level] < this.#threshold) return
-    this.#buffer += this.#options.format === "text"
-      ? this.#textLine(level, action, result, details)
-      : this.#jsonLine(level, action, result, details)
+    if (
+      this.#leftOut > 0 || this.#buffer.length + this.#unread.bytes() > this.#unread.bytesMax
+    ) return this.#leaveOut()
+    this.#append(level, action, result, details)
     if (this.#buffer.length >= bufferedCharactersMax || severity[level] >= severity.ERROR) {
       this.flush()
     } else this.#timer ??= setTimeout(() => this.flush(), this.#options.flushMs)
   }
 
+  #leaveOut(): void {
+    this.#leftOut++
+    this.#timer ??= setTimeout(() => this.flush(), leftOutMs)
+  }
+
+  #append(level: LogLevel, action: string, result: string, details?: Details): void {
+    this.#buffer += this.#options.format === "text"
+      ? this.#textLine(level, action, result, details)
+      : this.#jsonLine(level, action, result, details)
+  }
+
   flush(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
+    if (this.#leftOut > 0) this.#tellLeftOut()
     if (this.#buffer === "") return
     const text = this.#buffer
     this.#buffer = ""
     this.#sink(text)
+  }
+
+  /** Once all that was held is read: the lines in between are missing then, and none before or after. */
+  #tellLeftOut(): void {
+    if (this.#unread.bytes() > 0) {
+      this.#timer = setTimeout(() => this.flush(), leftOutMs)
+      return
+    }
+    const lines = this.#leftOut
+    this.#leftOut = 0
+    this.#append("WARNING", "log", "left_out", {
+      cantidad: lines,
+      detail: "the log was not read in time: see log.unreadBytesMax"
+    })
   }
 
   #textLine(level: LogLevel, action: string, result: string, details?: Details): string {
@@ -145,7 +189,10 @@ export class OperatorLog extends Context.Service<OperatorLog, LogWriter>()(
       Effect.sync(() => {
         // A reader of our stdout that went away must not end the server.
         process.stdout.on("error", () => {})
-        return new LogWriter(log, writeToStdout)
+        return new LogWriter(log, writeToStdout, {
+          bytesMax: log.unreadBytesMax,
+          bytes: () => process.stdout.destroyed ? 0 : process.stdout.writableLength
+        })
       }),
       (opened) => Effect.sync(() => opened.flush())
     )

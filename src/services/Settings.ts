@@ -197,7 +197,8 @@ const SettingsSchema = Schema.Struct({
         Schema.Literals(["text", "json"]).annotate(allowed("text or json")),
         "text"
       ),
-      flushMs: bounded(20, 0, 10_000)
+      flushMs: bounded(20, 0, 10_000),
+      unreadBytesMax: bounded(4 * 1024 * 1024, 64 * 1024, 1024 * 1024 * 1024)
     }),
     {}
   )

@@ -194,6 +194,12 @@ export class Central implements AsyncDisposable {
     return this.#errors
   }
 
+  /** Whoever reads the log stands still, or goes on. */
+  readLog(reads: boolean): void {
+    if (reads) this.#process?.stdout?.resume()
+    else this.#process?.stdout?.pause()
+  }
+
   /** The log lines, without time and level, that begin so. */
   lines(beginning: string): ReadonlyArray<string> {
     return this.#output.split("\n").slice(0, -1).map(asText)
