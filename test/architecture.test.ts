@@ -173,7 +173,7 @@ const unkept: Readonly<Record<string, readonly [times: number, why: string]>> = 
   "src/services/ChunkParser.ts": [1, "the process is at its end"],
   "src/services/ChunkParser/ParserPool.ts": [2, "the pool's own way with children that fail"],
   "src/services/ChunkParser/ParserChild.ts": [10, "the child's own way of failing"],
-  "src/services/OperatorLog.ts": [2, "the keeper writes to it"],
+  "src/services/OperatorLog.ts": [4, "the keeper writes to it"],
   "src/services/OperatorLog/BoundedLines.ts": [1, "writes lines that can't be written otherwise"]
 }
 

@@ -27,14 +27,15 @@ const checkConfig = Flag.Boolean("check-config").pipe(
 
 /** The server is more than all other commands together: they don't load it. */
 const modules = Effect.promise(async () => {
-  const [lifetime, log, server, settings, signals] = await Promise.all([
+  const [descriptors, lifetime, log, server, settings, signals] = await Promise.all([
+    import("../services/Descriptors.ts"),
     import("../services/Lifetime.ts"),
     import("../services/OperatorLog.ts"),
     import("../services/Server.ts"),
     import("../services/Settings.ts"),
     import("../services/Signals.ts")
   ])
-  return { ...lifetime, ...log, ...server, ...settings, ...signals }
+  return { ...descriptors, ...lifetime, ...log, ...server, ...settings, ...signals }
 })
 
 /**
@@ -59,7 +60,8 @@ const tellAndFail = (cause: Cause.Cause<unknown>, format: "text" | "json", ready
   })
 
 const run = Effect.fnUntraced(function*(onReady: () => void) {
-  const { endOnSignals, Lifetime, OperatorLog, serverLayer, Settings } = yield* modules
+  const { endOnSignals, fitToDescriptors, Lifetime, OperatorLog, serverLayer, Settings } =
+    yield* modules
   const settings = yield* Settings
   const log = yield* OperatorLog
   const lifetime = yield* Lifetime
@@ -72,7 +74,8 @@ const run = Effect.fnUntraced(function*(onReady: () => void) {
     parsers: settings.parsers.processes,
     log_level: settings.log.level
   })
-  yield* Layer.build(serverLayer)
+  const fitted = yield* fitToDescriptors(settings)
+  yield* Layer.build(Layer.provide(serverLayer, Layer.succeed(Settings, fitted)))
   yield* Effect.acquireRelease(
     Effect.sync(() => lifetime.setReady(true)),
     () => Effect.sync(() => lifetime.setReady(false))

@@ -27,6 +27,13 @@ export const refusalMissingMax = 20
 export const consultAcceptLines = { linesMax: 60, windowMs: 600_000 } as const
 /** A roster is held in memory and walked at the draw. */
 export const agenciesCeiling = 100_000
+/**
+ * File descriptors that connections don't get. At rest the server has 52 and two a parser; a parser that is replaced
+ * has its own beside it. The rest is for connections that are being refused, and for operations.
+ */
+export const descriptorsKept = { base: 224, perParser: 8 } as const
+/** Log lines in a minute of there being none left. */
+export const descriptorLines = { linesMax: 1, windowMs: 60_000 } as const
 /** How often what serves all may be begun again after a defect, in {@link restartWindowMs}; then the server ends. */
 export const restartsMax = 10
 export const restartWindowMs = 60_000

@@ -41,6 +41,7 @@ export const roots = {
   "workers": "nothing",
   "deadlines": "nothing",
   "checkpoints": "nothing",
+  "descriptors": "nothing",
   "look at the ledger's place": "nothing",
   // The ledger's path.
   "group commit": "server",

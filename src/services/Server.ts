@@ -11,6 +11,7 @@ import { ChunkParser } from "./ChunkParser.ts"
 import { Connections } from "./Connections.ts"
 import { ConsultAcceptor } from "./ConsultAcceptor.ts"
 import { ConsultDesk } from "./ConsultDesk.ts"
+import { watchDescriptors } from "./Descriptors.ts"
 import { GroupCommit } from "./GroupCommit.ts"
 import { Keeper } from "./Keeper.ts"
 import { Lifetime } from "./Lifetime.ts"
@@ -84,6 +85,7 @@ export const serverLayer = Layer.mergeAll(BetAcceptor.layer, ConsultAcceptor.lay
   Layer.provideMerge(intakeLayer),
   Layer.provideMerge(parsersEndFirst),
   Layer.provideMerge(Layer.mergeAll(ledgerLayer, ChunkParser.layer)),
+  Layer.provideMerge(Layer.effectDiscard(watchDescriptors)),
   Layer.provideMerge(Keeper.layer),
   Layer.provideMerge(operationsLayer)
 )
