@@ -178,7 +178,7 @@ describe("docs/OPERATIONS.md", () => {
   it("explains every line that the central logs, and none that it doesn't", () => {
     const logged = new Set(
       [...sources.matchAll(
-        /write\(\s*(?:"[A-Z]+"|[\w.[\] ?"]+),\s*"(\w+)",\s*"(success|fail|info|left_out)"/g
+        /(?:write|#append)\(\s*(?:"[A-Z]+"|[\w.[\] ?"]+),\s*"(\w+)",\s*"(\w+)"/g
       )].map(([, action, result]) => `action: ${action} | result: ${result}`)
     )
     assert.isAbove(logged.size, 15)
