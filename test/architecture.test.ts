@@ -171,8 +171,11 @@ const unkept: Readonly<Record<string, readonly [times: number, why: string]>> = 
   "src/services/GroupCommit.ts": [1, "a child of the kept fiber, which awaits it"],
   "src/services/BetLedger/LedgerThread.ts": [5, "a throw ends the thread for all who wait for it"],
   "src/services/ChunkParser.ts": [1, "the process is at its end"],
-  "src/services/ChunkParser/ParserPool.ts": [2, "the pool's own way with children that fail"],
-  "src/services/ChunkParser/ParserChild.ts": [10, "the child's own way of failing"],
+  "src/services/ChunkParser/ParserPool.ts": [2, "each is given to the keeper in place"],
+  "src/services/ChunkParser/ParserChild.ts": [
+    10,
+    "in place: a throw fails the child, and the keeper is told; but for its end"
+  ],
   "src/services/OperatorLog.ts": [4, "the keeper writes to it"],
   "src/services/OperatorLog/BoundedLines.ts": [1, "writes lines that can't be written otherwise"]
 }

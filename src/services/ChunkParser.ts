@@ -9,6 +9,7 @@
 import { Context, Effect, Layer, Schema } from "effect"
 import type { Parsed } from "../domain/Chunk.ts"
 import { ParserPool, type ParserProblem } from "./ChunkParser/ParserPool.ts"
+import { Keeper } from "./Keeper.ts"
 import { OperatorLog } from "./OperatorLog.ts"
 import { Settings } from "./Settings.ts"
 
@@ -42,7 +43,7 @@ export class ChunkParser extends Context.Service<ChunkParser, {
         const { parsers } = yield* Settings
         const log = yield* OperatorLog
         const pool = new ParserPool(
-          { ...parsers, entry },
+          { ...parsers, entry, keeper: yield* Keeper },
           (problem) => log.write("WARNING", "parser_replaced", "success", { problem })
         )
         const close = yield* Effect.cached(

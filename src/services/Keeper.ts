@@ -40,6 +40,7 @@ export const roots = {
   "listener's error": "nothing",
   "workers": "nothing",
   "deadlines": "nothing",
+  "parsers": "nothing",
   "checkpoints": "nothing",
   "descriptors": "nothing",
   "look at the ledger's place": "nothing",

@@ -67,6 +67,10 @@ const plants: Readonly<Record<string, ReadonlyArray<readonly [text: string, plan
       + "      Effect.andThen(Effect.sync(() => planted(\"read of the ledger\")), effect),"
     ]
   ],
+  "ParserChild.ts": [[
+    "  #onBytes(bytes: Buffer): void {\n",
+    "  #onBytes(bytes: Buffer): void {\n    planted(\"parsers\")\n"
+  ]],
   "ConsultDesk.ts": [[
     "Effect.flatMap((held) => tell(",
     "Effect.tap(() => Effect.sync(() => planted(\"waiting consult\"))), Effect.flatMap((held) => tell("
@@ -88,7 +92,7 @@ const plants: Readonly<Record<string, ReadonlyArray<readonly [text: string, plan
 registerHooks({
   load: (url, context, nextLoad) => {
     const loaded = nextLoad(url, context)
-    const name = /\/src\/services\/([A-Za-z]+\.ts)$/.exec(url)?.[1]
+    const name = /\/src\/services\/(?:[A-Za-z]+\/)?([A-Za-z]+\.ts)$/.exec(url)?.[1]
     const edits = name === undefined ? undefined : plants[name]
     if (edits === undefined) return loaded
     const source = edits.reduce((text, [original, replacement]) => {

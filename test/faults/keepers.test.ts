@@ -226,6 +226,14 @@ const troubles: { readonly [Name in Exclude<Root<"connection" | "nothing">, Abro
     await planted.thrown("workers")
     await wire.gone()
   },
+  "parsers": async (planted) => {
+    using wire = await connected(planted)
+    planted.plant("parsers")
+    // The frame is tried once more, in another child.
+    assert.include(await wire.ask({ type_message: 4, agency: victim }), { type_message: 4 })
+    await planted.thrown("parsers")
+    wire.vanish()
+  },
   "acceptor": async (planted) => {
     planted.plant("acceptor")
     using wire = await connected(planted)

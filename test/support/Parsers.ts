@@ -12,6 +12,7 @@ import {
 } from "../../src/services/ChunkParser.ts"
 import { LogWriter, OperatorLog } from "../../src/services/OperatorLog.ts"
 import { decodeSettings, Settings } from "../../src/services/Settings.ts"
+import { strictKeeperLayer } from "./Kept.ts"
 import { sales } from "./Sales.ts"
 
 const utf8 = new TextEncoder()
@@ -71,7 +72,11 @@ export const withPool = <A, E>(
       Effect.provide(
         Layer.provide(
           pool,
-          Layer.merge(Layer.succeed(Settings, settings), Layer.succeed(OperatorLog, writer))
+          Layer.mergeAll(
+            Layer.succeed(Settings, settings),
+            Layer.succeed(OperatorLog, writer),
+            strictKeeperLayer
+          )
         )
       ),
       Effect.timeout("20 seconds")

@@ -46,6 +46,8 @@ export interface ParserChildOptions<Job extends { readonly frame: Uint8Array }> 
   readonly startDeadlineMs: number
   /** From one answer to the next, while it has jobs. */
   readonly deadlineMs: number
+  /** Told of a throw of ours in a callback of the child; it fails then. */
+  readonly onDefect: (defect: unknown) => void
   /** What its heap may take at most; and when all of it takes more, the child asks to be replaced. */
   readonly memoryMb: number
   readonly onParsed: (job: Job, parsed: Parsed) => void
@@ -78,17 +80,20 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
   /** Runs while jobs are in the child; restarted by each answer, so it measures the job in hand. */
   #deadline: NodeJS.Timeout | undefined
 
+  readonly #onDeadline = this.#kept(() => this.#expire())
+  readonly #flushSoon = this.#kept(() => this.#flush())
+
   constructor(options: ParserChildOptions<Job>) {
     this.#options = options
     this.answering = new Promise((resolve) => {
       this.#onAnswering = resolve
     })
-    this.#deadline = setTimeout(() => this.#expire(), options.startDeadlineMs)
+    this.#deadline = setTimeout(this.#onDeadline, options.startDeadlineMs)
     try {
       this.#start()
     } catch (error) {
       // Told later, as everything else: the caller doesn't have the child yet.
-      process.nextTick(() => this.#fail(couldNotStart(error)))
+      process.nextTick(this.#kept(() => this.#fail(couldNotStart(error))))
     }
   }
 
@@ -102,19 +107,21 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
     })
     this.#process = child
     // First of all: without descriptors there is a process object that has nothing but this event to give.
-    child.on("error", (error) => this.#fail(couldNotStart(error)))
+    child.on("error", this.#kept((error: Error) => this.#fail(couldNotStart(error))))
     child.on(
       "exit",
-      (code, signal) => this.#fail(`the parser ended with ${signal ?? `code ${code}`}`)
+      this.#kept(() =>
+        this.#fail(`the parser ended with ${child.signalCode ?? `code ${child.exitCode}`}`)
+      )
     )
     if (child.pid === undefined) return
     this.#exited = once(child, "exit").catch(() => undefined)
     const pipe = child.stdio[3]
     if (!(pipe instanceof Duplex)) throw new Error("fork gave no duplex pipe as fd 3")
     this.#pipe = pipe
-    pipe.on("data", (bytes: Buffer) => this.#onBytes(bytes))
-    pipe.on("error", () => this.#fail("the parser's pipe broke"))
-    pipe.on("close", () => this.#fail("the parser closed its pipe"))
+    pipe.on("data", this.#kept((bytes: Buffer) => this.#onBytes(bytes)))
+    pipe.on("error", this.#kept(() => this.#fail("the parser's pipe broke")))
+    pipe.on("close", this.#kept(() => this.#fail("the parser closed its pipe")))
     this.#write(noRequest, new Uint8Array([0x7b, 0x7d]))
   }
 
@@ -135,7 +142,7 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
   send(job: Job): void {
     this.#lastId = idAfter(this.#lastId)
     if (this.#jobs.length === 0) {
-      this.#deadline ??= setTimeout(() => this.#expire(), this.#options.deadlineMs)
+      this.#deadline ??= setTimeout(this.#onDeadline, this.#options.deadlineMs)
     }
     this.#jobs.push(job)
     this.#write(this.#lastId, job.frame)
@@ -171,7 +178,7 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
     if (pipe === undefined) return
     if (this.#gathered === 0) {
       pipe.cork()
-      process.nextTick(() => this.#flush(pipe))
+      process.nextTick(this.#flushSoon)
     }
     this.#gathered += frame.length
     if (frame.length < copiedBytesMax) return this.#batch.add(id, frame)
@@ -182,7 +189,9 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
     for (const piece of encodeRequest(id, frame)) pipe.write(piece)
   }
 
-  #flush(pipe: Duplex): void {
+  #flush(): void {
+    const pipe = this.#pipe
+    if (pipe === undefined) return
     this.#gathered = 0
     if (this.#batch.length > 0) pipe.write(this.#batch.take())
     pipe.uncork()
@@ -233,6 +242,18 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
     else {
       clearTimeout(this.#deadline)
       this.#deadline = undefined
+    }
+  }
+
+  /** A callback by which Node calls us: a throw in it fails the child, whose jobs are tried once more. */
+  #kept<A = void>(body: (value: A) => void): (value: A) => void {
+    return (value) => {
+      try {
+        body(value)
+      } catch (defect) {
+        this.#options.onDefect(defect)
+        this.#fail("a defect of the server broke off what came of the parser")
+      }
     }
   }
 

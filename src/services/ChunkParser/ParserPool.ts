@@ -10,7 +10,9 @@
  * There are never more than twice as many children as configured: a child that has outgrown its memory goes on until its
  * replacement answers, and so does one that is held up by a suspect.
  */
+import { Cause } from "effect"
 import type { Parsed } from "../../domain/Chunk.ts"
+import type { RootKeeper } from "../Keeper.ts"
 import { ParserChild } from "./ParserChild.ts"
 
 export type ParserProblem = string
@@ -31,6 +33,7 @@ export interface PoolOptions {
   readonly restartMaxMs: number
   readonly memoryMb: number
   readonly entry: URL
+  readonly keeper: RootKeeper
 }
 
 /** How often a frame may be in a child that fails. */
@@ -119,19 +122,26 @@ export class ParserPool {
   }
 
   async #launch(): Promise<void> {
-    const { chunkDeadlineMs, entry, memoryMb, startDeadlineMs } = this.#options
+    const { chunkDeadlineMs, entry, keeper, memoryMb, startDeadlineMs } = this.#options
     const child: Child = new ParserChild<Job>({
       entry,
       startDeadlineMs,
       deadlineMs: chunkDeadlineMs,
       memoryMb,
       onParsed: (job, parsed) => this.#onParsed(child, job, parsed),
-      onFailed: (problem, jobs) => this.#onFailed(child, problem, jobs),
+      onFailed: (problem, jobs) => this.#kept(() => this.#onFailed(child, problem, jobs))(),
+      onDefect: (defect) => {
+        keeper.restarts("parsers", Cause.die(defect))
+      },
       onOutgrown: () => this.#onOutgrown(child)
     })
     this.#starting.add(child)
     await child.answering
-    if (this.#starting.has(child) && !this.#stopping) this.#assign(child)
+    if (this.#starting.has(child) && !this.#stopping) this.#kept(() => this.#assign(child))()
+  }
+
+  #kept(body: () => void): () => void {
+    return this.#options.keeper.forAll("parsers", body)
   }
 
   /** Finds work for a child that has none: suspects first, then a place in the pool. */
@@ -142,7 +152,7 @@ export class ParserPool {
     if (this.#outgrown.delete(child)) return void this.#retire(child)
     const suspect = this.#suspects.shift()
     if (suspect !== undefined) {
-      this.#quarantine.set(child, setTimeout(() => this.#reinforce(), suspectMs))
+      this.#quarantine.set(child, setTimeout(this.#kept(() => this.#reinforce()), suspectMs))
       return child.send(suspect)
     }
     if (this.#children.size >= this.#options.processes) {
@@ -208,10 +218,11 @@ export class ParserPool {
   }
 
   #launchAfter(delayMs: number): void {
-    const timer = setTimeout(() => {
+    const begin = this.#kept(() => {
       this.#restarts.delete(timer)
       void this.#launch()
-    }, delayMs)
+    })
+    const timer = setTimeout(begin, delayMs)
     this.#restarts.add(timer)
   }
 }
