@@ -10,6 +10,7 @@ import { Context, Effect, Layer, Schema } from "effect"
 import type { Parsed } from "../domain/Chunk.ts"
 import { ParserPool, type ParserProblem } from "./ChunkParser/ParserPool.ts"
 import { Keeper } from "./Keeper.ts"
+import { Lifetime } from "./Lifetime.ts"
 import { OperatorLog } from "./OperatorLog.ts"
 import { Settings } from "./Settings.ts"
 
@@ -42,10 +43,14 @@ export class ChunkParser extends Context.Service<ChunkParser, {
       Effect.gen(function*() {
         const { parsers } = yield* Settings
         const log = yield* OperatorLog
-        const pool = new ParserPool(
-          { ...parsers, entry, keeper: yield* Keeper },
-          (problem) => log.write("WARNING", "parser_replaced", "success", { problem })
-        )
+        const lifetime = yield* Lifetime
+        const keeper = yield* Keeper
+        const pool = new ParserPool({ ...parsers, entry, keeper }, {
+          onReplaced: (problem) => log.write("WARNING", "parser_replaced", "success", { problem }),
+          onNotStarted: (problem) => log.write("WARNING", "parser_replaced", "fail", { problem }),
+          onTrouble: (problem) =>
+            lifetime.setTrouble("parsers", problem && `no frame can be parsed (${problem})`)
+        })
         const close = yield* Effect.cached(
           Effect.promise(() => pool.stop()).pipe(
             Effect.andThen(
@@ -61,7 +66,9 @@ export class ChunkParser extends Context.Service<ChunkParser, {
           Effect.sync(() => process.on("exit", killAll)),
           () => Effect.sync(() => process.off("exit", killAll))
         )
-        yield* Effect.acquireRelease(Effect.promise(() => pool.start()), () => close)
+        // A start that is called off, or failed elsewhere, doesn't wait for children that hang.
+        const started = yield* Effect.acquireRelease(Effect.sync(() => pool.start()), () => close)
+        yield* Effect.promise(() => started)
         return ChunkParser.of({
           pids: () => pool.pids(),
           close,

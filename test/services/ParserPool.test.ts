@@ -110,6 +110,21 @@ describe("a parser's start", () => {
       assert.include(reason, "the parser did not start in time")
     }).pipe(Effect.scoped))
 
+  it.live("is not waited for by a start of the server that is called off", () =>
+    Effect.gen(function*() {
+      const silent = `${yield* temporaryFile}.mjs`
+      yield* Effect.promise(() => writeFile(silent, "setInterval(() => {}, 1000)"))
+      const start = performance.now()
+      const ended = yield* Effect.exit(
+        withPool(
+          { entry: pathToFileURL(silent), parsers: { startDeadlineMs: 15_000 } },
+          () => Effect.void
+        ).pipe(Effect.timeout("500 millis"))
+      )
+      assert.isTrue(Exit.isFailure(ended))
+      assert.isBelow(performance.now() - start, 10_000)
+    }).pipe(Effect.scoped))
+
   it.live("that can't be tried at all is tried again, and frames wait for it", () =>
     // What fork throws: for want of descriptors it would.
     withPool({ entry: new URL("https://nowhere/parser.ts") }, (parser, replaced) =>

@@ -10,6 +10,7 @@ import {
   type ParseOutcome,
   type ParserFailed
 } from "../../src/services/ChunkParser.ts"
+import { Lifetime } from "../../src/services/Lifetime.ts"
 import { LogWriter, OperatorLog } from "../../src/services/OperatorLog.ts"
 import { decodeSettings, Settings } from "../../src/services/Settings.ts"
 import { strictKeeperLayer } from "./Kept.ts"
@@ -75,7 +76,8 @@ export const withPool = <A, E>(
           Layer.mergeAll(
             Layer.succeed(Settings, settings),
             Layer.succeed(OperatorLog, writer),
-            strictKeeperLayer
+            strictKeeperLayer,
+            Lifetime.layer
           )
         )
       ),

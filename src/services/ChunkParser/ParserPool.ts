@@ -36,6 +36,16 @@ export interface PoolOptions {
   readonly keeper: RootKeeper
 }
 
+/** What the pool tells of its children. */
+export interface PoolReports {
+  /** One that worked is replaced. */
+  readonly onReplaced: (problem: string) => void
+  /** One could not be had; it is tried again. */
+  readonly onNotStarted: (problem: string) => void
+  /** No frame can be parsed, since no child can be had; undefined when there is one again. */
+  readonly onTrouble: (problem: string | undefined) => void
+}
+
 /** How often a frame may be in a child that fails. */
 const failuresMax = 2
 
@@ -48,7 +58,7 @@ const closed = "the parsers are closed"
 
 export class ParserPool {
   readonly #options: PoolOptions
-  readonly #onReplaced: (problem: string) => void
+  readonly #reports: PoolReports
   /** Children that take frames as they come. */
   readonly #children = new Set<Child>()
   /** Children with one suspect each, and what looks after them when it takes long. */
@@ -64,11 +74,12 @@ export class ParserPool {
   readonly #waiting: Array<Job> = []
   readonly #suspects: Array<Job> = []
   #backoffMs: number
+  #inTrouble = false
   #stopping = false
 
-  constructor(options: PoolOptions, onReplaced: (problem: string) => void) {
+  constructor(options: PoolOptions, reports: PoolReports) {
     this.#options = options
-    this.#onReplaced = onReplaced
+    this.#reports = reports
     this.#backoffMs = options.restartFirstMs
   }
 
@@ -150,6 +161,10 @@ export class ParserPool {
     this.#quarantine.delete(child)
     this.#starting.delete(child)
     if (this.#outgrown.delete(child)) return void this.#retire(child)
+    if (this.#inTrouble) {
+      this.#inTrouble = false
+      this.#reports.onTrouble(undefined)
+    }
     const suspect = this.#suspects.shift()
     if (suspect !== undefined) {
       this.#quarantine.set(child, setTimeout(this.#kept(() => this.#reinforce()), suspectMs))
@@ -189,17 +204,18 @@ export class ParserPool {
   #onOutgrown(child: Child): void {
     if (this.#stopping || this.#retiring.has(child) || this.#outgrown.has(child)) return
     this.#outgrown.add(child)
-    this.#onReplaced("the parser had outgrown its memory")
+    this.#reports.onReplaced("the parser had outgrown its memory")
     void this.#launch()
   }
 
   #onFailed(child: Child, problem: string, jobs: ReadonlyArray<Job>): void {
     const hasReplacement = this.#outgrown.has(child) || this.#retiring.has(child)
+    const wasStarting = this.#starting.has(child)
     clearTimeout(this.#quarantine.get(child))
     for (const set of [this.#children, this.#quarantine, this.#starting, this.#outgrown]) {
       set.delete(child)
     }
-    if (!hasReplacement && !this.#stopping) this.#onReplaced(problem)
+    if (!hasReplacement && !this.#stopping) this.#report(problem, wasStarting)
     for (const job of jobs) {
       job.failures++
       if (job.failures < failuresMax && !this.#stopping) this.#suspects.push(job)
@@ -215,6 +231,14 @@ export class ParserPool {
     const present = this.#children.size + this.#quarantine.size - this.#outgrown.size
     const unattended = this.#suspects.length > 0 && this.#quarantine.size + coming === 0
     if (present + coming < this.#options.processes || unattended) this.#launchAfter(delayMs)
+  }
+
+  #report(problem: string, wasStarting: boolean): void {
+    if (!wasStarting) return this.#reports.onReplaced(problem)
+    this.#reports.onNotStarted(problem)
+    if (this.#children.size + this.#quarantine.size > 0) return
+    this.#inTrouble = true
+    this.#reports.onTrouble(problem)
   }
 
   #launchAfter(delayMs: number): void {
