@@ -27,15 +27,16 @@ const checkConfig = Flag.Boolean("check-config").pipe(
 
 /** The server is more than all other commands together: they don't load it. */
 const modules = Effect.promise(async () => {
-  const [descriptors, lifetime, log, server, settings, signals] = await Promise.all([
+  const [descriptors, lifetime, log, processes, server, settings, signals] = await Promise.all([
     import("../services/Descriptors.ts"),
     import("../services/Lifetime.ts"),
     import("../services/OperatorLog.ts"),
+    import("../services/Processes.ts"),
     import("../services/Server.ts"),
     import("../services/Settings.ts"),
     import("../services/Signals.ts")
   ])
-  return { ...descriptors, ...lifetime, ...log, ...server, ...settings, ...signals }
+  return { ...descriptors, ...lifetime, ...log, ...processes, ...server, ...settings, ...signals }
 })
 
 /**
@@ -60,8 +61,15 @@ const tellAndFail = (cause: Cause.Cause<unknown>, format: "text" | "json", ready
   })
 
 const run = Effect.fnUntraced(function*(onReady: () => void) {
-  const { endOnSignals, fitToDescriptors, Lifetime, OperatorLog, serverLayer, Settings } =
-    yield* modules
+  const {
+    endOnSignals,
+    fitToDescriptors,
+    Lifetime,
+    OperatorLog,
+    requireProcesses,
+    serverLayer,
+    Settings
+  } = yield* modules
   const settings = yield* Settings
   const log = yield* OperatorLog
   const lifetime = yield* Lifetime
@@ -74,6 +82,7 @@ const run = Effect.fnUntraced(function*(onReady: () => void) {
     parsers: settings.parsers.processes,
     log_level: settings.log.level
   })
+  yield* requireProcesses(settings.parsers.processes)
   const fitted = yield* fitToDescriptors(settings)
   yield* Layer.build(Layer.provide(serverLayer, Layer.succeed(Settings, fitted)))
   yield* Effect.acquireRelease(
@@ -90,7 +99,7 @@ export const serve = Command.make(
   "serve",
   { config, checkConfig },
   Effect.fnUntraced(function*(flags) {
-    const { Lifetime, loadSettings, OperatorLog, Settings } = yield* modules
+    const { Lifetime, loadSettings, OperatorLog, requireProcesses, Settings } = yield* modules
     const load = loadSettings(flags.config, process.env)
     if (flags.checkConfig) {
       const { checkWithLedger } = yield* Effect.promise(() =>
@@ -100,8 +109,12 @@ export const serve = Command.make(
       yield* Console.log(`${flags.config}: valid`)
       return yield* Console.log(found)
     }
-    const settings = yield* load.pipe(
-      Effect.catch((error) => tellAndFail(Cause.fail(error), error.logFormat ?? "text", false))
+    const settings = yield* requireProcesses(0).pipe(
+      Effect.andThen(load),
+      Effect.catch((error) => {
+        const format = error._tag === "SettingsError" ? error.logFormat : undefined
+        return tellAndFail(Cause.fail(error), format ?? "text", false)
+      })
     )
     let ready = false
     return yield* run(() => (ready = true)).pipe(

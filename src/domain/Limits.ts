@@ -32,6 +32,11 @@ export const agenciesCeiling = 100_000
  * has its own beside it. The rest is for connections that are being refused, and for operations.
  */
 export const descriptorsKept = { base: 224, perParser: 8 } as const
+/**
+ * Threads and processes that the server begins with: Node's own 7, 4 for files, and 3 of the ledger; and those of Node in
+ * each parser, 7 and one that it has for a moment at its start. A parser that is replaced can have its own beside it: where they aren't to be had, it is tried again.
+ */
+export const processesNeeded = { server: 14, perParser: 8 } as const
 /** Log lines in a minute of there being none left. */
 export const descriptorLines = { linesMax: 1, windowMs: 60_000 } as const
 /** How often what serves all may be begun again after a defect, in {@link restartWindowMs}; then the server ends. */

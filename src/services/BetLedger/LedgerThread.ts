@@ -6,6 +6,7 @@
 import { Effect } from "effect"
 import { getCompileCacheDir } from "node:module"
 import { Worker } from "node:worker_threads"
+import { startProblem } from "../Processes.ts"
 import type { Failed, Failure } from "./ThreadMessages.ts"
 
 interface Message {
@@ -50,7 +51,7 @@ export class LedgerThread<Request extends Message, Reply extends Message> {
     try {
       this.#worker = this.#start(entry, config)
     } catch (error) {
-      this.#ended = reasonOf(error)
+      this.#ended = startProblem(error)
     }
   }
 

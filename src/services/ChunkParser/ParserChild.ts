@@ -16,6 +16,7 @@ import {
   RequestBatch,
   responseBytesMax
 } from "../../domain/ParserPipe.ts"
+import { startProblem } from "../Processes.ts"
 
 /** How long a child may take to leave after its pipe was closed. */
 const stopMs = 1000
@@ -26,7 +27,7 @@ const childEnvironment = (): NodeJS.ProcessEnv => {
 }
 
 const couldNotStart = (error: unknown): string =>
-  `the parser could not be started (${error instanceof Error ? error.message : String(error)})`
+  `the parser could not be started (${startProblem(error)})`
 
 const firstId = noRequest + 1
 const idAfter = (id: number): number => id === 0xffffffff ? firstId : id + 1
