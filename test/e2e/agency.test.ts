@@ -254,7 +254,7 @@ class OnTerminal implements Disposable {
     return waitUntil(`${expected} at the foot of the screen`, () => {
       const line = this.screen.at(-1) ?? ""
       return expected.test(line) && line
-    }, 20_000).catch((error) => assert.fail(`${error}\n${this.screen.join("\n")}`))
+    }, 40_000).catch((error) => assert.fail(`${error}\n${this.screen.join("\n")}`))
   }
 
   async ended(): Promise<number | null> {
@@ -325,6 +325,6 @@ describe.skipIf(!hasTerminals)("a terminal", () => {
       )
       assert.isFalse(terminal.screen.some((line) => /^\d{8}$/.test(line)))
     },
-    60_000
+    150_000
   )
 })
