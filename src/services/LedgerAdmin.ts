@@ -10,7 +10,6 @@ import { formatRoster, parseRoster, type Roster } from "../domain/Agency.ts"
 import type { DrawName, WinningNumber } from "../domain/Draw.ts"
 import { agenciesCeiling } from "../domain/Limits.ts"
 import { ledgerDefaults, LedgerInUse, LedgerUnavailable, LedgerUnreadable } from "./BetLedger.ts"
-import { syncPath } from "./BetLedger/LedgerPlace.ts"
 import {
   integer,
   openReadOnly,
@@ -19,6 +18,7 @@ import {
   toFailure,
   whileOpening
 } from "./BetLedger/OpenLedger.ts"
+import { syncPath } from "./BetLedger/SyncPath.ts"
 import { readTold } from "./BetLedger/ToldTable.ts"
 import { LedgerCheck, type Verification } from "./LedgerAdmin/LedgerCheck.ts"
 import { beginNext, linkNew, type Outcome } from "./LedgerAdmin/NextLedger.ts"

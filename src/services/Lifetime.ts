@@ -6,8 +6,6 @@ export class Lifetime extends Context.Service<Lifetime, {
   /** Ends the server in good order. */
   readonly endUnsafe: () => void
   /** Ends the server with a defect; an interruption is none. */
-  readonly fail: (where: string, cause: Cause.Cause<unknown>) => Effect.Effect<void>
-  /** As {@link fail}, from a callback. */
   readonly failUnsafe: (where: string, cause: Cause.Cause<unknown>) => void
   /** Waits for either. */
   readonly awaitEnd: Effect.Effect<void>
@@ -37,7 +35,6 @@ export class Lifetime extends Context.Service<Lifetime, {
         endUnsafe: () => {
           Deferred.doneUnsafe(ended, Effect.void)
         },
-        fail: (where, cause) => Effect.sync(() => failUnsafe(where, cause)),
         failUnsafe,
         awaitEnd: Deferred.await(ended),
         unready: () => [

@@ -35,7 +35,6 @@ export class Lottery extends Context.Service<Lottery, {
   readonly drawn: Effect.Effect<Draw>
   /** The draw, if it was held. */
   readonly current: Effect.Effect<Option.Option<Draw>>
-  readonly finishedCount: Effect.Effect<number>
 }>()("loteria-nacional/services/Lottery") {
   static readonly layer = Layer.effect(
     Lottery,
@@ -109,8 +108,7 @@ export class Lottery extends Context.Service<Lottery, {
             onNone: () => Effect.succeedNone,
             onSome: (draw) => Effect.asSome(draw)
           }))
-        ),
-        finishedCount: Effect.map(Ref.get(finished), HashSet.size)
+        )
       })
     })
   )

@@ -7,6 +7,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import type { DatabaseSync } from "node:sqlite"
 import { makeFolder, takeLock, whileOpening } from "./OpenLedger.ts"
+import { syncPath } from "./SyncPath.ts"
 import { LedgerProblem } from "./ThreadMessages.ts"
 
 /** As many as Linux follows. */
@@ -80,16 +81,6 @@ const refuseOtherNames = (file: string): void => {
   const found = fs.statSync(file, { throwIfNoEntry: false })
   if (found === undefined || !found.isFile() || found.nlink <= 1) return
   throw new LedgerProblem({ kind: "Unreadable", problem: otherNamesProblem(file, found.nlink) })
-}
-
-/** Puts a file, or the names in a folder, on disk. */
-export const syncPath = (place: string): void => {
-  const descriptor = fs.openSync(place, "r")
-  try {
-    fs.fsyncSync(descriptor)
-  } finally {
-    fs.closeSync(descriptor)
-  }
 }
 
 /** Where `ledger begin` keeps the new ledger, whole and on disk, until it has put the old one aside. */

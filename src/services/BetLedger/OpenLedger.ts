@@ -9,6 +9,7 @@ import { pathToFileURL } from "node:url"
 import { readMark } from "./AcknowledgedMark.ts"
 import { damaged, defineChecksums, rowChecksum } from "./Checksum.ts"
 import { drawNameOfFile, drawNameOfTime } from "./DrawNames.ts"
+import { syncPath } from "./SyncPath.ts"
 import { applicationId, migrations } from "./Tables.ts"
 import {
   type DrawRecord,
@@ -186,12 +187,7 @@ export const makeFolder = (file: string): void => {
   }
   for (const folder of missing) {
     fs.mkdirSync(folder)
-    const descriptor = fs.openSync(path.dirname(folder), "r")
-    try {
-      fs.fsyncSync(descriptor)
-    } finally {
-      fs.closeSync(descriptor)
-    }
+    syncPath(path.dirname(folder))
   }
 }
 

@@ -11,13 +11,7 @@ import { DatabaseSync } from "node:sqlite"
 import { parseRoster } from "../../domain/Agency.ts"
 import { agenciesCeiling } from "../../domain/Limits.ts"
 import { drawNameOfTime } from "../BetLedger/DrawNames.ts"
-import {
-  nextOf,
-  removeDatabase,
-  syncPath,
-  takePlace,
-  unfinishedNextOf
-} from "../BetLedger/LedgerPlace.ts"
+import { nextOf, removeDatabase, takePlace, unfinishedNextOf } from "../BetLedger/LedgerPlace.ts"
 import {
   integer,
   openForWriting,
@@ -27,6 +21,7 @@ import {
   text,
   whileOpening
 } from "../BetLedger/OpenLedger.ts"
+import { syncPath } from "../BetLedger/SyncPath.ts"
 import type { WriterConfig } from "../BetLedger/ThreadMessages.ts"
 import { readTold } from "../BetLedger/ToldTable.ts"
 
