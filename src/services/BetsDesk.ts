@@ -42,16 +42,19 @@ export class BetsDesk extends Context.Service<BetsDesk, {
       // As large as the number of connections, each of which has one turn at most: an offer never waits.
       const rests = yield* Queue.bounded<Effect.Effect<void>>(max)
       const keeper = yield* Keeper
+      const lottery = yield* Lottery
+      const refusals = yield* Refusals
+      refusals.drawWaitsFor(lottery.missing)
       const turns = new BetsTurns({
         retryFirstMs,
         rests,
         parser: yield* ChunkParser,
         ledger: yield* BetLedger,
         commits: yield* GroupCommit,
-        lottery: yield* Lottery,
+        lottery,
         connections: yield* Connections,
         keeper,
-        refusals: yield* Refusals,
+        refusals,
         log: yield* OperatorLog
       })
       // Beside the workers, which wait for the last frame that they took: what is left of a turn waits for no other frame.

@@ -21,6 +21,7 @@ import type { FrameBudget } from "./Connection/FrameBudget.ts"
 import type { Endable, Root, RootKeeper } from "./Keeper.ts"
 import type { Details } from "./OperatorLog.ts"
 import type { Refused } from "./Refusals.ts"
+import type { Sent } from "./Told.ts"
 
 export type Door = "bets" | "consult"
 
@@ -82,11 +83,8 @@ export class Connection implements Endable {
   waitingForDraw = false
   /** Whether its turn has been begun with: from then on, whoever deals with it ends the turn. */
   begun = false
-  /**
-   * What became of the last answer, once the connection has ended: the peer's FIN after ours confirms that it was taken.
-   * A peer that doesn't close leaves it open, and what breaks the connection may have swallowed it.
-   */
-  delivery: "confirmed" | "unconfirmed" | "broken" = "broken"
+  /** What became of the last answer, once the connection has ended. */
+  delivery: Sent["delivery"] = "broken"
 
   readonly #context: ConnectionContext
   readonly #decoder = new FrameDecoder()

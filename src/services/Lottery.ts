@@ -10,7 +10,6 @@ import { GroupCommit } from "./GroupCommit.ts"
 import { Keeper } from "./Keeper.ts"
 import { Lifetime } from "./Lifetime.ts"
 import { OperatorLog } from "./OperatorLog.ts"
-import { Refusals } from "./Refusals.ts"
 import { Settings } from "./Settings.ts"
 
 /** Without going through all of a large roster. */
@@ -27,8 +26,17 @@ const firstOf = (
   return found
 }
 
+/** Who has not finished. */
+export interface Missing {
+  readonly has: (agency: number) => boolean
+  /** In the roster's order, so many at most. */
+  readonly first: (count: number) => ReadonlyArray<AgencyId>
+}
+
 export class Lottery extends Context.Service<Lottery, {
   readonly isAgency: (id: number) => id is AgencyId
+  /** Whom the draw waits for. */
+  readonly missing: Missing
   /** The agency's last chunk is on disk. The last agency's starts the draw. */
   readonly finish: (agency: AgencyId) => Effect.Effect<void>
   /** Waits for the draw. */
@@ -53,11 +61,6 @@ export class Lottery extends Context.Service<Lottery, {
       const drawn = yield* Deferred.make<Draw>()
       const isMissing = (agency: number): boolean =>
         roster.has(agency) && !HashSet.has(Ref.getUnsafe(finished), agency)
-      const refusals = yield* Refusals
-      refusals.drawWaitsFor({
-        has: isMissing,
-        first: (count) => firstOf(settings.lottery.agencies, isMissing, count)
-      })
 
       const checkDue = Effect.gen(function*() {
         if (HashSet.size(yield* Ref.get(finished)) === roster.size) {
@@ -100,6 +103,10 @@ export class Lottery extends Context.Service<Lottery, {
 
       return Lottery.of({
         isAgency: (id): id is AgencyId => roster.has(id),
+        missing: {
+          has: isMissing,
+          first: (count) => firstOf(settings.lottery.agencies, isMissing, count)
+        },
         finish: (agency) =>
           Ref.update(finished, HashSet.add(agency)).pipe(Effect.andThen(checkDue)),
         drawn: Deferred.await(drawn),

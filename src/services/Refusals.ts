@@ -7,10 +7,10 @@
  * agency is always written.
  */
 import { Context, Effect, Layer } from "effect"
-import type { AgencyId } from "../domain/Agency.ts"
 import { refusalLines, refusalMissingMax } from "../domain/Limits.ts"
 import type { Code } from "../domain/Rejection.ts"
 import type { Connection, Door } from "./Connection.ts"
+import type { Missing } from "./Lottery.ts"
 import { type Details, OperatorLog } from "./OperatorLog.ts"
 import { BoundedLines } from "./OperatorLog/BoundedLines.ts"
 
@@ -27,19 +27,12 @@ export interface Refused {
   readonly bytes?: number | undefined
 }
 
-/** Who has not finished. */
-export interface Awaited {
-  readonly has: (agency: number) => boolean
-  /** In the roster's order, so many at most. */
-  readonly first: (count: number) => ReadonlyArray<AgencyId>
-}
-
-const nobody: Awaited = { has: () => false, first: () => [] }
+const nobody: Missing = { has: () => false, first: () => [] }
 
 export class Refusals extends Context.Service<Refusals, {
   readonly write: (connection: Connection, refused: Refused) => void
   /** Whom the draw waits for. */
-  readonly drawWaitsFor: (awaited: Awaited) => void
+  readonly drawWaitsFor: (awaited: Missing) => void
 }>()("loteria-nacional/services/Refusals") {
   static readonly layer = Layer.effect(
     Refusals,

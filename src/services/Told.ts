@@ -13,7 +13,6 @@ import type { AgencyId } from "../domain/Agency.ts"
 import { toldBatchMax } from "../domain/Limits.ts"
 import { localTime } from "../domain/LocalTime.ts"
 import { BetLedger, type ToldRecord } from "./BetLedger.ts"
-import type { Connection } from "./Connection.ts"
 import { GroupCommit } from "./GroupCommit.ts"
 import { Keeper } from "./Keeper.ts"
 import { Lifetime } from "./Lifetime.ts"
@@ -26,9 +25,19 @@ export interface Answered {
   readonly at: Date
 }
 
+/** What became of the answer, and where it went. */
+export interface Sent {
+  /**
+   * The peer's FIN after ours confirms that the answer was taken. A peer that doesn't close leaves it open, and what
+   * breaks the connection may have swallowed it.
+   */
+  readonly delivery: "confirmed" | "unconfirmed" | "broken"
+  readonly transport: { readonly address: string; readonly port: number }
+}
+
 export class Told extends Context.Service<Told, {
   /** A connection has ended on which an agency was answered. Returns at once. */
-  readonly note: (answered: Answered, connection: Connection) => void
+  readonly note: (answered: Answered, sent: Sent) => void
 }>()("loteria-nacional/services/Told") {
   static readonly layer = Layer.effect(
     Told,
@@ -85,8 +94,8 @@ export class Told extends Context.Service<Told, {
       yield* Effect.addFinalizer(() => pending.size === 0 ? Effect.void : Effect.ignore(write))
       yield* keeper.inLedgersPath("notes of who was told", Effect.forever(round))
 
-      const note = ({ agency, at, winners }: Answered, connection: Connection): void => {
-        const { delivery, transport: { address, port } } = connection
+      const note = ({ agency, at, winners }: Answered, sent: Sent): void => {
+        const { delivery, transport: { address, port } } = sent
         const details = { agencia: agency, cantidad: winners, ip: address, port }
         if (delivery === "confirmed") {
           log.write("INFO", "ganadores_informados", "success", details)
