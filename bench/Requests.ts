@@ -5,7 +5,7 @@
 import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import type { FiveFields } from "../src/domain/Bet.ts"
-import { generateBets } from "../src/domain/Generate.ts"
+import { generateBets } from "../src/services/trial/Generate.ts"
 
 const requestsMin = 64
 const requestsMax = 4096

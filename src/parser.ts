@@ -1,6 +1,6 @@
 /**
  * Entry of a parser child: requests come in and responses go out, in order, over one duplex pipe on fd 3
- * (domain/ParserPipe.ts). Nothing is kept from one request to the next, so the server can kill it at any time.
+ * (parser/ParserPipe.ts). Nothing is kept from one request to the next, so the server can kill it at any time.
  * When it takes more memory than its argument says, in MiB, it asks to be replaced.
  *
  * It ends by itself when its parent is gone, however that went: the pipe ends, or the IPC channel does. Signals that a
@@ -9,9 +9,9 @@
  */
 import { Socket } from "node:net"
 import { setPriority } from "node:os"
-import { parseMessage } from "./domain/ChunkScanner.ts"
 import { FrameDecoder } from "./domain/Frame.ts"
-import { decodeRequest, noRequest, requestBytesMax, ResponseBatch } from "./domain/ParserPipe.ts"
+import { parseMessage } from "./parser/ChunkScanner.ts"
+import { decodeRequest, noRequest, requestBytesMax, ResponseBatch } from "./parser/ParserPipe.ts"
 
 /** What one read takes at most: some dozens of usual chunks, answered in one write. */
 const readBytes = 256 * 1024

@@ -33,14 +33,61 @@ const importsOf = (path: string): ReadonlyArray<Import> =>
     }
   })
 
-/** Entry files stand in src itself: they know everything, and nobody knows them. */
-const layers = ["domain", "services", "commands", "entry"] as const
-const layerOf = (path: string): (typeof layers)[number] => {
-  const [, first = "", rest] = path.split("/")
-  if (rest === undefined) return "entry"
-  const layer = layers.find((name) => name === first)
-  if (layer === undefined) throw new Error(`${path} is in no layer`)
-  return layer
+/**
+ * The rooms of the house, and whom each may import besides itself. A room names only rooms above it, so there is no
+ * cycle. Where an edge isn't plain from what the two are, its reason stands beside it.
+ */
+const rooms = {
+  "domain": [],
+  "parser": ["domain"],
+  "services/base": ["domain"],
+  "services/ledger/sqlite": ["domain"],
+  "services/ledger": ["domain", "services/base", "services/ledger/sqlite"],
+  "services/draw": ["domain", "services/base", "services/ledger"],
+  // Of the parser the format of the pipe alone.
+  "services/intake": ["domain", "parser", "services/base", "services/ledger", "services/draw"],
+  // Its port is opened, and refused to the operator, as the doors are.
+  "services/operations": ["services/base", "services/intake"],
+  // What works on a ledger's file without the central knows its tables.
+  "services/admin": ["domain", "services/base", "services/ledger", "services/ledger/sqlite"],
+  "services/agency": ["domain", "services/base"],
+  "services/trial": ["domain", "services/base", "services/admin"],
+  "server": [
+    "services/base",
+    "services/ledger",
+    "services/draw",
+    "services/intake",
+    "services/operations"
+  ],
+  "commands": [
+    "domain",
+    "services/base",
+    "services/operations",
+    "services/admin",
+    "services/agency",
+    "services/trial"
+  ],
+  // Entry files stand in src itself: they know the commands, and nobody knows them.
+  "entry": ["commands"]
+} as const satisfies Readonly<Record<string, ReadonlyArray<string>>>
+type Room = keyof typeof rooms
+const roomNames = Object.keys(rooms).filter((name): name is Room => name in rooms)
+
+/** Rooms that run where Effect would only cost: child processes and threads that are started by the hundred in a night. */
+const withoutEffect = [
+  "src/ready.ts",
+  "src/parser.ts",
+  "src/parser/",
+  "src/services/ledger/sqlite/"
+]
+
+const roomOf = (path: string): Room => {
+  if (path === "src/services/Server.ts") return "server"
+  if (path === "src/parser.ts") return "parser"
+  if (dirname(path) === "src") return "entry"
+  const room = roomNames.findLast((name) => dirname(path) === `src/${name}`)
+  if (room === undefined) throw new Error(`${path} is in no room: name it in the table`)
+  return room
 }
 
 /** What is loaded when the file runs: everything that may be, or only what is in any case. */
@@ -69,18 +116,43 @@ describe("imports", () => {
     }
   })
 
-  it("point one way: domain, services, commands, entry files", () => {
+  it("go from room to room as the table says, which has no cycle", () => {
+    for (const [index, name] of roomNames.entries()) {
+      for (const above of rooms[name]) assert.isBelow(roomNames.indexOf(above), index, name)
+    }
     const wrong = sources.flatMap((path) =>
       importsOf(path)
         .filter(({ target }) => target.startsWith("src/"))
-        .filter(({ target }) => layers.indexOf(layerOf(target)) > layers.indexOf(layerOf(path)))
+        .filter(({ target }) => {
+          const [from, to] = [roomOf(path), roomOf(target)]
+          return from !== to && to !== "server" && !rooms[from].some((name) => name === to)
+        })
         .map(({ target }) => `${path} imports ${target}`)
     )
     assert.deepStrictEqual(wrong, [])
   })
 
+  it("of Server.ts are serve's alone: the other commands work without the central", () => {
+    const importers = sources.filter((path) =>
+      importsOf(path).some(({ target }) => target === "src/services/Server.ts")
+    )
+    assert.deepStrictEqual(importers, ["src/commands/Serve.ts"])
+  })
+
+  it("that are in the table are needed", () => {
+    const used = new Set(
+      sources.flatMap((path) =>
+        importsOf(path)
+          .filter(({ target }) => target.startsWith("src/"))
+          .map(({ target }) => `${roomOf(path)} → ${roomOf(target)}`)
+      )
+    )
+    const allowed = roomNames.flatMap((name) => rooms[name].map((other) => `${name} → ${other}`))
+    assert.deepStrictEqual(allowed.filter((edge) => !used.has(edge)), [])
+  })
+
   it("of the domain are the domain and effect: no node:*, no platform, no package", () => {
-    const wrong = sources.filter((path) => layerOf(path) === "domain").flatMap((path) =>
+    const wrong = sources.filter((path) => roomOf(path) === "domain").flatMap((path) =>
       importsOf(path)
         .filter(({ target }) => !target.startsWith("src/domain/") && target !== "effect")
         .map(({ target }) => `${path} imports ${target}`)
@@ -88,9 +160,9 @@ describe("imports", () => {
     assert.deepStrictEqual(wrong, [])
   })
 
-  it("of the parser child are pure domain: no Effect, no service", () => {
+  it("of the parser child are its own and the domain's: no package, no service", () => {
     const wrong = [...loadedBy("src/parser.ts")].filter((target) =>
-      target !== "src/parser.ts" && !target.startsWith("src/domain/") && !target.startsWith("node:")
+      !/^(?:src\/parser\b|src\/domain\/|node:)/.test(target)
     )
     assert.deepStrictEqual(wrong, [])
   })
@@ -102,21 +174,14 @@ describe("imports", () => {
     assert.include([...loadedBy("src/program.ts")], "src/services/Server.ts")
   })
 
-  it("of commands other than serve are nothing of the server's", () => {
-    const commands = sources.filter((path) =>
-      layerOf(path) === "commands" && path !== "src/commands/Serve.ts"
-    )
-    assert.isAbove(commands.length, 5)
-    const wrong = commands.filter((path) => loadedBy(path).has("src/services/Server.ts"))
-    assert.deepStrictEqual(wrong, [])
-  })
-
-  it("of files that promise to be without Effect have none", () => {
-    const promising = sources.filter((path) => read(path).includes("No Effect here"))
-    assert.isAbove(promising.length, 3)
-    for (const path of promising) {
-      const effect = [...loadedBy(path)].filter((target) => /^(?:effect|@effect)\b/.test(target))
-      assert.deepStrictEqual(effect, [], path)
+  it("of rooms without Effect load none of it, whatever they import", () => {
+    for (const place of withoutEffect) {
+      const inside = sources.filter((path) => path.startsWith(place))
+      assert.isNotEmpty(inside, place)
+      for (const path of inside) {
+        const effect = [...loadedBy(path)].filter((target) => /^(?:effect|@effect)\b/.test(target))
+        assert.deepStrictEqual(effect, [], path)
+      }
     }
   })
 
@@ -161,23 +226,23 @@ describe("imports", () => {
  * often it occurs in the file, and the reason. What is new needs a keeper, and a throw planted in `test/faults`.
  */
 const unkept: Readonly<Record<string, readonly [times: number, why: string]>> = {
-  "src/services/Keeper.ts": [2, "it is the keeper"],
-  "src/services/Acceptor.ts": [
+  "src/services/base/Keeper.ts": [2, "it is the keeper"],
+  "src/services/intake/Acceptor.ts": [
     3,
     "an empty listener; listen's own error; the listener's error, which is kept"
   ],
-  "src/services/Connection/SocketTransport.ts": [3, "each is given to the keeper in place"],
-  "src/services/ConsultDesk.ts": [1, "its defects are given to the keeper in place"],
-  "src/services/GroupCommit.ts": [1, "a child of the kept fiber, which awaits it"],
-  "src/services/BetLedger/LedgerThread.ts": [5, "a throw ends the thread for all who wait for it"],
-  "src/services/ChunkParser.ts": [1, "the process is at its end"],
-  "src/services/ChunkParser/ParserPool.ts": [2, "each is given to the keeper in place"],
-  "src/services/ChunkParser/ParserChild.ts": [
+  "src/services/intake/SocketTransport.ts": [3, "each is given to the keeper in place"],
+  "src/services/intake/ConsultDesk.ts": [1, "its defects are given to the keeper in place"],
+  "src/services/ledger/GroupCommit.ts": [1, "a child of the kept fiber, which awaits it"],
+  "src/services/ledger/LedgerThread.ts": [5, "a throw ends the thread for all who wait for it"],
+  "src/services/intake/ChunkParser.ts": [1, "the process is at its end"],
+  "src/services/intake/ParserPool.ts": [2, "each is given to the keeper in place"],
+  "src/services/intake/ParserChild.ts": [
     10,
     "in place: a throw fails the child, and the keeper is told; but for its end"
   ],
-  "src/services/OperatorLog.ts": [4, "the keeper writes to it"],
-  "src/services/OperatorLog/BoundedLines.ts": [1, "writes lines that can't be written otherwise"]
+  "src/services/base/OperatorLog.ts": [4, "the keeper writes to it"],
+  "src/services/base/BoundedLines.ts": [1, "writes lines that can't be written otherwise"]
 }
 
 describe("parts of the server", () => {
@@ -204,7 +269,8 @@ describe("files", () => {
 
   it("are named like their main export in domain and services", () => {
     const wrong = sources.filter((path) =>
-      ["domain", "services"].includes(layerOf(path)) && !/^[A-Z][A-Za-z]*\.ts$/.test(basename(path))
+      !["entry", "commands"].includes(roomOf(path)) && path !== "src/parser.ts"
+      && !/^[A-Z][A-Za-z]*\.ts$/.test(basename(path))
     )
     assert.deepStrictEqual(wrong, [])
   })

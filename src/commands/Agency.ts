@@ -3,7 +3,7 @@ import { Config, Console, Effect, Option } from "effect"
 import { CliError, Command, Flag } from "effect/cli"
 
 import { DrawName } from "../domain/Draw.ts"
-import type { BetInput } from "../services/BetFile.ts"
+import type { BetInput } from "../services/agency/BetFile.ts"
 import {
   type AgencyFlags,
   agencyFlags,
@@ -71,10 +71,10 @@ const flags = {
 
 const modules = Effect.promise(async () => {
   const [file, source, bet, memory] = await Promise.all([
-    import("../services/BetFile.ts"),
-    import("../services/BetSource.ts"),
-    import("../services/SingleBet.ts"),
-    import("../services/DrawMemory.ts")
+    import("../services/agency/BetFile.ts"),
+    import("../services/agency/BetSource.ts"),
+    import("../services/agency/SingleBet.ts"),
+    import("../services/agency/DrawMemory.ts")
   ])
   return { ...file, ...source, ...bet, ...memory }
 })

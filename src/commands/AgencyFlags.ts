@@ -2,10 +2,10 @@
 import { Config, Console, Effect, Layer, Option, Scope } from "effect"
 import { Flag } from "effect/cli"
 import { AgencyId } from "../domain/Agency.ts"
-import type { Address } from "../services/AgencyClient/CentralConnection.ts"
-import type { LogSink } from "../services/OperatorLog.ts"
-import type { ProgressBar } from "../services/ProgressBar.ts"
-import type { LogLevel } from "../services/Settings.ts"
+import type { Address } from "../services/agency/CentralConnection.ts"
+import type { ProgressBar } from "../services/agency/ProgressBar.ts"
+import type { LogSink } from "../services/base/OperatorLog.ts"
+import type { LogLevel } from "../services/base/Settings.ts"
 import { addressFlag, expectAddress, integer, logLevelFlag } from "./Flags.ts"
 
 export const agencyFlags = {
@@ -51,9 +51,9 @@ const graceMs = 5000
 
 const modules = Effect.promise(async () => {
   const [client, log, signals] = await Promise.all([
-    import("../services/AgencyClient.ts"),
-    import("../services/OperatorLog.ts"),
-    import("../services/Signals.ts")
+    import("../services/agency/AgencyClient.ts"),
+    import("../services/base/OperatorLog.ts"),
+    import("../services/base/Signals.ts")
   ])
   return { ...client, ...log, ...signals }
 })
@@ -118,7 +118,7 @@ export const printWinners = (winners: ReadonlyArray<string>): Effect.Effect<void
 export const barOnTerminal = Effect.gen(function*() {
   const { stderr } = process
   if (!stderr.isTTY || !stderr.columns || process.env["TERM"] === "dumb") return
-  const { ProgressBar } = yield* Effect.promise(() => import("../services/ProgressBar.ts"))
+  const { ProgressBar } = yield* Effect.promise(() => import("../services/agency/ProgressBar.ts"))
   return new ProgressBar(stderr)
 })
 

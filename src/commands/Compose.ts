@@ -1,7 +1,7 @@
 /** `compose`: writes a compose file for a central and so many agencies. */
 import { Console, Effect, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { composeAgenciesMax, composeFile } from "../domain/Compose.ts"
+import { composeAgenciesMax } from "../domain/Limits.ts"
 import { integer } from "./Flags.ts"
 import { configuredLedger, failWhenInterrupted, forceFlag } from "./NewFileFlags.ts"
 
@@ -23,9 +23,10 @@ export const compose = Command.make(
     force: forceFlag
   },
   Effect.fnUntraced(function*({ agencies, force, out, trial }) {
+    const { composeFile } = yield* Effect.promise(() => import("../services/trial/Compose.ts"))
     const text = composeFile({ agencies, trial })
     if (Option.isNone(out)) return yield* Console.log(text.trimEnd())
-    const { writeNewFile } = yield* Effect.promise(() => import("../services/NewFile.ts"))
+    const { writeNewFile } = yield* Effect.promise(() => import("../services/admin/NewFile.ts"))
     const ledgers = [yield* configuredLedger("config.yaml")]
     yield* writeNewFile(out.value, Stream.succeed(Buffer.from(text)), { force, ledgers })
   }, failWhenInterrupted)

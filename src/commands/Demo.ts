@@ -59,7 +59,9 @@ export const demo = Command.make(
   "demo",
   flags,
   Effect.fnUntraced(function*(options) {
-    const { demonstrate } = yield* Effect.promise(() => import("../services/Demonstration.ts"))
+    const { demonstrate } = yield* Effect.promise(() =>
+      import("../services/trial/Demonstration.ts")
+    )
     const files = yield* FileSystem.FileSystem
     const started = yield* Clock.currentTimeMillis
     const folder = yield* files.makeTempDirectory({ prefix: "loteria-demo-" })

@@ -3,7 +3,7 @@ import * as NodeSink from "@effect/platform-node/NodeSink"
 import { Console, Effect, Option, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { createHash, type Hash } from "node:crypto"
-import type { ExportedChunk } from "../services/LedgerExport.ts"
+import type { ExportedChunk } from "../services/admin/LedgerExport.ts"
 import { ledgerFlags, ledgerPath } from "./Flags.ts"
 import { configuredLedger, failWhenInterrupted, forceFlag } from "./NewFileFlags.ts"
 
@@ -80,7 +80,9 @@ export const exportBets = Command.make(
   },
   Effect.fnUntraced(function*({ force, out, ...flags }) {
     const path = yield* ledgerPath(flags)
-    const { exportChunks } = yield* Effect.promise(() => import("../services/LedgerExport.ts"))
+    const { exportChunks } = yield* Effect.promise(() =>
+      import("../services/admin/LedgerExport.ts")
+    )
     const digests = new Digests()
     const bytes = exportChunks(path).pipe(
       Stream.map((chunks) => {
@@ -99,7 +101,7 @@ export const exportBets = Command.make(
         )
       )
     }
-    const { writeNewFile } = yield* Effect.promise(() => import("../services/NewFile.ts"))
+    const { writeNewFile } = yield* Effect.promise(() => import("../services/admin/NewFile.ts"))
     const ledgers = [path, yield* configuredLedger(flags.config)]
     yield* writeNewFile(out.value, bytes, { force, ledgers })
     yield* Console.log(digests.text(out.value))

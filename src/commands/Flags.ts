@@ -60,6 +60,6 @@ export const ledgerPath = Effect.fnUntraced(function*(flags: {
   readonly config: string
 }) {
   if (Option.isSome(flags.ledger)) return flags.ledger.value
-  const { loadSettings } = yield* Effect.promise(() => import("../services/Settings.ts"))
+  const { loadSettings } = yield* Effect.promise(() => import("../services/base/Settings.ts"))
   return (yield* loadSettings(flags.config, process.env)).ledger.path
 })

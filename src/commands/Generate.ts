@@ -34,7 +34,9 @@ export const generate = Command.make(
     )
   },
   Effect.fnUntraced(function*({ force, keep, out, ...generation }) {
-    const { generateFiles } = yield* Effect.promise(() => import("../services/GeneratedFiles.ts"))
+    const { generateFiles } = yield* Effect.promise(() =>
+      import("../services/trial/GeneratedFiles.ts")
+    )
     const ledgers = [yield* configuredLedger("config.yaml")]
     for (const file of yield* generateFiles(out, generation, { force, keep, ledgers })) {
       yield* Console.log(`${file.path}: ${file.bets} bets`)

@@ -13,7 +13,10 @@ export const health = Command.make(
   },
   Effect.fnUntraced(function*({ config }) {
     const [{ loadSettings }, { checkReady }] = yield* Effect.promise(() =>
-      Promise.all([import("../services/Settings.ts"), import("../services/Health.ts")])
+      Promise.all([
+        import("../services/base/Settings.ts"),
+        import("../services/operations/Health.ts")
+      ])
     )
     const { host, port } = (yield* loadSettings(config, process.env)).operations
     yield* checkReady(host, port)

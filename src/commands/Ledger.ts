@@ -9,7 +9,7 @@ import { ledgerFlags, ledgerPath } from "./Flags.ts"
 import { jsonFlag, printJson } from "./Json.ts"
 import { configuredLedger, failWhenInterrupted } from "./NewFileFlags.ts"
 
-const admin = Effect.promise(() => import("../services/LedgerAdmin.ts"))
+const admin = Effect.promise(() => import("../services/admin/LedgerAdmin.ts"))
 
 const exitCodes = "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration."
 
@@ -97,7 +97,7 @@ const backup = Command.make(
   },
   Effect.fnUntraced(function*({ out, ...flags }) {
     const { backupLedger } = yield* admin
-    const { checkReplaceable } = yield* Effect.promise(() => import("../services/NewFile.ts"))
+    const { checkReplaceable } = yield* Effect.promise(() => import("../services/admin/NewFile.ts"))
     const path = yield* ledgerPath(flags)
     const ledgers = [path, yield* configuredLedger(flags.config)]
     // A copy under a name that is of a ledger's own files would be taken for one. What exists is looked at there.
@@ -144,7 +144,7 @@ const begin = Command.make(
     )
   },
   Effect.fnUntraced(function*(flags) {
-    const { loadSettings } = yield* Effect.promise(() => import("../services/Settings.ts"))
+    const { loadSettings } = yield* Effect.promise(() => import("../services/base/Settings.ts"))
     const { beginLedger } = yield* admin
     const load = loadSettings(flags.config, process.env)
     // The configuration is needed only for what isn't said.

@@ -10,7 +10,7 @@ export const forceFlag = Flag.Boolean("force").pipe(
 /** The ledger that a configuration or the environment names; without either, the usual one. */
 export const configuredLedger = (config: string): Effect.Effect<string> =>
   Effect.gen(function*() {
-    const { loadSettings } = yield* Effect.promise(() => import("../services/Settings.ts"))
+    const { loadSettings } = yield* Effect.promise(() => import("../services/base/Settings.ts"))
     return (yield* loadSettings(config, process.env)).ledger.path
   }).pipe(
     Effect.orElseSucceed(() => process.env["LEDGER_PATH"] || "data/ledger.sqlite")

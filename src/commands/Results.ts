@@ -2,7 +2,7 @@
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { localTime } from "../domain/LocalTime.ts"
-import type { AgencyResult } from "../services/LedgerReport.ts"
+import type { AgencyResult } from "../services/admin/LedgerReport.ts"
 import { ledgerFlags, ledgerPath } from "./Flags.ts"
 import { jsonFlag, printJson } from "./Json.ts"
 import { formatTable } from "./Table.ts"
@@ -19,7 +19,7 @@ const heldText = (
 
 /** Names and documents, for whoever asked for them: nothing else prints them, and no log has them. */
 const showWinners = Effect.fnUntraced(function*(path: string, json: boolean) {
-  const { winningBets } = yield* Effect.promise(() => import("../services/LedgerExport.ts"))
+  const { winningBets } = yield* Effect.promise(() => import("../services/admin/LedgerExport.ts"))
   const report = yield* winningBets(path)
   if (json) return yield* printJson({ ledger: path, ...report })
   yield* Console.log(formatTable(
@@ -57,7 +57,7 @@ export const results = Command.make(
   Effect.fnUntraced(function*({ json, ...flags }) {
     const path = yield* ledgerPath(flags)
     if (flags.winners) return yield* showWinners(path, json)
-    const report = yield* Effect.promise(() => import("../services/LedgerReport.ts"))
+    const report = yield* Effect.promise(() => import("../services/admin/LedgerReport.ts"))
     const { agencies, draw, drawName } = yield* report.results(path)
     if (json) return yield* printJson({ ledger: path, drawName, draw, agencies })
     const bets = agencies.reduce((total, row) => total + row.bets, 0)

@@ -28,13 +28,13 @@ const checkConfig = Flag.Boolean("check-config").pipe(
 /** The server is more than all other commands together: they don't load it. */
 const modules = Effect.promise(async () => {
   const [descriptors, lifetime, log, processes, server, settings, signals] = await Promise.all([
-    import("../services/Descriptors.ts"),
-    import("../services/Lifetime.ts"),
-    import("../services/OperatorLog.ts"),
-    import("../services/Processes.ts"),
+    import("../services/base/Descriptors.ts"),
+    import("../services/base/Lifetime.ts"),
+    import("../services/base/OperatorLog.ts"),
+    import("../services/base/Processes.ts"),
     import("../services/Server.ts"),
-    import("../services/Settings.ts"),
-    import("../services/Signals.ts")
+    import("../services/base/Settings.ts"),
+    import("../services/base/Signals.ts")
   ])
   return { ...descriptors, ...lifetime, ...log, ...processes, ...server, ...settings, ...signals }
 })
@@ -103,7 +103,7 @@ export const serve = Command.make(
     const load = loadSettings(flags.config, process.env)
     if (flags.checkConfig) {
       const { checkWithLedger } = yield* Effect.promise(() =>
-        import("../services/ConfigurationCheck.ts")
+        import("../services/admin/ConfigurationCheck.ts")
       )
       const found = yield* checkWithLedger(flags.config, yield* load)
       yield* Console.log(`${flags.config}: valid`)

@@ -46,3 +46,5 @@ export const restartWindowMs = 60_000
 export const toldBatchMax = 1024
 /** Old deployments set a backlog of the number of agencies; a burst of reconnections needs more. */
 export const listenBacklogMin = 511
+/** As many agencies as a compose file asks one machine to run containers for. */
+export const composeAgenciesMax = 1000

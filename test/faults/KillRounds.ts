@@ -21,8 +21,8 @@ import {
   AgencyClient,
   agencyDefaults,
   type DeliveryProgress
-} from "../../src/services/AgencyClient.ts"
-import { LogWriter, OperatorLog } from "../../src/services/OperatorLog.ts"
+} from "../../src/services/agency/AgencyClient.ts"
+import { LogWriter, OperatorLog } from "../../src/services/base/OperatorLog.ts"
 import { Random } from "../simulation/Random.ts"
 import { Central } from "../support/Central.ts"
 import { FieldAgency } from "../support/FieldAgency.ts"

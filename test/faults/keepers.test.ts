@@ -1,5 +1,5 @@
 /**
- * A throw that nobody expected, planted at every root of src/services/Keeper.ts in the running server: what it ends, that
+ * A throw that nobody expected, planted at every root of src/services/base/Keeper.ts in the running server: what it ends, that
  * it is logged with its cause and counted, and that everything else goes on.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
@@ -8,7 +8,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { restartsMax } from "../../src/domain/Limits.ts"
-import { type Root, roots } from "../../src/services/Keeper.ts"
+import { type Root, roots } from "../../src/services/base/Keeper.ts"
 import { Central } from "../support/Central.ts"
 import { LedgerFile } from "../support/LedgerFile.ts"
 import { sale, sales, winnersOf } from "../support/Sales.ts"

@@ -1,4 +1,4 @@
-/** Parser children that die or hang under the server. Those that answer garbage or leak: test/services/ChunkParser.test.ts. */
+/** Parser children that die or hang under the server. Those that answer garbage or leak: test/services/intake/ChunkParser.test.ts. */
 import { assert, describe, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
 import { setTimeout } from "node:timers/promises"

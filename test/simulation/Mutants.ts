@@ -26,7 +26,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "answer before commit",
-    file: "src/services/BetsDesk.ts",
+    file: "src/services/intake/BetsDesk.ts",
     edits: [
       [
         "    commits.submit({\n",
@@ -40,7 +40,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "keep decisions of a failed group",
-    file: "src/services/BetsDesk.ts",
+    file: "src/services/intake/BetsDesk.ts",
     edits: [[
       "      onFailed: (retryAfterMs) => {\n",
       "      onFailed: (retryAfterMs) => {\n        desk.record = recordAfter(desk.record, stored)\n"
@@ -48,7 +48,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "answer a failed group as stored",
-    file: "src/services/GroupCommit.ts",
+    file: "src/services/ledger/GroupCommit.ts",
     edits: [[
       "if (Exit.isSuccess(exit)) {\n",
       "if (Exit.isSuccess(exit) || retryMs > 0) {\n"
@@ -56,12 +56,12 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "forget the chunks of a failed group that were to stay",
-    file: "src/services/GroupCommit.ts",
+    file: "src/services/ledger/GroupCommit.ts",
     edits: [["open.unshift(...staying)\n", "void staying\n"]]
   },
   {
     name: "lose a finished mark on its way to disk",
-    file: "src/services/BetsDesk.ts",
+    file: "src/services/intake/BetsDesk.ts",
     edits: [[
       "      chunk: { agency: desk.agency, ...stored },\n",
       "      chunk: { agency: desk.agency, ...stored, last: false },\n"
@@ -69,12 +69,12 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "lose the finished marks at a restart",
-    file: "src/services/Lottery.ts",
+    file: "src/services/draw/Lottery.ts",
     edits: [[".filter(([, record]) => record.finished)", ".filter(() => false)"]]
   },
   {
     name: "hold the draw again after a restart",
-    file: "src/services/Lottery.ts",
+    file: "src/services/draw/Lottery.ts",
     edits: [
       ["if (Option.isSome(ledger.opened.draw)) {", "if (false) {"],
       ["Deferred.succeed(drawn, ledger.opened.draw.value)", "Effect.void"]
@@ -82,7 +82,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "hold the draw when one agency is still selling",
-    file: "src/services/Lottery.ts",
+    file: "src/services/draw/Lottery.ts",
     edits: [[
       "=== roster.size) {\n          yield* Deferred",
       ">= roster.size - 1) {\n          yield* Deferred"
@@ -90,12 +90,12 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "reorder within an agency: a newer connection doesn't wait for the older one's chunk",
-    file: "src/services/Desk.ts",
+    file: "src/services/intake/Desk.ts",
     edits: [["    if (this.#busy) ", "    if (false) "]]
   },
   {
     name: "reorder within an agency: a connection goes on while its chunk is on its way to disk",
-    file: "src/services/BetsDesk.ts",
+    file: "src/services/intake/BetsDesk.ts",
     edits: [[
       "    const { commits, log, lottery } = this.#options\n",
       "    const { commits, log, lottery } = this.#options\n    this.#settle(connection, desk)\n"
@@ -103,7 +103,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "put a connection twice in the queue",
-    file: "src/services/Connections.ts",
+    file: "src/services/intake/Connections.ts",
     edits: [[
       "    Queue.offerUnsafe(turns, connection)\n",
       "    Queue.offerUnsafe(turns, connection)\n    Queue.offerUnsafe(turns, connection)\n"
@@ -111,12 +111,12 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "leave the older connection of an agency open",
-    file: "src/services/Desk.ts",
+    file: "src/services/intake/Desk.ts",
     edits: [["      this.#speaker?.close(\"superseded\")\n", ""]]
   },
   {
     name: "number claims in the order in which frames come out of the parsers",
-    file: "src/services/Desk.ts",
+    file: "src/services/intake/Desk.ts",
     edits: [
       [
         "    if (this.#claim > connection.claim) return drop(connection)\n",
@@ -126,7 +126,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "never end the turn of a connection that waited and was replaced",
-    file: "src/services/Desk.ts",
+    file: "src/services/intake/Desk.ts",
     edits: [[
       "      next.close(\"superseded\")\n      next.endTurn()\n",
       "      next.close(\"superseded\")\n"
@@ -134,7 +134,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "leave consults open when a shutdown drains",
-    file: "src/services/Connections.ts",
+    file: "src/services/intake/Connections.ts",
     edits: [[
       "          for (const connection of of(\"consult\")) shutDown(connection)\n",
       ""
@@ -142,12 +142,12 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "tell an agency that doesn't count to come again",
-    file: "src/services/BetsDesk/Replies.ts",
+    file: "src/services/intake/Replies.ts",
     edits: [["    if (!counts) return connection.close(\"unavailable\")\n", ""]]
   },
   {
     name: "take RESUME for the promise that chunks will carry seq",
-    file: "src/services/BetsDesk.ts",
+    file: "src/services/intake/BetsDesk.ts",
     edits: [[
       "        connection.unreadRefused = false\n",
       "        connection.unreadRefused = false\n        connection.counts = true\n"
@@ -155,7 +155,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "tell an agency the winners of another",
-    file: "src/services/ConsultDesk.ts",
+    file: "src/services/intake/ConsultDesk.ts",
     edits: [[
       "draw.winners.get(agency) ?? []",
       "[...draw.winners.values()][0] ?? []"
@@ -163,7 +163,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "drop frames that were read when the shutdown began",
-    file: "src/services/Connection.ts",
+    file: "src/services/intake/Connection.ts",
     edits: [[
       "    this.#draining = true\n",
       "    this.#draining = true\n    this.close(\"shutdown\")\n"
@@ -171,22 +171,22 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "keep the room of a frame when its connection is lost in the middle of it",
-    file: "src/services/Connection.ts",
+    file: "src/services/intake/Connection.ts",
     edits: [["    this.#ended = true\n    this.#release()\n", "    this.#ended = true\n"]]
   },
   {
     name: "keep the room of a frame after its turn",
-    file: "src/services/Connection/FrameBudget.ts",
+    file: "src/services/intake/FrameBudget.ts",
     edits: [["    this.#room += bytes\n", "    this.#room += bytes - 1\n"]]
   },
   {
     name: "not wake who waits for room",
-    file: "src/services/Connection/FrameBudget.ts",
+    file: "src/services/intake/FrameBudget.ts",
     edits: [["    this.#room += bytes\n    this.#serve()\n", "    this.#room += bytes\n"]]
   },
   {
     name: "read on while a chunk is in hand",
-    file: "src/services/Connection.ts",
+    file: "src/services/intake/Connection.ts",
     edits: [[
       "    if (this.#inTurn || this.#waitingForRoom) this.#pause()\n",
       "    if (this.#waitingForRoom) this.#pause()\n"
@@ -194,7 +194,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "end a turn without looking for the next frame",
-    file: "src/services/Connection.ts",
+    file: "src/services/intake/Connection.ts",
     edits: [[
       "    this.#release()\n    if (!this.closing) this.#advance()\n",
       "    this.#release()\n"
@@ -202,7 +202,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "tell a turn's end to nobody when the parser fails",
-    file: "src/services/BetsDesk.ts",
+    file: "src/services/intake/BetsDesk.ts",
     edits: [[
       "        this.#parserFailed(connection, outcome)\n        break\n",
       "        this.#parserFailed(connection, outcome)\n        return undefined\n"
@@ -220,7 +220,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "end the server when one agency has not been told its winners",
-    file: "src/services/Told.ts",
+    file: "src/services/draw/Told.ts",
     edits: [[
       "served.size === lottery.agencies.length",
       "served.size >= lottery.agencies.length - 1"
@@ -228,7 +228,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "not wait for the last answers at a shutdown",
-    file: "src/services/Connections.ts",
+    file: "src/services/intake/Connections.ts",
     edits: [["          yield* Effect.timeoutOption(awaitNone(\"bets\"), graceMs)\n", ""]]
   }
 ]

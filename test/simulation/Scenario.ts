@@ -6,7 +6,7 @@
 import { Effect, Option } from "effect"
 import { type AgencyId, parseRoster } from "../../src/domain/Agency.ts"
 import { WinningNumber } from "../../src/domain/Draw.ts"
-import { decodeSettings, type SettingsShape } from "../../src/services/Settings.ts"
+import { decodeSettings, type SettingsShape } from "../../src/services/base/Settings.ts"
 import { type AgencyFile, randomFile } from "./AgencyFile.ts"
 import type { Random } from "./Random.ts"
 import type { AgencyStyle } from "./SimulatedAgency.ts"

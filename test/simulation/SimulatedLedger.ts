@@ -22,7 +22,7 @@ import {
   LedgerMismatch,
   LedgerUnavailable,
   type ToldRecord
-} from "../../src/services/BetLedger.ts"
+} from "../../src/services/ledger/BetLedger.ts"
 
 export interface LedgerWorld {
   /** Runs something after as long as an operation takes. */

@@ -11,7 +11,7 @@
  * - a crash of the server: what it wrote arrives, or is cut off at any byte;
  * - a server that destroys a connection with unread input: the network throws answers away.
  */
-import type { Connection, Door, Transport } from "../../src/services/Connection.ts"
+import type { Connection, Door, Transport } from "../../src/services/intake/Connection.ts"
 import { Flow, type FlowFaults } from "./Flow.ts"
 import type { Asked, Conversation, Judge } from "./Judge.ts"
 import type { Random } from "./Random.ts"

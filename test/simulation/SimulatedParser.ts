@@ -10,8 +10,12 @@
  */
 import { Effect, Layer } from "effect"
 import type { Parsed } from "../../src/domain/Chunk.ts"
-import { parseMessage } from "../../src/domain/ChunkScanner.ts"
-import { ChunkParser, type ParseOutcome, ParserFailed } from "../../src/services/ChunkParser.ts"
+import { parseMessage } from "../../src/parser/ChunkScanner.ts"
+import {
+  ChunkParser,
+  type ParseOutcome,
+  ParserFailed
+} from "../../src/services/intake/ChunkParser.ts"
 
 export interface ParserWorld {
   /** Runs something after as long as a child takes for a frame. */

@@ -3,9 +3,9 @@
  * sold its file and knows its winners. The same seed gives the same trace, event by event.
  */
 import { encodeFrame } from "../../src/domain/Frame.ts"
-import type { Door } from "../../src/services/Connection.ts"
-import type { Details } from "../../src/services/OperatorLog.ts"
-import type { LogLevel } from "../../src/services/Settings.ts"
+import type { Details } from "../../src/services/base/OperatorLog.ts"
+import type { LogLevel } from "../../src/services/base/Settings.ts"
+import type { Door } from "../../src/services/intake/Connection.ts"
 import { agencyOf } from "./Agencies.ts"
 import { Judge } from "./Judge.ts"
 import { Life } from "./Life.ts"

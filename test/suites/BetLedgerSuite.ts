@@ -15,7 +15,7 @@ import {
   type LedgerMismatch,
   type LedgerUnavailable,
   type LedgerUnreadable
-} from "../../src/services/BetLedger.ts"
+} from "../../src/services/ledger/BetLedger.ts"
 import { betAt, chunkOf, csvOf, plainChunk } from "../support/LedgerChunks.ts"
 
 export interface Lottery {

@@ -6,9 +6,9 @@ import {
   AgencyClient,
   agencyDefaults,
   type AgencyOptions
-} from "../../src/services/AgencyClient.ts"
-import type { BetLine, BetsLook } from "../../src/services/BetFile.ts"
-import { LogWriter, OperatorLog } from "../../src/services/OperatorLog.ts"
+} from "../../src/services/agency/AgencyClient.ts"
+import type { BetLine, BetsLook } from "../../src/services/agency/BetFile.ts"
+import { LogWriter, OperatorLog } from "../../src/services/base/OperatorLog.ts"
 import { digestOf } from "./Sales.ts"
 import { type Reaction, ScriptedCentral } from "./ScriptedCentral.ts"
 

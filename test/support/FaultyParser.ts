@@ -12,9 +12,9 @@
  */
 import { existsSync, writeFileSync } from "node:fs"
 import { Socket } from "node:net"
-import { readMessage } from "../../src/domain/ChunkReader.ts"
 import { FrameDecoder } from "../../src/domain/Frame.ts"
-import { decodeRequest, encodeResponse, noRequest } from "../../src/domain/ParserPipe.ts"
+import { readMessage } from "../../src/parser/ChunkReader.ts"
+import { decodeRequest, encodeResponse, noRequest } from "../../src/parser/ParserPipe.ts"
 
 const pipe = new Socket({ fd: 3 })
 const decoder = new FrameDecoder()

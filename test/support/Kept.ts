@@ -1,8 +1,8 @@
 /** A keeper for parts under test: a defect fails the test instead of being logged. */
 import { Cause, Layer } from "effect"
-import { BetLedger, type BetLedgerOptions } from "../../src/services/BetLedger.ts"
-import { Keeper, RootKeeper } from "../../src/services/Keeper.ts"
-import { LogWriter } from "../../src/services/OperatorLog.ts"
+import { Keeper, RootKeeper } from "../../src/services/base/Keeper.ts"
+import { LogWriter } from "../../src/services/base/OperatorLog.ts"
+import { BetLedger, type BetLedgerOptions } from "../../src/services/ledger/BetLedger.ts"
 
 class StrictLog extends LogWriter {
   override write(_level: unknown, action: string, _result: string, details?: unknown): void {

@@ -1,7 +1,7 @@
 /** Chunks for tests of the ledger, made from bets without the product's parser. */
 import type { AgencyId } from "../../src/domain/Agency.ts"
 import { type BetFields, fieldsOfBet } from "../../src/domain/Bet.ts"
-import type { LedgerChunk } from "../../src/services/BetLedger.ts"
+import type { LedgerChunk } from "../../src/services/ledger/BetLedger.ts"
 
 const utf8 = new TextEncoder()
 

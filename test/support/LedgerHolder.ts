@@ -7,7 +7,7 @@ import { Effect } from "effect"
 import { writeSync } from "node:fs"
 import { AgencyId } from "../../src/domain/Agency.ts"
 import { WinningNumber } from "../../src/domain/Draw.ts"
-import { BetLedger } from "../../src/services/BetLedger.ts"
+import { BetLedger } from "../../src/services/ledger/BetLedger.ts"
 import { keptLedger } from "./Kept.ts"
 import { plainChunk } from "./LedgerChunks.ts"
 

@@ -5,14 +5,14 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Parsed } from "../../src/domain/Chunk.ts"
+import { Lifetime } from "../../src/services/base/Lifetime.ts"
+import { LogWriter, OperatorLog } from "../../src/services/base/OperatorLog.ts"
+import { decodeSettings, Settings } from "../../src/services/base/Settings.ts"
 import {
   ChunkParser,
   type ParseOutcome,
   type ParserFailed
-} from "../../src/services/ChunkParser.ts"
-import { Lifetime } from "../../src/services/Lifetime.ts"
-import { LogWriter, OperatorLog } from "../../src/services/OperatorLog.ts"
-import { decodeSettings, Settings } from "../../src/services/Settings.ts"
+} from "../../src/services/intake/ChunkParser.ts"
 import { strictKeeperLayer } from "./Kept.ts"
 import { sales } from "./Sales.ts"
 

@@ -16,7 +16,7 @@ const untrapped = `
 registerHooks({
   load: (url, context, nextLoad) => {
     const loaded = nextLoad(url, context)
-    if (!url.endsWith("/src/domain/ChunkScanner.ts")) return loaded
+    if (!url.endsWith("/src/parser/ChunkScanner.ts")) return loaded
     const source = String(loaded.source)
     if (!source.includes(original)) throw new Error("the trap doesn't fit the parser any more")
     return { ...loaded, source: source.replace(original, trapped) }

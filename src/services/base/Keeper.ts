@@ -1,0 +1,204 @@
+/**
+ * Every fiber has a keeper, and so has every callback by which Node calls us. A fiber that dies unwatched is silent, and
+ * a throw in a callback ends the process; so each root (what runs by itself, or is called from outside) is in the table
+ * below with what a defect in it ends:
+ *
+ * - `connection`: the connection it happened on, and nothing else.
+ * - `nothing`: it serves all, so it is begun again; but not more often than Limits says, after which the server ends.
+ * - `server`: it is in the ledger's path, where nobody can vouch for what comes after. The server ends, in good order.
+ *
+ * Each defect is logged with its cause, and counted. An interruption is none: it is how fibers are ended.
+ */
+import { Cause, Context, Effect, Layer, type Scope } from "effect"
+import { restartsMax, restartWindowMs } from "../../domain/Limits.ts"
+import { Lifetime } from "./Lifetime.ts"
+import { type Details, type LogWriter, OperatorLog } from "./OperatorLog.ts"
+
+export const roots = {
+  // A socket's events, and what is called back of a connection.
+  "connection in": "connection",
+  "connection taken in": "connection",
+  "socket data": "connection",
+  "socket end": "connection",
+  "socket close": "connection",
+  "answers sent": "connection",
+  "connection finished": "connection",
+  "room for a frame": "connection",
+  "deadline of a frame": "connection",
+  "deadline of answers": "connection",
+  "deadline of a close": "connection",
+  "deadline for room": "connection",
+  "connection closed": "connection",
+  "connection drained": "connection",
+  // What is done for one connection.
+  "turn": "connection",
+  "waiting consult": "connection",
+  "answer to a stored chunk": "connection",
+  "answer to a chunk not stored": "connection",
+  // What serves all.
+  "acceptor": "nothing",
+  "listener's error": "nothing",
+  "workers": "nothing",
+  "deadlines": "nothing",
+  "parsers": "nothing",
+  "checkpoints": "nothing",
+  "descriptors": "nothing",
+  "look at the ledger's place": "nothing",
+  // The ledger's path.
+  "group commit": "server",
+  "draw": "server",
+  "notes of who was told": "server",
+  "read of the ledger": "server"
+} as const satisfies Readonly<Record<string, Ends>>
+
+export type Ends = "connection" | "nothing" | "server"
+export type Root<Ending extends Ends = Ends> = {
+  [Name in keyof typeof roots]: (typeof roots)[Name] extends Ending ? Name : never
+}[keyof typeof roots]
+
+/** What can be ended without ending anything else. */
+export interface Endable {
+  /** What the log says of it. */
+  readonly described: Details
+  /** It is to be gone, whatever state the defect left it in. */
+  readonly endByDefect: () => void
+}
+
+export class RootKeeper {
+  readonly #log: LogWriter
+  readonly #endServer: (root: string, cause: Cause.Cause<unknown>) => void
+  /** When each root was begun again, of late. */
+  readonly #restarts = new Map<Root, Array<number>>()
+  #defects = 0
+
+  constructor(log: LogWriter, endServer: (root: string, cause: Cause.Cause<unknown>) => void) {
+    this.#log = log
+    this.#endServer = endServer
+  }
+
+  /** How many there were since the start. */
+  get defects(): number {
+    return this.#defects
+  }
+
+  /** A defect in the handling of one connection. */
+  endConnection(root: Root<"connection">, one: Endable, cause: Cause.Cause<unknown>): void {
+    this.#note(root, cause, one.described)
+    try {
+      one.endByDefect()
+    } catch (defect) {
+      this.#note(root, Cause.die(defect), one.described)
+    }
+  }
+
+  /** A callback of one connection. */
+  forConnection<A = void>(
+    root: Root<"connection">,
+    one: Endable,
+    body: (value: A) => void
+  ): (value: A) => void {
+    return (value) => {
+      try {
+        body(value)
+      } catch (defect) {
+        this.endConnection(root, one, Cause.die(defect))
+      }
+    }
+  }
+
+  /** As {@link forConnection}, for any of them. */
+  forEach<One extends Endable>(
+    root: Root<"connection">,
+    body: (one: One) => void
+  ): (one: One) => void {
+    return (one) => {
+      try {
+        body(one)
+      } catch (defect) {
+        this.endConnection(root, one, Cause.die(defect))
+      }
+    }
+  }
+
+  /** A callback that serves all: it is called again when there is reason to. */
+  forAll<A = void>(root: Root<"nothing">, body: (value: A) => void): (value: A) => void {
+    return (value) => {
+      try {
+        body(value)
+      } catch (defect) {
+        this.restarts(root, Cause.die(defect))
+      }
+    }
+  }
+
+  /** A fiber of the scope that repeats a step for ever and serves all. */
+  loop<R>(
+    root: Root<"nothing">,
+    step: Effect.Effect<void, never, R>
+  ): Effect.Effect<void, never, R | Scope.Scope> {
+    const steps = Effect.forever(step, { disableYield: true })
+    const kept: Effect.Effect<void, never, R> = Effect.catchCause(
+      steps,
+      (cause) =>
+        Cause.hasInterruptsOnly(cause)
+          ? Effect.failCause(cause)
+          : Effect.suspend(() => this.restarts(root, cause) ? kept : Effect.void)
+    )
+    return Effect.asVoid(Effect.forkScoped(kept))
+  }
+
+  /** A fiber of the scope in the ledger's path. */
+  inLedgersPath<A, E, R>(
+    root: Root<"server">,
+    effect: Effect.Effect<A, E, R>
+  ): Effect.Effect<void, never, R | Scope.Scope> {
+    return effect.pipe(
+      Effect.onError((cause) => Effect.sync(() => this.endServer(root, cause))),
+      Effect.forkScoped,
+      Effect.asVoid
+    )
+  }
+
+  /** A defect in the ledger's path. */
+  endServer(root: Root<"server">, cause: Cause.Cause<unknown>): void {
+    if (Cause.hasInterruptsOnly(cause)) return
+    this.#note(root, cause)
+    this.#endServer(root, cause)
+  }
+
+  /** A defect in what serves all. Gives whether it may begin again; if not, the server ends. */
+  restarts(root: Root<"nothing">, cause: Cause.Cause<unknown>): boolean {
+    if (Cause.hasInterruptsOnly(cause)) return true
+    this.#note(root, cause)
+    const now = performance.now()
+    const recent = (this.#restarts.get(root) ?? []).filter((at) => now - at < restartWindowMs)
+    recent.push(now)
+    this.#restarts.set(root, recent)
+    if (recent.length <= restartsMax) return true
+    this.#endServer(`${root}, begun again ${restartsMax} times,`, cause)
+    return false
+  }
+
+  #note(root: Root, cause: Cause.Cause<unknown>, details: Details = {}): void {
+    this.#defects++
+    this.#log.write("CRITICAL", "defect", "fail", {
+      root,
+      ends: roots[root],
+      ...details,
+      defects: this.#defects,
+      cause: Cause.pretty(cause)
+    })
+  }
+}
+
+export class Keeper extends Context.Service<Keeper, RootKeeper>()(
+  "loteria-nacional/services/base/Keeper"
+) {
+  static readonly layer = Layer.effect(
+    Keeper,
+    Effect.gen(function*() {
+      const lifetime = yield* Lifetime
+      return new RootKeeper(yield* OperatorLog, lifetime.failUnsafe)
+    })
+  )
+}

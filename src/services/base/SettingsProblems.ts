@@ -1,0 +1,98 @@
+/**
+ * What is wrong with a configuration, in sentences: the key (or the environment variable that its value came from), what
+ * it is, and what it may be.
+ */
+
+/** The keys of one level; a section has keys of its own, any other key a value. */
+export interface KnownKeys {
+  readonly [key: string]: KnownKeys | undefined
+}
+
+export type Tree = { readonly [key: string]: unknown }
+
+export const isTree = (value: unknown): value is Tree =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** Longer texts are cut: they are there to be recognised. */
+const shownCharactersMax = 40
+
+const shown = (value: unknown): string => {
+  if (value === undefined || value === null) return "empty"
+  if (Array.isArray(value)) return "a list"
+  if (isTree(value)) return "a section of keys"
+  const text = String(value)
+  const cut = text.length > shownCharactersMax ? `${text.slice(0, shownCharactersMax)}…` : text
+  return typeof value === "string" ? JSON.stringify(cut) : cut
+}
+
+export const valueAt = (tree: unknown, keys: ReadonlyArray<string>): unknown =>
+  keys.reduce<unknown>((at, key) => isTree(at) ? at[key] : undefined, tree)
+
+const keysAt = (known: KnownKeys, keys: ReadonlyArray<string>): KnownKeys | undefined =>
+  keys.reduce<KnownKeys | undefined>((at, key) => at?.[key], known)
+
+/** `allowed` says what the value must be. */
+export const wrongValue = (
+  known: KnownKeys,
+  tree: unknown,
+  keys: ReadonlyArray<string>,
+  allowed: string,
+  place: string
+): string => {
+  const section = keysAt(known, keys)
+  const expected = section === undefined
+    ? allowed
+    : `a section with keys of these: ${Object.keys(section).join(", ")}`
+  return `${place} is ${shown(valueAt(tree, keys))}, but must be ${expected}`
+}
+
+/** Names the known key that was probably meant; where none comes near, those that there are. */
+export const unknownKey = (known: KnownKeys, keys: ReadonlyArray<string>): string => {
+  const parent = keys.slice(0, -1)
+  const key = keys.at(-1) ?? ""
+  const siblings = Object.keys(keysAt(known, parent) ?? {})
+  const elsewhere = Object.entries(known)
+    .filter(([, section]) => section !== undefined && Object.hasOwn(section, key))
+    .map(([name]) => [name, key].join("."))
+  const nearest = nearestOf(key, siblings)
+  const meant = nearest === undefined ? elsewhere : [[...parent, nearest].join(".")]
+  const place = keys.join(".")
+  return meant.length > 0
+    ? `${place} is not a known key; is ${meant.join(" or ")} meant?`
+    : `${place} is not a known key; ${
+      parent.length === 0 ? "the sections and keys are" : `the keys of ${parent.join(".")} are`
+    } ${siblings.join(", ")}`
+}
+
+const nearestOf = (word: string, candidates: ReadonlyArray<string>): string | undefined => {
+  let nearest: string | undefined
+  // A third of the word may be mistyped; what differs by more is another word.
+  let least = Math.max(1, Math.floor(word.length / 3)) + 1
+  for (const candidate of candidates) {
+    const shorter = Math.min(word.length, candidate.length)
+    const beginsAlike = shorter > 2 && word.slice(0, shorter) === candidate.slice(0, shorter)
+    const distance = beginsAlike ? 1 : editDistance(word.toLowerCase(), candidate.toLowerCase())
+    if (distance < least) {
+      least = distance
+      nearest = candidate
+    }
+  }
+  return nearest
+}
+
+/** How many characters must be put in, left out or replaced to make the one word of the other (Levenshtein). */
+const editDistance = (one: string, other: string): number => {
+  let row = Array.from({ length: other.length + 1 }, (_, index) => index)
+  for (const [index, character] of [...one].entries()) {
+    const next = [index + 1]
+    for (const [column, compared] of [...other].entries()) {
+      next.push(Math.min(
+        (next[column] ?? 0) + 1,
+        (row[column + 1] ?? 0) + 1,
+        (row[column] ?? 0) + (character === compared ? 0 : 1)
+      ))
+    }
+    row = next
+  }
+  return row.at(-1) ?? 0
+}

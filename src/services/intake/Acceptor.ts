@@ -1,0 +1,167 @@
+/** What both doors have in common: a scoped listener, and the fiber that takes its connections in. */
+import { Cause, Effect, Queue, Schema, type Scope } from "effect"
+import { createServer, type Server, type Socket } from "node:net"
+import { consultAcceptLines } from "../../domain/Limits.ts"
+import { BoundedLines } from "../base/BoundedLines.ts"
+import { type Endable, Keeper } from "../base/Keeper.ts"
+import { OperatorLog } from "../base/OperatorLog.ts"
+import { Settings } from "../base/Settings.ts"
+import type { Door } from "./Connection.ts"
+import { Connections } from "./Connections.ts"
+import { attach, socketTransport } from "./SocketTransport.ts"
+
+/** The port can't be listened on; `problem` names it and what to do. */
+export class ListenFailed extends Schema.TaggedError<ListenFailed>()("ListenFailed", {
+  resource: Schema.String,
+  problem: Schema.String
+}) {
+  override get message(): string {
+    return `${this.resource}: ${this.problem}`
+  }
+}
+
+export interface ListenOptions {
+  readonly host?: string
+  readonly port: number
+}
+
+/** What an error of `listen` means to whoever configured the port. */
+export const listenProblem = (error: unknown, { host, port }: ListenOptions): string => {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error"
+  const place = `port ${port}${host === undefined ? "" : ` of ${host}`}`
+  switch (code) {
+    case "EADDRINUSE":
+      return `${place} is in use; stop the other program or configure another port`
+    case "EACCES":
+      return `${place} may not be opened by this user; use a port above 1023`
+    case "EADDRNOTAVAIL":
+      return `${place}: this machine doesn't have that address`
+    default:
+      return `${place} can't be opened (${code})`
+  }
+}
+
+/**
+ * A socket that isn't read goes on reading ahead until it holds this much: with 1, one read (64 KiB at most) and no
+ * more. Sockets that are read aren't slowed by it: their bytes are handed on as they come.
+ */
+const readAheadBytes = 1
+
+/**
+ * Says of each connection that it was taken in. At the consult door, whose agencies may come and ask again all night
+ * (`wait: false`), in bounded numbers, and with the door's name; the line of the bets door is the one that scripts know.
+ */
+const announcing = Effect.fnUntraced(function*(
+  door: Door
+): Effect.fn.Return<(ip: string) => void, never, OperatorLog | Scope.Scope> {
+  const log = yield* OperatorLog
+  if (door === "bets") return (ip) => log.write("INFO", "accept_connections", "success", { ip })
+  const lines = new BoundedLines<Door>(consultAcceptLines, (_, cantidad) => {
+    log.write("INFO", "accept_connections", "left_out", { door, cantidad })
+  })
+  yield* Effect.addFinalizer(() => Effect.sync(() => lines.endWindow()))
+  return (ip) => {
+    if (lines.take(door)) log.write("INFO", "accept_connections", "success", { ip, door })
+  }
+})
+
+/** Listens within the scope; the listener is closed first of all at shutdown. */
+const listen = (
+  resource: string,
+  server: Server,
+  options: ListenOptions & { readonly backlog: number }
+): Effect.Effect<number, ListenFailed> =>
+  Effect.callback<number, ListenFailed>((resume) => {
+    server.once("error", (error) => {
+      resume(Effect.fail(new ListenFailed({ resource, problem: listenProblem(error, options) })))
+    })
+    server.listen(options, () => {
+      const address = server.address()
+      resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
+    })
+  })
+
+/** Opens a door: listener and acceptor fiber, both owned by the scope. Gives the port. */
+export const openDoor = Effect.fnUntraced(
+  function*(door: Door, options: ListenOptions): Effect.fn.Return<
+    number,
+    ListenFailed,
+    Connections | Keeper | OperatorLog | Settings | Scope.Scope
+  > {
+    const { connections: limits } = yield* Settings
+    const connections = yield* Connections
+    const log = yield* OperatorLog
+    const keeper = yield* Keeper
+    const resource = `${door}_listener`
+    const accepted = yield* Effect.acquireRelease(
+      Queue.bounded<Socket>(limits.max),
+      Queue.shutdown
+    )
+    const announce = yield* announcing(door)
+    const welcome = (socket: Socket) => {
+      const transport = socketTransport(socket)
+      announce(transport.address)
+      const connection = connections.open(door, transport)
+      try {
+        attach(socket, connection, keeper)
+      } catch (defect) {
+        // Counted already, and perhaps nothing drives it that would tell its end.
+        connection.endGone()
+        throw defect
+      }
+    }
+    /** A defect upon a socket that nothing is known of yet. */
+    const destroyed = (socket: Socket): Endable => ({
+      described: { door },
+      endByDefect: () => socket.destroy()
+    })
+    yield* keeper.loop(
+      "acceptor",
+      Effect.map(Queue.take(accepted), (socket) => {
+        try {
+          welcome(socket)
+        } catch (defect) {
+          keeper.endConnection("connection taken in", destroyed(socket), Cause.die(defect))
+        }
+      })
+    )
+    const server = createServer(
+      {
+        allowHalfOpen: true,
+        highWaterMark: readAheadBytes,
+        noDelay: true,
+        keepAlive: true,
+        keepAliveInitialDelay: limits.keepAliveMs
+      },
+      (socket) => {
+        // At once: a socket that breaks while it waits to be taken in must not end the process. "close" follows.
+        socket.on("error", () => {})
+        try {
+          if (!Queue.offerUnsafe(accepted, socket)) socket.destroy()
+        } catch (defect) {
+          keeper.endConnection("connection in", destroyed(socket), Cause.die(defect))
+        }
+      }
+    )
+    const port = yield* Effect.acquireRelease(
+      listen(resource, server, { ...options, backlog: limits.listenBacklog }),
+      () =>
+        Effect.gen(function*() {
+          // Only the listener: its connections are drained afterwards.
+          server.close()
+          for (const socket of yield* Queue.clear(accepted)) socket.destroy()
+          log.write("INFO", "close_resource", "success", { resource })
+        })
+    )
+    server.on(
+      "error",
+      keeper.forAll(
+        "listener's error",
+        (error: Error) =>
+          log.write("ERROR", "accept_connections", "fail", { problem: error.message })
+      )
+    )
+    log.write("INFO", "listen", "success", { resource, port })
+    return port
+  }
+)

@@ -1,0 +1,16 @@
+/** The door for consults: a listener on its own port and the fiber that takes its connections in. */
+import { Context, Effect, Layer } from "effect"
+import { Settings } from "../base/Settings.ts"
+import { openDoor } from "./Acceptor.ts"
+
+export class ConsultAcceptor extends Context.Service<ConsultAcceptor, { readonly port: number }>()(
+  "loteria-nacional/services/intake/ConsultAcceptor"
+) {
+  static readonly layer = Layer.effect(
+    ConsultAcceptor,
+    Effect.gen(function*() {
+      const { consult } = yield* Settings
+      return { port: yield* openDoor("consult", consult) }
+    })
+  )
+}

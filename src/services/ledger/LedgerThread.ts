@@ -1,0 +1,179 @@
+/**
+ * The main thread's end of a ledger thread: sends requests and gives each its answer. A thread that ends by itself is
+ * a defect of every request that waits for it and of all later ones; one that never began (no descriptor or no thread
+ * was to be had) is only unavailable. Closing lets the thread finish what it was given.
+ */
+import { Effect } from "effect"
+import { getCompileCacheDir } from "node:module"
+import { Worker } from "node:worker_threads"
+import { startProblem } from "../base/Processes.ts"
+import type { Failed, Failure } from "./sqlite/ThreadMessages.ts"
+
+interface Message {
+  readonly _tag: string
+  readonly id: number
+}
+
+const isFailed = (message: Message): message is Failed => message._tag === "Failed"
+
+interface Pending<Reply> {
+  readonly id: number
+  /** Undefined once nobody waits for the answer any more. */
+  answer: ((effect: Effect.Effect<Reply, Failure>) => void) | undefined
+}
+
+/** What a thread gets to finish what it was given before it is ended by force. */
+const closeTimeout = "10 seconds"
+
+const youngMb = 8
+
+/** A thread that has ended is replaced no sooner than this after it was started. */
+const restartMs = 100
+
+const reasonOf = (error: unknown): string =>
+  error instanceof Error ? (error.stack ?? error.message) : String(error)
+
+const compileCache = () => {
+  const folder = getCompileCacheDir()
+  return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder }
+}
+
+export class LedgerThread<Request extends Message, Reply extends Message> {
+  readonly #worker: Worker | undefined
+  /** What was asked and not answered, oldest first: a thread answers in order. Not a Map: see ParserChild's jobs. */
+  readonly #pending: Array<Pending<Reply>> = []
+  readonly #onExit: Array<() => void> = []
+  #lastId = 0
+  #begun = false
+  #ended: string | undefined
+
+  constructor(entry: URL, config: unknown) {
+    try {
+      this.#worker = this.#start(entry, config)
+    } catch (error) {
+      this.#ended = startProblem(error)
+    }
+  }
+
+  get ended(): boolean {
+    return this.#ended !== undefined
+  }
+
+  #start(entry: URL, config: unknown): Worker {
+    const worker = new Worker(entry, {
+      workerData: config,
+      // The flags of the process (a debugger's, a test runner's) are not for its threads.
+      execArgv: [],
+      // A thread doesn't take part in the process's compile cache by itself; with it, it needs 15 MB less.
+      env: { ...process.env, ...compileCache() },
+      // Rows live for a moment, and outside V8's heap: young garbage that is collected late keeps tens of MB of them.
+      resourceLimits: { maxYoungGenerationSizeMb: youngMb }
+    })
+    worker.on("online", () => {
+      this.#begun = true
+    })
+    worker.on("message", (reply: Reply | Failed) => {
+      try {
+        this.#answer(reply)
+      } catch (defect) {
+        this.#end(reasonOf(defect))
+      }
+    })
+    worker.on("messageerror", (error) => this.#end(reasonOf(error)))
+    worker.on("error", (error) => this.#end(reasonOf(error)))
+    worker.on("exit", (code) => this.#end(`it exited with code ${code}`))
+    return worker
+  }
+
+  /** Sends a request made with a fresh id. `transfer` is moved to the thread. */
+  call(
+    make: (id: number) => Request,
+    transfer: ReadonlyArray<ArrayBuffer> = []
+  ): Effect.Effect<Reply, Failure> {
+    return Effect.callback((resume) => {
+      if (this.#ended !== undefined) return resume(this.#gone(this.#ended))
+      const id = ++this.#lastId
+      const pending: Pending<Reply> = { id, answer: resume }
+      this.#pending.push(pending)
+      this.#worker?.postMessage(make(id), transfer)
+      return Effect.sync(() => {
+        pending.answer = undefined
+      })
+    })
+  }
+
+  /** Sends the request that makes the thread end, and waits for the end. */
+  close(make: (id: number) => Request): Effect.Effect<void> {
+    return this.call(make).pipe(
+      Effect.ignoreCause,
+      Effect.andThen(Effect.callback<void>((resume) => {
+        if (this.#ended !== undefined) return resume(Effect.void)
+        this.#onExit.push(() => resume(Effect.void))
+      })),
+      Effect.timeoutOption(closeTimeout),
+      Effect.andThen(Effect.promise(async () => this.#worker?.terminate())),
+      Effect.asVoid
+    )
+  }
+
+  #answer(reply: Reply | Failed): void {
+    const oldest = this.#pending.shift()
+    if (oldest?.id !== reply.id) {
+      if (oldest !== undefined) this.#pending.unshift(oldest)
+      return this.#end("it answered out of order")
+    }
+    const { answer } = oldest
+    if (answer === undefined) return
+    if (!isFailed(reply)) return answer(Effect.succeed(reply))
+    const { failure } = reply
+    answer(
+      failure.kind === "Defect" ? Effect.die(new Error(failure.message)) : Effect.fail(failure)
+    )
+  }
+
+  #end(reason: string): void {
+    this.#ended ??= reason
+    for (const { answer } of this.#pending.splice(0)) {
+      answer?.(this.#gone(reason))
+    }
+    for (const resume of this.#onExit) resume()
+  }
+
+  #gone(reason: string): Effect.Effect<never, Failure> {
+    return this.#begun
+      ? Effect.die(new Error(`the ledger's thread is gone: ${reason}`))
+      : Effect.fail({
+        kind: "Unavailable",
+        message: `a thread can't be started: ${reason}`,
+        code: undefined
+      })
+  }
+}
+
+/** A thread that is replaced when it has ended, so that what could be tried again is. */
+export class ReplacedThread<Request extends Message, Reply extends Message> {
+  readonly #start: () => LedgerThread<Request, Reply>
+  readonly #closing: (id: number) => Request
+  #thread: LedgerThread<Request, Reply>
+  #startedAt: number
+
+  /** It starts at once: when it is needed there may be no descriptor left to start it with. */
+  constructor(entry: URL, config: unknown, closing: (id: number) => Request) {
+    this.#start = () => new LedgerThread<Request, Reply>(entry, config)
+    this.#closing = closing
+    this.#thread = this.#start()
+    this.#startedAt = performance.now()
+  }
+
+  call(request: (id: number) => Request): Effect.Effect<Reply, Failure> {
+    return Effect.suspend(() => {
+      if (this.#thread.ended && performance.now() - this.#startedAt >= restartMs) {
+        this.#thread = this.#start()
+        this.#startedAt = performance.now()
+      }
+      return this.#thread.call(request)
+    })
+  }
+
+  readonly close: Effect.Effect<void> = Effect.suspend(() => this.#thread.close(this.#closing))
+}

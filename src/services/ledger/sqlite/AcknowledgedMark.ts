@@ -1,0 +1,75 @@
+/**
+ * How far the ledger was acknowledged, in a small file beside it while its log holds anything. SQLite takes the first
+ * damaged frame of a log for its end, as after a crash, and forgets without a word what was committed behind it. The
+ * mark is written after the commit's sync and isn't synced itself: it can be behind, never ahead of what the log held.
+ * So a ledger that holds less than its mark says has lost what was acknowledged.
+ */
+import * as fs from "node:fs"
+import { damaged } from "./Checksum.ts"
+
+const digits = 16
+
+export class AcknowledgedMark {
+  readonly #path: string
+  readonly #beganAt: string
+  readonly #descriptor: number
+
+  /** Refuses a ledger, begun at `beganAt`, that holds less than was acknowledged. */
+  constructor(ledger: string, beganAt: string, lastChunk: number) {
+    this.#path = pathOf(ledger)
+    this.#beganAt = beganAt
+    readMark(ledger).compare(beganAt, lastChunk)
+    this.#descriptor = fs.openSync(this.#path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o644)
+    this.note(lastChunk)
+  }
+
+  /** Everything up to this chunk is on disk. Always as long, so that a full disk has room for it. */
+  note(lastChunk: number): void {
+    try {
+      fs.writeSync(
+        this.#descriptor,
+        `${this.#beganAt} ${String(lastChunk).padStart(digits, "0")}\n`,
+        0
+      )
+    } catch {
+      // What was stored is stored. A mark that stays behind only notices less.
+    }
+  }
+
+  /** The log is empty: nothing of the ledger can be lost with it. */
+  remove(): void {
+    fs.rmSync(this.#path, { force: true })
+  }
+
+  close(): void {
+    fs.closeSync(this.#descriptor)
+  }
+}
+
+const pathOf = (ledger: string): string => `${ledger}.mark`
+
+const read = (path: string): ReadonlyArray<string> => {
+  try {
+    return fs.readFileSync(path, "utf8").trim().split(" ")
+  } catch {
+    // There is none: the ledger was closed in good order, or is a copy.
+    return []
+  }
+}
+
+/** What the mark says now. Who reads it before the ledger can compare while a server writes. */
+export const readMark = (ledger: string) => {
+  const path = pathOf(ledger)
+  const [marked, chunks] = read(path)
+  return {
+    /** Throws when less is there than was acknowledged; `beganAt` is undefined when not even the beginning is. */
+    compare: (beganAt: string | undefined, lastChunk: number): void => {
+      // The mark of another ledger that had this name says nothing.
+      if ((beganAt ?? marked) !== marked || !(Number(chunks) > lastChunk)) return
+      throw damaged(
+        `${Number(chunks)} chunks were acknowledged and ${lastChunk} are there`,
+        `. Without one: remove ${path} to go on with what is left, and have the agencies send again`
+      )
+    }
+  }
+}

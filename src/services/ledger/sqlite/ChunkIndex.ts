@@ -1,0 +1,66 @@
+/**
+ * Where each agency's chunks are: their row ids in the order of `seq`, which is dense from 1. Four bytes a chunk, built
+ * from the rows that were added since the last look.
+ */
+import type { DatabaseSync, StatementSync } from "node:sqlite"
+import { damaged } from "./Checksum.ts"
+import { defect } from "./ThreadMessages.ts"
+
+/** A list of row ids that grows by doubling. */
+interface Ids {
+  ids: Uint32Array
+  length: number
+}
+
+const idMax = 0xffff_ffff
+
+export class ChunkIndex {
+  readonly #newer: StatementSync
+  readonly #agencies = new Map<number, Ids>()
+  #lastChunk = 0
+
+  constructor(db: DatabaseSync) {
+    this.#newer = db.prepare("SELECT id, agency FROM chunk WHERE id > ? ORDER BY id", {
+      returnArrays: true
+    })
+  }
+
+  /** Takes in what was committed since the last time. */
+  refresh(): void {
+    for (const row of this.#newer.iterate(this.#lastChunk)) {
+      const [id, agency] = Object.values(row)
+      if (typeof id !== "number" || typeof agency !== "number" || id > idMax) {
+        throw damaged("a chunk's row can't be indexed")
+      }
+      this.#push(agency, id)
+      this.#lastChunk = id
+    }
+  }
+
+  /** The `seq` of the agency's last chunk. */
+  lastSeq(agency: number): number {
+    return this.#agencies.get(agency)?.length ?? 0
+  }
+
+  /** The row id of a chunk that is there: `seq` is from 1 to `lastSeq`. */
+  rowOf(agency: number, seq: number): number {
+    const id = this.#agencies.get(agency)?.ids[seq - 1]
+    if (id === undefined || seq > this.lastSeq(agency)) {
+      throw defect(`agency ${agency} has no chunk ${seq}`)
+    }
+    return id
+  }
+
+  #push(agency: number, id: number): void {
+    let list = this.#agencies.get(agency)
+    if (list === undefined) {
+      list = { ids: new Uint32Array(16), length: 0 }
+      this.#agencies.set(agency, list)
+    } else if (list.length === list.ids.length) {
+      const longer = new Uint32Array(2 * list.length)
+      longer.set(list.ids)
+      list.ids = longer
+    }
+    list.ids[list.length++] = id
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * Finds the winners: reads every chunk, and holds no draw over one that isn't what was stored or isn't there. No Effect
+ * here: the writer thread imports this file.
+ */
+import type { DatabaseSync } from "node:sqlite"
+import { lineFeed, tab } from "../../../domain/Chunk.ts"
+import { chunkColumns, damaged, intactChunk, rowChecksum } from "./Checksum.ts"
+import { readLottery } from "./OpenLedger.ts"
+import { defect, type DrawRecord } from "./ThreadMessages.ts"
+
+/** The winning number is read here, and nowhere before. The last chunk's row id is `lastChunk`. */
+export const drawWinners = (db: DatabaseSync, lastChunk: number): DrawRecord => {
+  const winningNumber = readLottery(db)?.winningNumber
+  if (winningNumber === undefined) throw defect("the ledger has no lottery")
+  const pattern = new Uint8Array([winningNumber >> 8, winningNumber & 0xff])
+  const winners = new Map<number, Array<string>>()
+  let read = 0
+  for (const row of db.prepare(`SELECT ${chunkColumns} FROM chunk ORDER BY id`).iterate()) {
+    const { agency, body, id, numbers } = intactChunk(row)
+    if (id !== ++read) throw damaged(`chunk row ${read} is missing`)
+    const positions = winningPositions(numbers, pattern)
+    if (positions.length === 0) continue
+    const documents = documentsAt(body, positions)
+    const known = winners.get(agency)
+    if (known === undefined) winners.set(agency, documents)
+    else for (const document of documents) known.push(document)
+  }
+  if (read !== lastChunk) throw damaged(`chunk row ${read + 1} is missing`)
+  return { winningNumber, winners }
+}
+
+/** Which bets of a chunk, from 0, win. A match that begins in the middle of a number is none. */
+const winningPositions = (numbers: Uint8Array, [high, low]: Uint8Array): ReadonlyArray<number> => {
+  const positions: Array<number> = []
+  for (let at = 0; at < numbers.length; at += 2) {
+    if (numbers[at] === high && numbers[at + 1] === low) positions.push(at / 2)
+  }
+  return positions
+}
+
+/** The documents of the bets at these ascending positions: the third field of each line. */
+const documentsAt = (body: Uint8Array, positions: ReadonlyArray<number>): Array<string> => {
+  const documents: Array<string> = []
+  let start = 0
+  let line = 0
+  for (const position of positions) {
+    for (; line < position; line++) start = body.indexOf(lineFeed, start) + 1
+    const second = body.indexOf(tab, body.indexOf(tab, start) + 1) + 1
+    const end = body.indexOf(tab, second)
+    documents.push(String.fromCharCode(...body.subarray(second, end)))
+  }
+  return documents
+}
+
+/** Within the draw's transaction. */
+export const writeDraw = (db: DatabaseSync, { winners, winningNumber }: DrawRecord): void => {
+  const insert = db.prepare(
+    "INSERT INTO winner (agency, position, document, checksum) VALUES (?, ?, ?, ?)"
+  )
+  let count = 0
+  for (const [agency, documents] of winners) {
+    for (const [index, document] of documents.entries()) {
+      const position = index + 1
+      insert.run(agency, position, document, rowChecksum(agency, position, document))
+      count++
+    }
+  }
+  db.prepare("INSERT INTO draw (id, winning_number, winners, checksum) VALUES (1, ?, ?, ?)")
+    .run(winningNumber, count, rowChecksum(winningNumber, count))
+}

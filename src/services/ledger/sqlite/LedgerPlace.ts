@@ -1,0 +1,113 @@
+/**
+ * Where a ledger's file is, and that it is one file with one name. Two centrals meet at the lock only if they mean the
+ * same name, and at the write-ahead log as well: under two names one file would have two logs.
+ */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import type { DatabaseSync } from "node:sqlite"
+import { makeFolder, takeLock, whileOpening } from "./OpenLedger.ts"
+import { syncPath } from "./SyncPath.ts"
+import { LedgerProblem } from "./ThreadMessages.ts"
+
+/** As many as Linux follows. */
+const linksMax = 40
+
+/** SQLite's files beside a database, and the database itself. */
+const rests = ["", "-wal", "-shm", "-journal"] as const
+
+/** Who holds it may write to the ledger. The lock's release lets it go. */
+export interface HeldPlace {
+  readonly file: string
+  readonly lock: DatabaseSync
+}
+
+/** Takes the place that a configured path means, whether a ledger is there or not. Folders are made where missing. */
+export const takePlace = (configured: string): HeldPlace => {
+  const file = whileOpening(configured, () => {
+    makeFolder(configured)
+    return placeOf(configured)
+  })
+  const lock = takeLock(file)
+  try {
+    whileOpening(file, () => {
+      mendBegin(file)
+      refuseOtherNames(file)
+    })
+    return { file, lock }
+  } catch (error) {
+    lock.close()
+    throw error
+  }
+}
+
+/** What the path means once all links are followed; the last one may lead to where nothing is yet. */
+export const placeOf = (configured: string): string => {
+  let at = path.resolve(configured)
+  for (let links = 0; links <= linksMax; links++) {
+    const folder = fs.realpathSync.native(path.dirname(at))
+    const file = path.join(folder, path.basename(at))
+    if (fs.lstatSync(file, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return file
+    const target = fs.readlinkSync(file)
+    // Not joined: `..` behind a link to a folder means that folder's parent.
+    at = path.isAbsolute(target) ? target : `${folder}/${target}`
+  }
+  throw new LedgerProblem({
+    kind: "Unavailable",
+    message: `${configured} is a symbolic link that leads in a circle; let it lead to a file`,
+    code: undefined
+  })
+}
+
+/** The other names of the file in its folder. */
+const otherNames = (file: string): ReadonlyArray<string> => {
+  const { dev, ino } = fs.statSync(file, { bigint: true })
+  const { base, dir } = path.parse(file)
+  return fs.readdirSync(dir).filter((name) => name !== base).map((name) => path.join(dir, name))
+    .filter((name) => {
+      const found = fs.lstatSync(name, { bigint: true, throwIfNoEntry: false })
+      return found?.ino === ino && found.dev === dev
+    })
+}
+
+/** What is wrong with a file that has more than one name. */
+export const otherNamesProblem = (file: string, links: number | bigint): string => {
+  const [other = "outside of its folder"] = otherNames(file)
+  return `${file} has ${links} names (hard links), another one is ${other}; under two names a ledger could be written by `
+    + "two centrals that don't notice each other. Remove the other name, or make it a copy"
+}
+
+const refuseOtherNames = (file: string): void => {
+  const found = fs.statSync(file, { throwIfNoEntry: false })
+  if (found === undefined || !found.isFile() || found.nlink <= 1) return
+  throw new LedgerProblem({ kind: "Unreadable", problem: otherNamesProblem(file, found.nlink) })
+}
+
+/** Where `ledger begin` keeps the new ledger, whole and on disk, until it has put the old one aside. */
+export const nextOf = (file: string): string => `${file}.next`
+/** Where it writes it. */
+export const unfinishedNextOf = (file: string): string => `${file}.next.partial`
+
+export const removeDatabase = (file: string): void => {
+  for (const rest of rests) fs.rmSync(file + rest, { force: true })
+}
+
+/**
+ * What a `ledger begin` left that was killed: it is undone while there is a ledger in the place, and finished where there
+ * is none any more (without hard links the old one is renamed, not linked).
+ */
+const mendBegin = (file: string): void => {
+  const next = nextOf(file)
+  removeDatabase(unfinishedNextOf(file))
+  if (!fs.existsSync(next)) return
+  if (!fs.existsSync(file)) fs.renameSync(next, file)
+  else if (fs.statSync(file).nlink > 1) {
+    const { ext, name } = path.parse(file)
+    const isArchive = (other: string) => {
+      const { base } = path.parse(other)
+      return base.startsWith(`${name}-`) && base.endsWith(ext)
+    }
+    for (const archive of otherNames(file).filter(isArchive)) fs.rmSync(archive)
+  }
+  removeDatabase(next)
+  syncPath(path.dirname(file))
+}

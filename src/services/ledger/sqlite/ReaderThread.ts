@@ -1,0 +1,67 @@
+/**
+ * Entry of the reader thread. Requests are answered as they come; only digests wait for each other. A ledger that
+ * can't be opened fails the request, and the next one tries again.
+ */
+import { parentPort, workerData } from "node:worker_threads"
+import { LedgerReader } from "./LedgerReader.ts"
+import { toFailure } from "./OpenLedger.ts"
+import type { Failed, ReaderConfig, ReaderReply, ReaderRequest } from "./ThreadMessages.ts"
+
+const port = parentPort
+if (port === null) throw new Error("ReaderThread.ts is the entry of a thread")
+const config: ReaderConfig = workerData
+let reader: LedgerReader | undefined
+let digests: Promise<void> = Promise.resolve()
+
+const opened = (): LedgerReader => reader ??= new LedgerReader(config)
+
+const send = (reply: ReaderReply | Failed): void => {
+  const moved = reply._tag === "Chunk" && reply.chunk !== undefined
+    ? [reply.chunk.numbers.buffer, reply.chunk.body.buffer]
+    : reply._tag === "Bets"
+    ? [reply.read.bytes.buffer]
+    : []
+  port.postMessage(reply, moved)
+}
+
+const fail = (id: number, error: unknown): void =>
+  send({ _tag: "Failed", id, failure: toFailure(error) })
+
+const digest = async (id: number, agency: number): Promise<void> => {
+  try {
+    send({ _tag: "Digested", id, digest: await opened().digest(agency) })
+  } catch (error) {
+    fail(id, error)
+  }
+}
+
+const answer = (request: ReaderRequest): void => {
+  const { id } = request
+  switch (request._tag) {
+    case "Open":
+      opened()
+      return send({ _tag: "Ready", id })
+    case "ChunkAt":
+      return send({ _tag: "Chunk", id, chunk: opened().chunkAt(request.agency, request.seq) })
+    case "ReadBets": {
+      const { agency, bytes, offset, seq } = request
+      return send({ _tag: "Bets", id, read: opened().readBets(agency, seq, offset, bytes) })
+    }
+    case "Digest":
+      digests = digests.then(() => digest(id, request.agency))
+      return
+    case "Close":
+      send({ _tag: "Closed", id })
+      // A digest under way fails at its next chunk, and has nobody to tell.
+      reader?.close()
+      port.close()
+  }
+}
+
+port.on("message", (request: ReaderRequest) => {
+  try {
+    answer(request)
+  } catch (error) {
+    fail(request.id, error)
+  }
+})

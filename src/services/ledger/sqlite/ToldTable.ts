@@ -1,0 +1,46 @@
+/** The table of who was told its winners: see services/draw/Told.ts. */
+import type { DatabaseSync } from "node:sqlite"
+import { damaged, rowChecksum } from "./Checksum.ts"
+import { integer, text } from "./OpenLedger.ts"
+import type { ToldRecord } from "./ThreadMessages.ts"
+
+const checksumOf = ({ address, agency, at, how, port }: ToldRecord): number =>
+  rowChecksum(agency, how, at, address, port)
+
+const refuse = (problem: string): never => {
+  throw damaged(problem)
+}
+
+/** Who was told its winners; `onDamage` is told where that isn't what was stored. */
+export const readTold = (
+  db: DatabaseSync,
+  onDamage: (problem: string) => void = refuse
+): ReadonlyMap<number, ToldRecord> => {
+  const told = new Map<number, ToldRecord>()
+  const rows = db.prepare("SELECT agency, how, told_at, address, port, checksum FROM told")
+  for (const row of rows.iterate()) {
+    const [agency, port] = [integer(row, "agency"), integer(row, "port")]
+    const [at, address] = [text(row, "told_at"), text(row, "address")]
+    const how = text(row, "how") === "confirmed" ? "confirmed" : "sent"
+    const record = { agency, how, at, address, port } as const
+    if (row["checksum"] !== checksumOf(record)) {
+      onDamage(`whether agency ${agency} was told its winners is not what was stored`)
+    }
+    told.set(agency, record)
+  }
+  return told
+}
+
+/** What is sure stays. Written once more it is the same. */
+export const writeTold = (db: DatabaseSync, records: ReadonlyArray<ToldRecord>): void => {
+  const write = db.prepare(`
+    INSERT INTO told (agency, how, told_at, address, port, checksum) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (agency) DO UPDATE SET how = excluded.how, told_at = excluded.told_at,
+      address = excluded.address, port = excluded.port, checksum = excluded.checksum
+    WHERE told.how = 'sent'
+  `)
+  for (const record of records) {
+    const { address, agency, at, how, port } = record
+    write.run(agency, how, at, address, port, checksumOf(record))
+  }
+}

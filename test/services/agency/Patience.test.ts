@@ -1,0 +1,110 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Random, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import { ConnectionLost } from "../../../src/services/agency/CentralConnection.ts"
+import { makePatience } from "../../../src/services/agency/Patience.ts"
+
+describe("patience", () => {
+  const milliseconds = (maximum: number) =>
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum }))
+
+  it.effect.prop(
+    "waits from retry_after_ms on, at most a growing and bounded time longer, until it gives up",
+    {
+      first: milliseconds(1000),
+      maximum: milliseconds(20_000),
+      retryAfterMs: Schema.UndefinedOr(milliseconds(5000)),
+      failures: milliseconds(12)
+    },
+    ({ failures, first, maximum, retryAfterMs }) =>
+      Effect.gen(function*() {
+        const waits: Array<number> = []
+        const giveUpAfterMs = 1_000_000
+        const patience = yield* makePatience(
+          "central:1",
+          {
+            backoffFirstMs: first,
+            backoffMaxMs: maximum,
+            takeoverBackoffMaxMs: maximum,
+            giveUpAfterMs
+          },
+          (_, waitMs) => waits.push(waitMs)
+        )
+        const lost = new ConnectionLost(
+          retryAfterMs === undefined ? { problem: "cut" } : { problem: "later", retryAfterMs }
+        )
+        for (let failure = 0; failure < failures; failure++) {
+          const waiting = yield* Effect.forkChild(patience.wait(lost))
+          yield* TestClock.adjust(retryAfterMs ?? 0)
+          yield* TestClock.adjust(maximum + 1)
+          yield* Fiber.join(waiting)
+        }
+        assert.strictEqual(waits.length, failures)
+        for (const [failure, waitMs] of waits.entries()) {
+          const least = retryAfterMs ?? 0
+          assert.isAtLeast(waitMs, least)
+          assert.isAtMost(waitMs, Math.ceil(least + Math.min(maximum, first * 2 ** failure)))
+        }
+        yield* patience.progressed
+        yield* TestClock.adjust(giveUpAfterMs)
+        const outcome = yield* Effect.exit(
+          Effect.timeoutOption(patience.wait(new ConnectionLost({ problem: "cut" })), 0)
+        )
+        assert.isTrue(Exit.isFailure(outcome))
+      })
+  )
+
+  const closed = new ConnectionLost({ problem: "closed", closed: true })
+  const reset = new ConnectionLost({ problem: "ECONNRESET" })
+
+  /** Chances of 1: every wait is as long as it can get. */
+  const longestWaits = Effect.fnUntraced(function*(
+    losses: ReadonlyArray<{ readonly lost: ConnectionLost; readonly heldMs: number | undefined }>
+  ) {
+    const waits: Array<number> = []
+    const patience = yield* makePatience(
+      "central:1",
+      { backoffFirstMs: 100, backoffMaxMs: 400, takeoverBackoffMaxMs: 1600, giveUpAfterMs: 60_000 },
+      (_, waitMs) => waits.push(waitMs)
+    )
+    for (const { heldMs, lost } of losses) {
+      if (heldMs !== undefined) {
+        yield* patience.connected
+        yield* TestClock.adjust(heldMs)
+        yield* patience.progressed
+      }
+      const waiting = yield* Effect.forkChild(patience.wait(lost))
+      yield* TestClock.adjust(1600)
+      yield* Fiber.join(waiting)
+    }
+    return waits
+  }, Effect.provideService(Random.Random, { nextDoubleUnsafe: () => 1, nextIntUnsafe: () => 1 }))
+
+  it.effect("waits ever longer when each connection is closed, whatever was achieved on it", () =>
+    Effect.gen(function*() {
+      const waits = yield* longestWaits(
+        Array.from({ length: 7 }, () => ({ lost: closed, heldMs: 50 }))
+      )
+      assert.deepStrictEqual(waits, [100, 200, 400, 800, 1600, 1600, 1600])
+      const resets = yield* longestWaits(
+        Array.from({ length: 3 }, () => ({ lost: reset, heldMs: 50 }))
+      )
+      assert.deepStrictEqual(resets, [100, 100, 100])
+    }))
+
+  it.effect("takes a connection that was left alone, or nobody there, for having no rival", () =>
+    Effect.gen(function*() {
+      const taken = { lost: closed, heldMs: 50 }
+      const heldLong = yield* longestWaits([
+        taken,
+        taken,
+        taken,
+        { lost: closed, heldMs: 1601 },
+        taken
+      ])
+      assert.deepStrictEqual(heldLong, [100, 200, 400, 100, 200])
+      const away = { lost: reset, heldMs: undefined }
+      const restarted = yield* longestWaits([taken, taken, taken, away, taken])
+      assert.deepStrictEqual(restarted, [100, 200, 400, 200, 100])
+    }))
+})

@@ -1,0 +1,272 @@
+/** Turns of the bets port whose frames are parsed when the test says so, over a ledger that fails when it says so. */
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Layer, Option } from "effect"
+import { DrawName } from "../../../src/domain/Draw.ts"
+import { encodeFrame } from "../../../src/domain/Frame.ts"
+import { parseMessage } from "../../../src/parser/ChunkScanner.ts"
+import { Lifetime } from "../../../src/services/base/Lifetime.ts"
+import { LogWriter, OperatorLog } from "../../../src/services/base/OperatorLog.ts"
+import { decodeSettings, Settings } from "../../../src/services/base/Settings.ts"
+import {
+  ChunkParser,
+  type ParseOutcome,
+  ParserFailed
+} from "../../../src/services/intake/ChunkParser.ts"
+import type { Transport } from "../../../src/services/intake/Connection.ts"
+import { Connections } from "../../../src/services/intake/Connections.ts"
+import { BetLedger, LedgerUnavailable } from "../../../src/services/ledger/BetLedger.ts"
+import { intakeLayer } from "../../../src/services/Server.ts"
+import { sales } from "../../support/Sales.ts"
+import { waitUntil } from "../../support/WaitUntil.ts"
+
+const utf8 = new TextEncoder()
+
+/** A connection without a socket, and what was written to it. */
+class TestTransport implements Transport {
+  readonly address = "127.0.0.1"
+  readonly port = 1
+  readonly unsent = 0
+  readonly answers: Array<Readonly<Record<string, unknown>>> = []
+  finished = false
+  onGone = () => {}
+  write(bytes: Uint8Array): void {
+    this.answers.push(JSON.parse(new TextDecoder().decode(bytes.subarray(4))))
+  }
+  pause(): void {}
+  resume(): void {}
+  whenSent(): void {}
+  finish(callback: () => void): void {
+    this.finished = true
+    callback()
+  }
+  destroy(): void {
+    this.onGone()
+  }
+}
+
+interface HeldFrame {
+  readonly text: string
+  readonly parse: () => void
+  readonly fail: () => void
+}
+
+const intake = (ledgerSettings: Readonly<Record<string, number>> = {}) =>
+  Effect.gen(function*() {
+    /** What the parsers have in hand, as long as `holding` says to. */
+    const held: Array<HeldFrame> = []
+    const fault = {
+      commit: false,
+      tries: 0,
+      read: false,
+      holding: (text: string): boolean => text === ""
+    }
+    const parser = ChunkParser.of({
+      pids: () => [],
+      close: Effect.void,
+      parse: (holders, each) =>
+        Effect.callback<void>((resume) => {
+          let left = holders.length
+          if (left === 0) return resume(Effect.void)
+          for (const [index, { frame }] of holders.entries()) {
+            const text = new TextDecoder().decode(frame)
+            const done = (outcome: ParseOutcome) => {
+              each(outcome, index)
+              if (--left === 0) resume(Effect.void)
+            }
+            const parse = () => done(parseMessage(utf8.encode(text)))
+            if (!fault.holding(text)) parse()
+            else {
+              const fail = () => done(new ParserFailed({ problem: "planted by the test" }))
+              held.push({ text, parse, fail })
+            }
+          }
+        })
+    })
+    const unavailable = (operation: string) =>
+      Effect.fail(new LedgerUnavailable({ operation, cause: new Error("planted by the test") }))
+    const stored: Array<string> = []
+    const reading = yield* Deferred.make<void>()
+    const ledger = BetLedger.of({
+      opened: {
+        agencies: new Map(),
+        draw: Option.none(),
+        drawName: DrawName.make("test"),
+        told: new Map(),
+        isNew: true
+      },
+      commit: (chunks) =>
+        Effect.suspend(() => {
+          if (fault.commit) {
+            fault.tries++
+            return unavailable("commit")
+          }
+          for (const { agency, seq } of chunks) stored.push(`${agency}/${seq}`)
+          return Effect.void
+        }),
+      chunkAt: () => unavailable("read"),
+      readBets: () => unavailable("read"),
+      digest: () =>
+        Effect.suspend(() =>
+          fault.read
+            ? Effect.andThen(Deferred.await(reading), unavailable("read"))
+            : Effect.succeed({ seq: 0, bets: 0, digest: "" })
+        ),
+      holdDraw: unavailable("draw"),
+      told: () => Effect.void
+    })
+    const writer = new LogWriter({ level: "CRITICAL", format: "text", flushMs: 0 }, () => {})
+    const settings = yield* decodeSettings("the test", { ledger: ledgerSettings }, {})
+    const services = intakeLayer.pipe(
+      Layer.provideMerge(
+        Layer.mergeAll(
+          Layer.succeed(ChunkParser, parser),
+          Layer.succeed(BetLedger, ledger),
+          Lifetime.layer
+        )
+      ),
+      Layer.provideMerge(
+        Layer.mergeAll(Layer.succeed(Settings, settings), Layer.succeed(OperatorLog, writer))
+      )
+    )
+    const context = yield* Layer.build(services)
+    const connections = yield* Connections.pipe(Effect.provide(context))
+    const connect = () => {
+      const transport = new TestTransport()
+      const connection = connections.open("bets", transport)
+      transport.onGone = () => connection.onGone()
+      return {
+        transport,
+        send: (...messages: ReadonlyArray<unknown>) => {
+          for (const message of messages) {
+            connection.onBytes(encodeFrame(utf8.encode(JSON.stringify(message))))
+          }
+        },
+        answered: (count: number) =>
+          Effect.promise(() => waitUntil("the answers", () => transport.answers.length === count)),
+        closed: Effect.promise(() => waitUntil("the end", () => transport.finished))
+      }
+    }
+    return {
+      connect,
+      fault,
+      held,
+      stored,
+      /** The reads that wait for it fail. */
+      failReads: Deferred.done(reading, Exit.void),
+      heldUntil: (count: number) =>
+        Effect.promise(() => waitUntil("held frames", () => held.length === count))
+    }
+  })
+
+const resume = (agency: number) => ({ type_message: 4, agency })
+const chunk = (agency: number, more: Readonly<Record<string, unknown>> = {}) => ({
+  type_message: 1,
+  agency,
+  payload: sales(agency, 2),
+  ...more
+})
+
+describe("RESUME", () => {
+  it.live("is answered while another agency's frame, taken with it, is still in a parser", () =>
+    Effect.gen(function*() {
+      const { connect, fault, held, heldUntil } = yield* intake()
+      const [slow, quick] = [connect(), connect()]
+      fault.holding = (text) => text.includes("\"agency\":1")
+      slow.send(chunk(1))
+      quick.send(resume(2))
+      yield* quick.answered(1)
+      assert.include(quick.transport.answers[0], { type_message: 4, seq: 0 })
+      yield* heldUntil(1)
+      assert.lengthOf(slow.transport.answers, 0)
+      held[0]?.parse()
+      yield* slow.answered(1)
+    }))
+
+  it.live("that waits for an older connection is heard when the read for that one fails", () =>
+    Effect.gen(function*() {
+      const { connect, failReads, fault } = yield* intake()
+      const [older, newer, newest] = [connect(), connect(), connect()]
+      fault.read = true
+      older.send(resume(1))
+      newer.send(resume(1))
+      newest.send(resume(1))
+      // The one between them is closed at once, and its turn is over.
+      yield* newer.closed
+      yield* failReads
+      yield* older.answered(1)
+      assert.include(older.transport.answers[0], { type_message: 3, code: "LEDGER_UNAVAILABLE" })
+      fault.read = false
+      yield* newest.answered(1)
+      yield* older.closed
+    }))
+})
+
+describe("a chunk without seq", () => {
+  it.live("is not answered after RESUME when the parsers fail on it, and what is behind it is dropped", () =>
+    Effect.gen(function*() {
+      const { connect, fault, held, heldUntil, stored } = yield* intake()
+      const agency = connect()
+      agency.send(resume(1))
+      yield* agency.answered(1)
+      fault.holding = () => true
+      agency.send(chunk(1), chunk(1))
+      yield* heldUntil(1)
+      held[0]?.fail()
+      yield* agency.closed
+      assert.lengthOf(agency.transport.answers, 1)
+      assert.lengthOf(held, 1)
+      assert.deepStrictEqual(stored, [])
+    }))
+
+  it.live("is not stored behind one that was refused unread", () =>
+    Effect.gen(function*() {
+      const { connect, fault, held, heldUntil, stored } = yield* intake()
+      const agency = connect()
+      agency.send(chunk(1, { seq: 1 }))
+      yield* agency.answered(1)
+      fault.holding = () => held.length === 0
+      agency.send(chunk(1, { type_message: 1, seq: 2 }), chunk(1))
+      yield* heldUntil(1)
+      held[0]?.fail()
+      yield* agency.answered(2)
+      assert.include(agency.transport.answers[1], { code: "PARSER_FAILED" })
+      yield* agency.closed
+      assert.lengthOf(agency.transport.answers, 2)
+      assert.deepStrictEqual(stored, ["1/1"])
+    }))
+
+  it.live("whose connection is gone doesn't stay for the next try: a newer connection is heard", () =>
+    Effect.gen(function*() {
+      const { connect, fault, stored } = yield* intake({ retryFirstMs: 20, retryMaxMs: 20 })
+      const [gone, newer] = [connect(), connect()]
+      fault.commit = true
+      gone.send(chunk(1))
+      // It stays, as its connection is there.
+      yield* Effect.promise(() => waitUntil("two tries", () => fault.tries >= 2))
+      gone.transport.onGone()
+      newer.send(resume(1))
+      yield* newer.answered(1)
+      assert.include(newer.transport.answers[0], { type_message: 4, seq: 0 })
+      fault.commit = false
+      newer.send(chunk(1, { seq: 1 }))
+      yield* newer.answered(2)
+      assert.deepStrictEqual(stored, ["1/1"])
+    }))
+})
+
+describe("frames that are parsed", () => {
+  it.live("are no longer waited for by the open group, whatever came of them", () =>
+    Effect.gen(function*() {
+      const { connect } = yield* intake({ gatherMs: 1000 })
+      const counting = connect()
+      const began = performance.now()
+      for (let seq = 1; seq <= 6; seq++) {
+        counting.send(chunk(1, { seq }))
+        yield* counting.answered(2 * seq - 1)
+        counting.send(chunk(1, { seq: seq + 1, payload: ["not a bet"] }))
+        yield* counting.answered(2 * seq)
+      }
+      // Each would wait for as long as a group may.
+      assert.isBelow(performance.now() - began, 3000)
+    }))
+})

@@ -1,0 +1,275 @@
+/** Which chunks go to the ledger together, when, and when they are answered. The ledger stores when the test says so. */
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
+import { TestClock } from "effect/testing"
+import { AgencyId } from "../../../src/domain/Agency.ts"
+import { DrawName } from "../../../src/domain/Draw.ts"
+import { Keeper } from "../../../src/services/base/Keeper.ts"
+import { Lifetime } from "../../../src/services/base/Lifetime.ts"
+import { LogWriter, OperatorLog } from "../../../src/services/base/OperatorLog.ts"
+import { decodeSettings, Settings } from "../../../src/services/base/Settings.ts"
+import {
+  BetLedger,
+  type LedgerChunk,
+  LedgerUnavailable
+} from "../../../src/services/ledger/BetLedger.ts"
+import { GroupCommit } from "../../../src/services/ledger/GroupCommit.ts"
+import { plainChunk } from "../../support/LedgerChunks.ts"
+
+/** Everything that happened, in order: `to disk: 1 2`, `stored: 1`, `failed: 1`. */
+const committing = (
+  ledgerSettings: Readonly<Record<string, number>> = {},
+  afterFailure: "stay" | "settled" = "stay"
+) =>
+  Effect.gen(function*() {
+    const events: Array<string> = []
+    const disk: Array<Deferred.Deferred<void, LedgerUnavailable>> = []
+    const numbered = (chunks: ReadonlyArray<LedgerChunk>) => chunks.map(({ seq }) => seq).join(" ")
+    const unused = Effect.die("not asked for here")
+    const ledger = BetLedger.of({
+      opened: {
+        agencies: new Map(),
+        draw: Option.none(),
+        drawName: DrawName.make("d"),
+        told: new Map(),
+        isNew: true
+      },
+      commit: (chunks) =>
+        Effect.gen(function*() {
+          events.push(`to disk: ${numbered(chunks)}`)
+          const done = yield* Deferred.make<void, LedgerUnavailable>()
+          disk.push(done)
+          yield* Deferred.await(done)
+        }),
+      chunkAt: () => unused,
+      readBets: () => unused,
+      digest: () => unused,
+      told: () => Effect.void,
+      holdDraw: unused
+    })
+    const settings = yield* decodeSettings("the test", { ledger: ledgerSettings }, {})
+    const log = new LogWriter({ level: "CRITICAL", format: "text", flushMs: 0 }, () => {})
+    const services = GroupCommit.layer.pipe(
+      Layer.provideMerge(Keeper.layer),
+      Layer.provideMerge(Lifetime.layer),
+      Layer.provide(Layer.mergeAll(
+        Layer.succeed(BetLedger, ledger),
+        Layer.succeed(Settings, settings),
+        Layer.succeed(OperatorLog, log)
+      ))
+    )
+    const scope = yield* Scope.make()
+    const context = yield* Layer.buildWithScope(services, scope)
+    const commits = yield* GroupCommit.pipe(Effect.provide(context))
+    const lifetime = yield* Lifetime.pipe(Effect.provide(context))
+    lifetime.setReady(true)
+    return {
+      unready: lifetime.unready,
+      expect: commits.expect,
+      exclusively: commits.exclusively,
+      submit: (...numbers: ReadonlyArray<number>) => {
+        for (const number of numbers) {
+          commits.submit({
+            chunk: plainChunk(agency, number, 1),
+            onStored: () => {
+              if (number === unsettling) throw new Error("planted by the test")
+              events.push(`stored: ${number}`)
+              return undefined
+            },
+            onFailed: () => {
+              events.push(`failed: ${number}`)
+              return afterFailure
+            }
+          })
+        }
+      },
+      ended: Effect.exit(Context.get(context, Lifetime).awaitEnd),
+      /** What has happened since the last call, once nothing more happens by itself. */
+      happened: settled.pipe(Effect.andThen(Effect.sync(() => events.splice(0)))),
+      /** The disk has what it was given last. */
+      sync: Effect.suspend(() => Deferred.done(disk.at(-1) ?? assert.fail(), Exit.void)),
+      break: Effect.suspend(() =>
+        Deferred.fail(
+          disk.at(-1) ?? assert.fail(),
+          new LedgerUnavailable({ operation: "commit", cause: new Error("disk full") })
+        )
+      ),
+      close: Scope.close(scope, Exit.void)
+    }
+  })
+
+const agency = AgencyId.make(1)
+/** A chunk with this number can't be settled. */
+const unsettling = 666
+
+/** Fibers have done all that they can do without time passing. */
+const settled = Effect.forEach(Array.from({ length: 20 }), () => Effect.yieldNow, { discard: true })
+
+describe("a group", () => {
+  it.effect("holds what was decided while the last one was on its way to disk", () =>
+    Effect.gen(function*() {
+      const { happened, submit, sync } = yield* committing()
+      submit(1)
+      assert.deepStrictEqual(yield* happened, ["to disk: 1"])
+      submit(2, 3)
+      assert.deepStrictEqual(yield* happened, [])
+      yield* sync
+      assert.deepStrictEqual(yield* happened, ["to disk: 2 3", "stored: 1"])
+      yield* sync
+      assert.deepStrictEqual(yield* happened, ["stored: 2", "stored: 3"])
+    }))
+
+  it.effect("answers the others of a group when one of them can't be settled, and ends the server", () =>
+    Effect.gen(function*() {
+      const { ended, happened, submit, sync } = yield* committing()
+      submit(1)
+      assert.deepStrictEqual(yield* happened, ["to disk: 1"])
+      submit(2, unsettling, 3)
+      yield* sync
+      assert.deepStrictEqual(yield* happened, ["to disk: 2 666 3", "stored: 1"])
+      yield* sync
+      assert.deepStrictEqual(yield* happened, ["stored: 2", "stored: 3"])
+      const exit = yield* ended
+      assert.match(
+        Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "",
+        /group commit failed: .*planted/s
+      )
+    }))
+
+  it.effect("waits until it holds as many chunks as frames are being parsed", () =>
+    Effect.gen(function*() {
+      const { expect, happened, submit } = yield* committing()
+      expect(4)
+      submit(1)
+      expect(-1)
+      assert.deepStrictEqual(yield* happened, [])
+      submit(2)
+      expect(-1)
+      assert.deepStrictEqual(yield* happened, ["to disk: 1 2"])
+    }))
+
+  it.effect("doesn't wait for frames of which no chunks came", () =>
+    Effect.gen(function*() {
+      const { expect, happened, submit } = yield* committing()
+      expect(3)
+      submit(1)
+      expect(-1)
+      assert.deepStrictEqual(yield* happened, [])
+      expect(-1)
+      assert.deepStrictEqual(yield* happened, ["to disk: 1"])
+    }))
+
+  it.effect("waits for frames no longer than it may, and not at all where it may not", () =>
+    Effect.gen(function*() {
+      const { expect, happened, submit } = yield* committing({ gatherMs: 5 })
+      expect(3)
+      submit(1)
+      yield* settled
+      yield* TestClock.adjust(4)
+      assert.deepStrictEqual(yield* happened, [])
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(yield* happened, ["to disk: 1"])
+
+      const hasty = yield* committing({ gatherMs: 0 })
+      hasty.expect(3)
+      hasty.submit(1)
+      assert.deepStrictEqual(yield* hasty.happened, ["to disk: 1"])
+    }))
+
+  it.effect("that is stored is answered before the next one is waited for", () =>
+    Effect.gen(function*() {
+      const { expect, happened, submit, sync } = yield* committing()
+      submit(1)
+      yield* settled
+      expect(9)
+      submit(2)
+      yield* sync
+      assert.deepStrictEqual(yield* happened, ["to disk: 1", "stored: 1"])
+    }))
+
+  it.effect("that failed is tried again with what came meanwhile, after a wait", () =>
+    Effect.gen(function*() {
+      const { break: breakDisk, happened, submit, sync } = yield* committing({ retryFirstMs: 50 })
+      submit(1, 2)
+      yield* settled
+      submit(3)
+      yield* breakDisk
+      assert.deepStrictEqual(yield* happened, ["to disk: 1 2", "failed: 1", "failed: 2"])
+      yield* TestClock.adjust(50)
+      assert.deepStrictEqual(yield* happened, ["to disk: 1 2 3"])
+      yield* sync
+      assert.deepStrictEqual(yield* happened, ["stored: 1", "stored: 2", "stored: 3"])
+    }))
+
+  it.effect("that failed and was refused leaves the ledger in trouble until an empty one is stored", () =>
+    Effect.gen(function*() {
+      const { break: breakDisk, happened, submit, sync, unready } = yield* committing(
+        { retryFirstMs: 50 },
+        "settled"
+      )
+      submit(1)
+      yield* settled
+      yield* breakDisk
+      assert.deepStrictEqual(yield* happened, ["to disk: 1", "failed: 1"])
+      assert.match(unready().join(), /^ledger: nothing can be stored .*disk full/)
+      yield* TestClock.adjust(50)
+      assert.deepStrictEqual(yield* happened, ["to disk: "])
+      yield* breakDisk
+      yield* settled
+      assert.lengthOf(unready(), 1)
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual(yield* happened, ["to disk: "])
+      yield* sync
+      yield* settled
+      assert.deepStrictEqual(unready(), [])
+      submit(2)
+      assert.deepStrictEqual(yield* happened, ["to disk: 2"])
+    }))
+
+  it.effect("after one that was tried again with success waits for nothing", () =>
+    Effect.gen(function*() {
+      const { break: breakDisk, happened, submit, sync } = yield* committing({ retryFirstMs: 50 })
+      submit(1)
+      yield* settled
+      yield* breakDisk
+      yield* settled
+      yield* TestClock.adjust(50)
+      yield* sync
+      assert.deepStrictEqual(
+        yield* happened,
+        ["to disk: 1", "failed: 1", "to disk: 1", "stored: 1"]
+      )
+      submit(2)
+      assert.deepStrictEqual(yield* happened, ["to disk: 2"])
+      yield* breakDisk
+      yield* settled
+      // The wait begins with the first again, too.
+      yield* TestClock.adjust(50)
+      assert.deepStrictEqual(yield* happened, ["failed: 2", "to disk: 2"])
+    }))
+
+  it.effect("that is on its way to disk is answered before group commit ends", () =>
+    Effect.gen(function*() {
+      const { close, happened, submit, sync } = yield* committing()
+      submit(1)
+      yield* settled
+      const closing = yield* Effect.forkChild(close)
+      yield* settled
+      yield* sync
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual(yield* happened, ["to disk: 1", "stored: 1"])
+    }))
+
+  it.effect("is not on its way to disk while something else has the ledger to itself", () =>
+    Effect.gen(function*() {
+      const { exclusively, happened, submit } = yield* committing()
+      const other = yield* Deferred.make<void>()
+      const holding = yield* Effect.forkChild(exclusively(Deferred.await(other)))
+      yield* settled
+      submit(1)
+      assert.deepStrictEqual(yield* happened, [])
+      yield* Deferred.succeed(other, undefined)
+      yield* Fiber.join(holding)
+      assert.deepStrictEqual(yield* happened, ["to disk: 1"])
+    }))
+})

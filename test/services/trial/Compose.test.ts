@@ -1,0 +1,227 @@
+/** The compose files are what the Compose Specification allows, and give the containers what they need and no more. */
+import { assert, describe, it } from "@effect/vitest"
+import { Ajv, type AnySchemaObject } from "ajv"
+import { Schema } from "effect"
+import { load, YAML11_SCHEMA } from "js-yaml"
+import { readFileSync } from "node:fs"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { composeFile, type ComposeOptions } from "../../../src/services/trial/Compose.ts"
+import { memoryCeiling } from "../../faults/Memory.ts"
+import { runMain } from "../../support/Central.ts"
+
+const root = join(import.meta.dirname, "../../..")
+const read = (path: string) => readFileSync(join(root, path), "utf8")
+
+/** Merge keys (`<<`) belong to YAML 1.1, and compose knows them. */
+const parse = (text: string): unknown => load(text, { schema: YAML11_SCHEMA })
+
+const Service = Schema.Struct({
+  image: Schema.String,
+  build: Schema.optionalKey(Schema.String),
+  restart: Schema.String,
+  mem_limit: Schema.String,
+  pids_limit: Schema.Number,
+  user: Schema.String,
+  read_only: Schema.Boolean,
+  cap_drop: Schema.Array(Schema.String),
+  security_opt: Schema.Array(Schema.String),
+  command: Schema.Array(Schema.String),
+  stop_grace_period: Schema.String,
+  depends_on: Schema.optionalKey(
+    Schema.Record(Schema.String, Schema.Struct({ condition: Schema.String }))
+  ),
+  healthcheck: Schema.Struct({
+    disable: Schema.optionalKey(Schema.Boolean),
+    test: Schema.optionalKey(Schema.Array(Schema.String))
+  }),
+  environment: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  volumes: Schema.Array(Schema.Struct({
+    type: Schema.String,
+    source: Schema.String,
+    target: Schema.String,
+    read_only: Schema.optionalKey(Schema.Boolean)
+  })),
+  ports: Schema.optionalKey(Schema.Unknown)
+})
+
+/** What the formula of docs/ARCHITECTURE.md is of. */
+const MemorySettings = Schema.Struct({
+  connections: Schema.Struct({
+    max: Schema.Number,
+    frameBytesMax: Schema.Number,
+    frameBudgetBytes: Schema.Number
+  }),
+  ledger: Schema.Struct({ groupBytesMax: Schema.Number }),
+  parsers: Schema.Struct({ processes: Schema.Number, memoryMb: Schema.Number })
+})
+
+const ComposeFile = Schema.Struct({
+  services: Schema.Record(Schema.String, Service),
+  volumes: Schema.Record(Schema.String, Schema.Null)
+})
+
+const servicesOf = (options: ComposeOptions) => {
+  const { services, volumes } = Schema.decodeUnknownSync(ComposeFile)(parse(composeFile(options)))
+  const { check, generate, server, ...agencies } = services
+  if (server === undefined || check === undefined) throw new Error("no server")
+  return { server, check, generate, agencies, volumes, all: Object.values(services) }
+}
+
+/** In MiB; a variable has its default. */
+const mebibytesOf = (limit: string): number => {
+  const [, number, unit] = /^(?:\$\{\w+:-)?(\d+)([mg])\}?$/.exec(limit) ?? []
+  return Number(number) * (unit === "g" ? 1024 : 1)
+}
+
+/** ajv knows draft 7 by another address than the one that the schema gives. */
+const specification = (): AnySchemaObject => {
+  const { $schema: _, ...schema }: AnySchemaObject = JSON.parse(
+    read("test/support/compose-spec/schema.json")
+  )
+  return schema
+}
+
+describe("a compose file", () => {
+  const validate = new Ajv({ allErrors: true, strict: false, validateFormats: false })
+    .compile(specification())
+
+  it.each([[1, false], [5, true], [200, false]] as const)(
+    "for %d agencies (a trial: %s) is valid by the Compose Specification",
+    (agencies, trial) => {
+      const options = { agencies, trial }
+      const valid = validate(parse(composeFile(options)))
+      assert.deepStrictEqual(validate.errors ?? [], [])
+      assert.isTrue(valid)
+      assert.lengthOf(Object.keys(servicesOf(options).agencies), agencies)
+    }
+  )
+
+  it("with a key that the specification doesn't know is not", () => {
+    const text = composeFile({ agencies: 1, trial: false })
+    assert.isFalse(validate(parse(`${text}volums: {}\n`)))
+    assert.isFalse(validate(parse(text.replace("read_only: true", "readonly: true"))))
+  })
+
+  it.each([false, true])(
+    "keeps every container from what it doesn't need (a trial: %s)",
+    (trial) => {
+      const { all } = servicesOf({ agencies: 5, trial })
+      for (const service of all) {
+        assert.isAbove(mebibytesOf(service.mem_limit), 0)
+        assert.isAbove(service.pids_limit, 0)
+        assert.isTrue(service.read_only)
+        assert.deepStrictEqual(service.cap_drop, ["ALL"])
+        assert.include(service.security_opt, "no-new-privileges:true")
+        assert.notMatch(service.user, /^(?:0|root)\b/)
+        assert.strictEqual(service.stop_grace_period, "10s")
+        assert.isUndefined(service.ports)
+        for (const volume of service.volumes) {
+          assert.isTrue(volume.type === "volume" || volume.read_only === true, volume.source)
+        }
+      }
+    }
+  )
+
+  it("starts agencies when the server is healthy, each with its own id and bets", () => {
+    const { agencies, server } = servicesOf({ agencies: 5, trial: false })
+    assert.strictEqual(server.environment?.["AGENCIES"], "5")
+    assert.strictEqual(server.healthcheck.test?.[0], "CMD", "no shell")
+    assert.deepStrictEqual(
+      server.volumes.map(({ target }) => target),
+      ["/app/config.yaml", "/data"]
+    )
+    for (let id = 1; id <= 5; id++) {
+      const agency = agencies[`agency-${id}`]
+      assert.deepStrictEqual(agency?.depends_on, { server: { condition: "service_healthy" } })
+      assert.deepStrictEqual(agency?.environment, {
+        CLI_ID: String(id),
+        CLI_SERVER_ADDRESS: "server:12345",
+        CLI_SERVER_CONSULT_ADDRESS: "server:12346"
+      })
+      const [remembered, bets] = agency?.volumes ?? []
+      assert.strictEqual(bets?.source, `./data/agency-${id}.csv`)
+      assert.strictEqual(bets?.target, agency?.command.at(-1))
+      // What lies beside the bet file outlives the container.
+      assert.strictEqual(remembered?.type, "volume")
+      assert.strictEqual(remembered?.target, dirname(bets?.target ?? ""))
+    }
+  })
+
+  it("checks the configuration once, with all that the server gets, before a server is started", () => {
+    const { check, server } = servicesOf({ agencies: 5, trial: false })
+    assert.deepStrictEqual(check.command, [...server.command, "--check-config"])
+    assert.deepStrictEqual(check.environment, server.environment)
+    assert.deepStrictEqual(check.volumes, server.volumes)
+    assert.strictEqual(check.restart, "no")
+    assert.isTrue(check.healthcheck.disable)
+    assert.deepStrictEqual(server.depends_on, {
+      check: { condition: "service_completed_successfully" }
+    })
+    assert.strictEqual(server.restart, "unless-stopped")
+  })
+
+  it("gives the server the memory that the formula comes to for config.yaml, and its connections some", () => {
+    const { check, server } = servicesOf({ agencies: 5, trial: false })
+    const settings = Schema.decodeUnknownSync(MemorySettings)(
+      load(read("config.yaml"))
+    )
+    const kernelMb = 256
+    const temporaryMb = 64
+    assert.isAtLeast(
+      mebibytesOf(server.mem_limit),
+      memoryCeiling(settings) + kernelMb + temporaryMb
+    )
+    assert.isAtLeast(mebibytesOf(check.mem_limit), 512)
+  })
+
+  it("for a trial generates bets first, and has nothing in common with a lottery that is held", () => {
+    const trial = { agencies: 3, trial: true }
+    const { agencies, generate, volumes } = servicesOf(trial)
+    const [bets] = generate?.volumes ?? []
+    if (generate === undefined || bets === undefined) return assert.fail("nothing is generated")
+    assert.includeMembers([...generate.command], ["--keep", bets.target])
+    assert.strictEqual(generate.restart, "no")
+    for (const [name, agency] of Object.entries(agencies)) {
+      assert.deepStrictEqual(agency.depends_on, {
+        server: { condition: "service_healthy" },
+        generate: { condition: "service_completed_successfully" }
+      })
+      assert.deepStrictEqual(agency.volumes, [bets])
+      assert.strictEqual(agency.command.at(-1), `${bets.target}/${name}.csv`)
+    }
+    assert.sameMembers(Object.keys(volumes), ["ledger", "bets"])
+    const real = servicesOf({ agencies: 3, trial: false })
+    assert.isUndefined(real.generate)
+    const project = /^name: (.+)$/m
+    assert.notStrictEqual(
+      project.exec(composeFile(trial))?.[1],
+      project.exec(composeFile({ ...trial, trial: false }))?.[1]
+    )
+  })
+})
+
+describe("compose", () => {
+  it("wrote the committed docker-compose.yaml, a trial with 5", async () => {
+    const { code, stdout } = await runMain(["compose", "5", "--trial"])
+    assert.strictEqual(code, 0)
+    assert.strictEqual(read("docker-compose.yaml"), stdout)
+  })
+
+  it("writes to the file that it is given", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "loteria-compose-"))
+    try {
+      const out = join(folder, "compose.yaml")
+      const { code, stdout } = await runMain(["compose", "3", "--out", out])
+      assert.deepStrictEqual([code, stdout], [0, ""])
+      assert.strictEqual(readFileSync(out, "utf8"), composeFile({ agencies: 3, trial: false }))
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  it.each(["0", "1001", "five"])("refuses %s agencies as wrong usage", async (agencies) => {
+    assert.strictEqual((await runMain(["compose", agencies])).code, 2)
+  })
+})
