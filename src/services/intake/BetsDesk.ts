@@ -119,11 +119,11 @@ class BetsTurns {
         else if (connection.closing) this.#drop(connection)
         else unparsed.push(connection)
       }
-      commits.expect(unparsed.length)
+      commits.expectFrames(unparsed.length)
       return parser.parse(unparsed, (outcome, index) => {
         const connection = unparsed[index]
         if (connection !== undefined) act(connection, outcome)
-        commits.expect(-1)
+        commits.frameParsed()
       })
     })
   }

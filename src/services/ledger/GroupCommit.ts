@@ -10,6 +10,7 @@
  * the first chunk would go alone, and all others would wait for it.
  */
 import { Cause, Context, Effect, Exit, Fiber, Latch, Layer, Option, Semaphore } from "effect"
+import { invariant } from "../../domain/Invariant.ts"
 import { Keeper } from "../base/Keeper.ts"
 import { Lifetime } from "../base/Lifetime.ts"
 import { type LogWriter, OperatorLog } from "../base/OperatorLog.ts"
@@ -49,8 +50,10 @@ const settleStoredGroup = Effect.fnUntraced(function*(group: ReadonlyArray<Pendi
 export class GroupCommit extends Context.Service<GroupCommit, {
   /** Puts a decided chunk into the open group and returns at once. */
   readonly submit: (pending: PendingChunk) => void
-  /** So many frames more, or fewer, are being parsed: chunks that the open group may wait for. */
-  readonly expect: (change: number) => void
+  /** This many frames are being parsed. The open group may wait for the chunks that come of them. */
+  readonly expectFrames: (count: number) => void
+  /** One of the expected frames is parsed. If a chunk came of it, the chunk has been submitted. */
+  readonly frameParsed: () => void
   /** Runs an effect while no group is being stored. */
   readonly exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }>()("loteria-nacional/services/ledger/GroupCommit") {
@@ -157,8 +160,12 @@ export class GroupCommit extends Context.Service<GroupCommit, {
           if (open.length === 1) work.openUnsafe()
           if (isDue()) due.openUnsafe()
         },
-        expect: (change) => {
-          expected += change
+        expectFrames: (count) => {
+          expected += count
+        },
+        frameParsed: () => {
+          expected--
+          invariant(expected >= 0, "no more frames are parsed than were expected")
           if (isDue()) due.openUnsafe()
         },
         exclusively: (effect) => semaphore.withPermit(effect)

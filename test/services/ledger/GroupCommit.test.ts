@@ -65,7 +65,8 @@ const committing = (
     lifetime.setReady(true)
     return {
       unready: lifetime.unready,
-      expect: commits.expect,
+      expectFrames: commits.expectFrames,
+      frameParsed: commits.frameParsed,
       exclusively: commits.exclusively,
       submit: (...numbers: ReadonlyArray<number>) => {
         for (const number of numbers) {
@@ -138,31 +139,31 @@ describe("a group", () => {
 
   it.effect("waits until it holds as many chunks as frames are being parsed", () =>
     Effect.gen(function*() {
-      const { expect, happened, submit } = yield* committing()
-      expect(4)
+      const { expectFrames, frameParsed, happened, submit } = yield* committing()
+      expectFrames(4)
       submit(1)
-      expect(-1)
+      frameParsed()
       assert.deepStrictEqual(yield* happened, [])
       submit(2)
-      expect(-1)
+      frameParsed()
       assert.deepStrictEqual(yield* happened, ["to disk: 1 2"])
     }))
 
   it.effect("doesn't wait for frames of which no chunks came", () =>
     Effect.gen(function*() {
-      const { expect, happened, submit } = yield* committing()
-      expect(3)
+      const { expectFrames, frameParsed, happened, submit } = yield* committing()
+      expectFrames(3)
       submit(1)
-      expect(-1)
+      frameParsed()
       assert.deepStrictEqual(yield* happened, [])
-      expect(-1)
+      frameParsed()
       assert.deepStrictEqual(yield* happened, ["to disk: 1"])
     }))
 
   it.effect("waits for frames no longer than it may, and not at all where it may not", () =>
     Effect.gen(function*() {
-      const { expect, happened, submit } = yield* committing({ gatherMs: 5 })
-      expect(3)
+      const { expectFrames, happened, submit } = yield* committing({ gatherMs: 5 })
+      expectFrames(3)
       submit(1)
       yield* settled
       yield* TestClock.adjust(4)
@@ -171,17 +172,17 @@ describe("a group", () => {
       assert.deepStrictEqual(yield* happened, ["to disk: 1"])
 
       const hasty = yield* committing({ gatherMs: 0 })
-      hasty.expect(3)
+      hasty.expectFrames(3)
       hasty.submit(1)
       assert.deepStrictEqual(yield* hasty.happened, ["to disk: 1"])
     }))
 
   it.effect("that is stored is answered before the next one is waited for", () =>
     Effect.gen(function*() {
-      const { expect, happened, submit, sync } = yield* committing()
+      const { expectFrames, happened, submit, sync } = yield* committing()
       submit(1)
       yield* settled
-      expect(9)
+      expectFrames(9)
       submit(2)
       yield* sync
       assert.deepStrictEqual(yield* happened, ["to disk: 1", "stored: 1"])
