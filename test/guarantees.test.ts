@@ -11,10 +11,9 @@ const [promised = "", notPromised = ""] = read("docs/GUARANTEES.md")
 /** A promise is an item with its first sentence in bold; the tests that it names are items below it. */
 const promises = promised.split(/\n(?=- \*\*)/).slice(1).map((text) => ({
   title: /^- \*\*(.+?)\*\*/s.exec(text)?.[1]?.replaceAll("\n ", "") ?? text,
-  tests: [...text.matchAll(/^ {2}- `([^`]+)`: (.+)$/gm)].map(([, file = "", name = ""]) => ({
-    file,
-    name
-  }))
+  tests: [...text.matchAll(/^ {2}- `([^`]+)`: (.+(?:\n {4}.+)*)$/gm)].map(
+    ([, file = "", wrapped = ""]) => ({ file, name: wrapped.replaceAll("\n    ", " ") })
+  )
 }))
 
 /** In a source, a quotation mark inside a name may be escaped. */
