@@ -1,9 +1,9 @@
 /**
- * The decision: from what is known of an agency and what it sent now, to store it, to answer it as stored already, or
- * to refuse it. Pure. An agency has at most one chunk between decision and disk, so what is known is what is stored,
- * and a failed group leaves nothing to undo.
+ * The replay rule. From an agency's standing and a chunk, {@link decide} says whether the chunk is stored, answered as
+ * stored already, or rejected. Pure. An agency has at most one chunk between decision and disk, so its standing is what
+ * is on disk, and a failed group leaves nothing to undo.
  *
- * Some decisions need a look at stored bets: {@link question} says which, the caller fetches them, {@link decide}
+ * Some decisions need stored bets as evidence: {@link question} says which, the caller reads them, {@link decide}
  * judges. Bodies are compared as bytes: separators can't be part of a field, so equal bytes are equal bets, across
  * chunk borders too (domain/Chunk.ts).
  */
@@ -11,14 +11,14 @@ import { type Chunk, countBets, lineFeed } from "./Chunk.ts"
 import type { Rejection } from "./Rejection.ts"
 
 /** What is stored of one agency. */
-export interface AgencyRecord {
+export interface Standing {
   /** The last chunk's `seq`; 0 when there is none. Chunks are numbered 1, 2, 3 … without gaps. */
   readonly seq: number
   readonly bets: number
   readonly finished: boolean
 }
 
-export const nothingStored: AgencyRecord = { seq: 0, bets: 0, finished: false }
+export const nothingStored: Standing = { seq: 0, bets: 0, finished: false }
 
 /** A place in an agency's bets: `offset` bytes into the body of chunk `seq`. */
 export interface BetCursor {
@@ -26,19 +26,22 @@ export interface BetCursor {
   readonly offset: number
 }
 
-const top: BetCursor = { seq: 1, offset: 0 }
+const firstBet: BetCursor = { seq: 1, offset: 0 }
 
-/** What a connection has shown of itself. It matters only to chunks without `seq`. */
-export type Speaker =
-  /** No bet yet: it may be an agency that starts again from the top. */
-  | { readonly _tag: "New" }
-  /** Its first `bets` bets are the stored ones; the next stored bet is at `from`. */
+/**
+ * How far a connection has repeated what is stored. It matters only to chunks without `seq`: a client that doesn't
+ * number its chunks starts again from the top after a crash.
+ */
+export type Replay =
+  /** No bet has come yet: the next may be new, or the first of a repetition. */
+  | { readonly _tag: "Unknown" }
+  /** The connection's first `bets` bets are the stored ones; the next stored bet is at `from`. */
   | { readonly _tag: "Repeating"; readonly from: BetCursor; readonly bets: number }
-  /** What it sends is new. */
-  | { readonly _tag: "Selling" }
+  /** The connection's bets are new. */
+  | { readonly _tag: "Over" }
 
-export const newSpeaker: Speaker = { _tag: "New" }
-export const sellingSpeaker: Speaker = { _tag: "Selling" }
+export const replayUnknown: Replay = { _tag: "Unknown" }
+export const replayOver: Replay = { _tag: "Over" }
 
 /** What has to be looked up before a decision. */
 export type Question =
@@ -61,91 +64,91 @@ export type Decision =
     readonly bets: number
     readonly numbers: Uint8Array
     readonly body: Uint8Array
-    readonly speaker: Speaker
+    readonly replay: Replay
   }
   /** Everything in it is stored already. */
-  | { readonly _tag: "Stored"; readonly speaker: Speaker }
+  | { readonly _tag: "Stored"; readonly replay: Replay }
   | { readonly _tag: "Reject"; readonly rejection: Rejection }
 
 const nothing: Question = { _tag: "Nothing" }
 
-export const question = (record: AgencyRecord, speaker: Speaker, chunk: Chunk): Question => {
+export const question = (standing: Standing, replay: Replay, chunk: Chunk): Question => {
   if (chunk.seq !== undefined) {
-    return chunk.seq <= record.seq ? { _tag: "ChunkAt", seq: chunk.seq } : nothing
+    return chunk.seq <= standing.seq ? { _tag: "ChunkAt", seq: chunk.seq } : nothing
   }
-  if (chunk.bets === 0 || record.bets === 0 || speaker._tag === "Selling") return nothing
-  const from = speaker._tag === "New" ? top : speaker.from
+  if (chunk.bets === 0 || standing.bets === 0 || replay._tag === "Over") return nothing
+  const from = replay._tag === "Unknown" ? firstBet : replay.from
   return { _tag: "BetsFrom", from, bytes: chunk.body.length }
 }
 
 export const decide = (
-  record: AgencyRecord,
-  speaker: Speaker,
+  standing: Standing,
+  replay: Replay,
   chunk: Chunk,
   evidence: Evidence
 ): Decision =>
   chunk.seq === undefined
-    ? decideUncounted(record, speaker, chunk, evidence)
-    : decideCounted(record, chunk.seq, chunk, evidence)
+    ? decideUnnumbered(standing, replay, chunk, evidence)
+    : decideNumbered(standing, chunk.seq, chunk, evidence)
 
 /** What is known of the agency once a decision to store is on disk. */
-export const recordAfter = (
-  record: AgencyRecord,
+export const standingAfter = (
+  standing: Standing,
   stored: { readonly seq: number; readonly bets: number; readonly last: boolean }
-): AgencyRecord => ({
+): Standing => ({
   seq: stored.seq,
-  bets: record.bets + stored.bets,
-  finished: record.finished || stored.last
+  bets: standing.bets + stored.bets,
+  finished: standing.finished || stored.last
 })
 
-const decideCounted = (
-  record: AgencyRecord,
+const decideNumbered = (
+  standing: Standing,
   seq: number,
   chunk: Chunk,
   evidence: Evidence
 ): Decision => {
-  if (seq <= record.seq) {
+  if (seq <= standing.seq) {
     return evidence._tag === "ChunkAt" && evidence.last === chunk.last
         && sameBytes(evidence.body, chunk.body)
-      ? { _tag: "Stored", speaker: sellingSpeaker }
+      ? { _tag: "Stored", replay: replayOver }
       : reject(
         "SEQUENCE_CONFLICT",
         `another chunk is stored as seq ${seq}; RESUME tells where to go on`
       )
   }
-  if (record.finished) return finished
-  const expectedSeq = record.seq + 1
+  if (standing.finished) return finished
+  const expectedSeq = standing.seq + 1
   if (seq > expectedSeq) {
     return reject("SEQUENCE_GAP", `seq ${expectedSeq} comes next, not ${seq}`, { expectedSeq })
   }
-  return store(record, chunk, chunk, sellingSpeaker)
+  return store(standing, chunk, chunk, replayOver)
 }
 
-const decideUncounted = (
-  record: AgencyRecord,
-  speaker: Speaker,
+const decideUnnumbered = (
+  standing: Standing,
+  replay: Replay,
   chunk: Chunk,
   evidence: Evidence
 ): Decision => {
-  if (speaker._tag === "Selling" || record.bets === 0) return sell(record, chunk)
-  if (speaker._tag === "Repeating") return repeat(record, speaker, chunk, evidence)
+  if (replay._tag === "Over" || standing.bets === 0) return sell(standing, chunk)
+  if (replay._tag === "Repeating") return repeat(standing, replay, chunk, evidence)
   if (chunk.bets === 0) {
-    return chunk.last ? sell(record, chunk) : { _tag: "Stored", speaker }
+    return chunk.last ? sell(standing, chunk) : { _tag: "Stored", replay }
   }
   return startsWithStoredBet(chunk, evidence)
-    ? repeat(record, { _tag: "Repeating", from: top, bets: 0 }, chunk, evidence)
-    : sell(record, chunk)
+    ? repeat(standing, { _tag: "Repeating", from: firstBet, bets: 0 }, chunk, evidence)
+    : sell(standing, chunk)
 }
 
-const sell = (record: AgencyRecord, chunk: Chunk): Decision => {
-  if (!record.finished) return store(record, chunk, chunk, sellingSpeaker)
-  return chunk.bets === 0 ? { _tag: "Stored", speaker: sellingSpeaker } : finished
+const sell = (standing: Standing, chunk: Chunk): Decision => {
+  if (!standing.finished) return store(standing, chunk, chunk, replayOver)
+  return chunk.bets === 0 ? { _tag: "Stored", replay: replayOver } : finished
 }
 
-/** The chunk goes on with a repetition of everything up to `speaker.from`. */
+/** The chunk goes on with a repetition of everything up to `replay.from`. */
 const repeat = (
-  record: AgencyRecord,
-  speaker: Extract<Speaker, { _tag: "Repeating" }>,
+  standing: Standing,
+  replay: Extract<Replay, { _tag: "Repeating" }>,
   chunk: Chunk,
   evidence: Evidence
 ): Decision => {
@@ -154,29 +157,29 @@ const repeat = (
     return reject("REPLAY_MISMATCH", "the bets sent again differ from the stored ones")
   }
   const repeated = countBets(stored)
-  const bets = speaker.bets + repeated
+  const bets = replay.bets + repeated
   if (chunk.bets > repeated) {
-    if (record.finished) return finished
+    if (standing.finished) return finished
     const tail = {
       bets: chunk.bets - repeated,
       numbers: chunk.numbers.subarray(2 * repeated),
       body: chunk.body.subarray(stored.length)
     }
-    return store(record, chunk, tail, sellingSpeaker)
+    return store(standing, chunk, tail, replayOver)
   }
   if (!chunk.last) {
-    const from = evidence._tag === "BetsFrom" ? evidence.next : speaker.from
-    return { _tag: "Stored", speaker: { _tag: "Repeating", from, bets } }
+    const from = evidence._tag === "BetsFrom" ? evidence.next : replay.from
+    return { _tag: "Stored", replay: { _tag: "Repeating", from, bets } }
   }
-  if (bets < record.bets) {
+  if (bets < standing.bets) {
     return reject(
       "REPLAY_MISMATCH",
-      `the repetition ends at bet ${bets} of ${record.bets} stored ones`
+      `the repetition ends at bet ${bets} of ${standing.bets} stored ones`
     )
   }
-  if (record.finished) return { _tag: "Stored", speaker: sellingSpeaker }
+  if (standing.finished) return { _tag: "Stored", replay: replayOver }
   const none = { bets: 0, numbers: new Uint8Array(0), body: new Uint8Array(0) }
-  return store(record, chunk, none, sellingSpeaker)
+  return store(standing, chunk, none, replayOver)
 }
 
 const startsWithStoredBet = (chunk: Chunk, evidence: Evidence): boolean => {
@@ -186,18 +189,18 @@ const startsWithStoredBet = (chunk: Chunk, evidence: Evidence): boolean => {
 }
 
 const store = (
-  record: AgencyRecord,
+  standing: Standing,
   chunk: Chunk,
   what: Pick<Chunk, "bets" | "numbers" | "body">,
-  speaker: Speaker
+  replay: Replay
 ): Decision => ({
   _tag: "Store",
-  seq: record.seq + 1,
+  seq: standing.seq + 1,
   last: chunk.last,
   bets: what.bets,
   numbers: what.numbers,
   body: what.body,
-  speaker
+  replay
 })
 
 const reject = (

@@ -6,16 +6,16 @@ import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import type { Chunk } from "../../src/domain/Chunk.ts"
 import {
-  type AgencyRecord,
   decide,
   type Decision,
   type Evidence,
-  newSpeaker,
   nothingStored,
   question,
-  recordAfter,
-  sellingSpeaker,
-  type Speaker
+  type Replay,
+  replayOver,
+  replayUnknown,
+  type Standing,
+  standingAfter
 } from "../../src/domain/Intake.ts"
 
 const utf8 = new TextEncoder()
@@ -45,11 +45,11 @@ const lettersOf = (stored: ReadonlyArray<StoredChunk>): string =>
 /** A cursor is { seq, offset }; here everything is one stream, so the seq only has to be carried. */
 const fetchEvidence = (
   stored: ReadonlyArray<StoredChunk>,
-  record: AgencyRecord,
-  speaker: Speaker,
+  standing: Standing,
+  replay: Replay,
   chunk: Chunk
 ): Evidence => {
-  const asked = question(record, speaker, chunk)
+  const asked = question(standing, replay, chunk)
   switch (asked._tag) {
     case "Nothing":
       return { _tag: "Nothing" }
@@ -76,31 +76,31 @@ const fetchEvidence = (
 /** A ledger of one agency with a connection to it. */
 class Subject {
   stored: Array<StoredChunk> = []
-  record: AgencyRecord = nothingStored
-  speaker: Speaker = newSpeaker
+  standing: Standing = nothingStored
+  replay: Replay = replayUnknown
 
   send(chunk: Chunk, groupFails = false): Decision {
-    const evidence = fetchEvidence(this.stored, this.record, this.speaker, chunk)
-    const decision = decide(this.record, this.speaker, chunk, evidence)
-    if (decision._tag === "Stored") this.speaker = decision.speaker
+    const evidence = fetchEvidence(this.stored, this.standing, this.replay, chunk)
+    const decision = decide(this.standing, this.replay, chunk, evidence)
+    if (decision._tag === "Stored") this.replay = decision.replay
     if (decision._tag === "Store" && !groupFails) {
       this.stored.push(decision)
-      this.record = recordAfter(this.record, decision)
-      this.speaker = decision.speaker
+      this.standing = standingAfter(this.standing, decision)
+      this.replay = decision.replay
     }
     return decision
   }
 
   reconnect(): void {
-    this.speaker = newSpeaker
+    this.replay = replayUnknown
   }
 
   /** What a restarted server reads back. */
   restart(): void {
     this.reconnect()
-    this.record = this.stored.reduce<AgencyRecord>(
-      (record, { body, last }, index) =>
-        recordAfter(record, { seq: index + 1, bets: body.length / 2, last }),
+    this.standing = this.stored.reduce<Standing>(
+      (standing, { body, last }, index) =>
+        standingAfter(standing, { seq: index + 1, bets: body.length / 2, last }),
       nothingStored
     )
   }
@@ -169,7 +169,7 @@ describe("Intake", () => {
       if (event._tag === "Reconnect") subject.reconnect()
       else if (event._tag === "Restart") subject.restart()
       else {
-        const before = subject.record
+        const before = subject.standing
         const seq = event._tag === "Counted"
           ? Math.max(1, before.seq + 1 + event.seqFromNext)
           : undefined
@@ -189,7 +189,7 @@ describe("Intake", () => {
         }
       }
     }
-    assert.strictEqual(subject.record.bets, lettersOf(subject.stored).length)
+    assert.strictEqual(subject.standing.bets, lettersOf(subject.stored).length)
   })
 
   it.prop(
@@ -216,7 +216,7 @@ describe("Intake", () => {
           assert.notStrictEqual(decision._tag, "Reject")
         }
         assert.strictEqual(lettersOf(subject.stored), file)
-        assert.isTrue(subject.record.finished)
+        assert.isTrue(subject.standing.finished)
       }
     }
   )
@@ -255,7 +255,7 @@ describe("Intake", () => {
     const decision = subject.send(chunkOf("abcde", true))
     assert.strictEqual(codeOf(decision), "Store")
     assert.strictEqual(lettersOf(subject.stored), "abcde")
-    assert.isTrue(subject.record.finished)
+    assert.isTrue(subject.standing.finished)
   })
 
   it("lets a finished agency repeat everything and no more", () => {
@@ -269,12 +269,12 @@ describe("Intake", () => {
   it("finishes an agency with an empty last chunk on a connection of its own", () => {
     const subject = started("abc", false)
     assert.strictEqual(codeOf(subject.send(chunkOf("", true))), "Store")
-    assert.isTrue(subject.record.finished)
+    assert.isTrue(subject.standing.finished)
   })
 
   it("doesn't take a client that counts or resumed for one that starts again", () => {
     const subject = started("abc", false)
-    subject.speaker = sellingSpeaker
+    subject.replay = replayOver
     assert.strictEqual(codeOf(subject.send(chunkOf("a", false))), "Store")
     assert.strictEqual(lettersOf(subject.stored), "abca")
   })

@@ -20,7 +20,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "skip the duplicate check of agencies that count",
     file: "src/domain/Intake.ts",
     edits: [
-      ["  if (seq <= record.seq) {\n", "  if (seq <= 0) {\n"],
+      ["  if (seq <= standing.seq) {\n", "  if (seq <= 0) {\n"],
       ["  if (seq > expectedSeq) {\n", "  if (seq > expectedSeq + 1e6) {\n"]
     ]
   },
@@ -43,7 +43,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     file: "src/services/intake/BetsDesk.ts",
     edits: [[
       "      onFailed: (retryAfterMs) => {\n",
-      "      onFailed: (retryAfterMs) => {\n        desk.record = recordAfter(desk.record, stored)\n"
+      "      onFailed: (retryAfterMs) => {\n        desk.standing = standingAfter(desk.standing, stored)\n"
     ]]
   },
   {
@@ -216,7 +216,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "compare repetitions within one chunk only",
     file: "src/domain/Intake.ts",
-    edits: [["? evidence.next : speaker.from", "? speaker.from : speaker.from"]]
+    edits: [["? evidence.next : replay.from", "? replay.from : replay.from"]]
   },
   {
     name: "end the server when one agency has not been told its winners",

@@ -15,7 +15,7 @@ import { createHash } from "node:crypto"
 import { type AgencyId, formatRoster, type Roster } from "../../src/domain/Agency.ts"
 import { csvOfBody } from "../../src/domain/Csv.ts"
 import { type Draw, DrawName, type WinningNumber } from "../../src/domain/Draw.ts"
-import type { AgencyRecord, BetCursor } from "../../src/domain/Intake.ts"
+import { type BetCursor, nothingStored, type Standing } from "../../src/domain/Intake.ts"
 import {
   BetLedger,
   type LedgerChunk,
@@ -52,8 +52,6 @@ export interface LedgerLife {
 
 /** What its draw is called, in every life. */
 export const simulatedDraw = DrawName.make("simulated")
-
-const nothing: AgencyRecord = { seq: 0, bets: 0, finished: false }
 
 export class SimulatedLedger {
   readonly #world: LedgerWorld
@@ -165,10 +163,10 @@ export class SimulatedLedger {
     return this.#stored.get(agency) ?? []
   }
 
-  #recordOf(agency: AgencyId): AgencyRecord {
-    return this.#chunksOf(agency).reduce<AgencyRecord>(
+  #recordOf(agency: AgencyId): Standing {
+    return this.#chunksOf(agency).reduce<Standing>(
       ({ bets }, chunk) => ({ seq: chunk.seq, bets: bets + chunk.bets, finished: chunk.last }),
-      nothing
+      nothingStored
     )
   }
 

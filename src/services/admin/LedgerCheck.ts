@@ -9,6 +9,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { parseRoster } from "../../domain/Agency.ts"
 import { betFields, invalidField } from "../../domain/BetRules.ts"
 import { lineFeed, tab } from "../../domain/Chunk.ts"
+import { nothingStored, type Standing } from "../../domain/Intake.ts"
 import { agenciesCeiling } from "../../domain/Limits.ts"
 import { chunkChecksum, chunkColumns, rowChecksum } from "../ledger/sqlite/Checksum.ts"
 import {
@@ -20,12 +21,7 @@ import {
   text,
   toFailure
 } from "../ledger/sqlite/OpenLedger.ts"
-import {
-  type DrawRecord,
-  LedgerProblem,
-  type Standing,
-  type ToldRecord
-} from "../ledger/sqlite/ThreadMessages.ts"
+import { type DrawRecord, LedgerProblem, type ToldRecord } from "../ledger/sqlite/ThreadMessages.ts"
 import { readTold } from "../ledger/sqlite/ToldTable.ts"
 
 export interface Verification {
@@ -45,8 +41,6 @@ export interface Verification {
 const problemsMax = 100
 /** A slice ends when it has read this much. */
 const sliceBytes = 1024 * 1024
-
-const nothing: Standing = { seq: 0, bets: 0, finished: false }
 
 /** What the ledger says about itself, read in one transaction. */
 interface Claims {
@@ -218,7 +212,7 @@ export class LedgerCheck {
     // Row ids are the order of commits, without gaps: a row that is missing at the end of an agency shows only here.
     if (id !== this.#place + 1) this.#add(`chunk rows ${this.#place + 1} to ${id - 1} are missing`)
     if (!claims.roster.has(agency)) this.#add(`${place}: the agency is not in the roster`)
-    const known = this.#standings.get(agency) ?? nothing
+    const known = this.#standings.get(agency) ?? nothingStored
     if (seq !== known.seq + 1) this.#add(`${place}: comes after chunk ${known.seq}`)
     if (known.finished) this.#add(`${place}: comes after the agency's last chunk`)
     if (chunk.checksum !== chunkChecksum(id, agency, seq, last, bets, chunk.numbers, chunk.body)) {
@@ -276,8 +270,8 @@ export class LedgerCheck {
       this.#add(`the snapshot covers chunk rows up to ${snapshotEnd}, the last is ${this.#place}`)
     }
     for (const agency of new Set([...snapshot.keys(), ...this.#standings.keys()])) {
-      const said = snapshot.get(agency) ?? nothing
-      const found = this.#standings.get(agency) ?? nothing
+      const said = snapshot.get(agency) ?? nothingStored
+      const found = this.#standings.get(agency) ?? nothingStored
       if (
         said.seq !== found.seq || said.bets !== found.bets || said.finished !== found.finished
       ) {

@@ -12,8 +12,8 @@ import {
   type Evidence,
   type Question,
   question,
-  recordAfter,
-  sellingSpeaker
+  replayOver,
+  standingAfter
 } from "../../domain/Intake.ts"
 import { encodeAnswer } from "../../domain/Message.ts"
 import type { Rejection } from "../../domain/Rejection.ts"
@@ -245,7 +245,7 @@ class BetsTurns {
       this.#settle(connection, desk)
       return undefined
     }
-    const asked = question(desk.record, connection.speaker, chunk)
+    const asked = question(desk.standing, connection.replay, chunk)
     if (asked._tag === "Nothing") {
       this.#judge(connection, desk, chunk, nothing)
       return undefined
@@ -278,14 +278,14 @@ class BetsTurns {
   }
 
   #judge(connection: Connection, desk: Desk, chunk: Chunk, evidence: Evidence): void {
-    const decision = decide(desk.record, connection.speaker, chunk, evidence)
+    const decision = decide(desk.standing, connection.replay, chunk, evidence)
     if (decision._tag === "Reject") {
       this.#replies.reject(connection, chunk, decision.rejection)
       return this.#settle(connection, desk)
     }
     this.#options.log.write("INFO", "apuesta_recibida", "success", { cantidad: chunk.bets })
     if (decision._tag === "Store") return this.#store(connection, desk, chunk, decision)
-    connection.speaker = decision.speaker
+    connection.replay = decision.replay
     this.#replies.processed(connection, chunk, true)
     return this.#settle(connection, desk)
   }
@@ -295,8 +295,8 @@ class BetsTurns {
     commits.submit({
       chunk: { agency: desk.agency, ...stored },
       onStored: () => {
-        desk.record = recordAfter(desk.record, stored)
-        connection.speaker = stored.speaker
+        desk.standing = standingAfter(desk.standing, stored)
+        connection.replay = stored.replay
         // From here on it is about this connection alone: the others of the group are still to be answered.
         try {
           log.write("INFO", "apuestas_almacenadas", "success", {
@@ -326,8 +326,8 @@ class BetsTurns {
   #resume(connection: Connection, desk: Desk): Effect.Effect<void> {
     return this.#read(this.#options.ledger.digest(desk.agency)).pipe(Effect.match({
       onSuccess: (point) => {
-        const { finished } = desk.record
-        connection.speaker = sellingSpeaker
+        const { finished } = desk.standing
+        connection.replay = replayOver
         connection.unreadRefused = false
         const { drawName: draw } = this.#options.ledger.opened
         connection.answer(encodeAnswer({ _tag: "ResumePoint", finished, draw, ...point }))

@@ -13,7 +13,7 @@ import type { AgencyId } from "../../domain/Agency.ts"
 import type { Parsed } from "../../domain/Chunk.ts"
 import type { CloseReason } from "../../domain/CloseReason.ts"
 import { FrameDecoder } from "../../domain/Frame.ts"
-import { newSpeaker, type Speaker } from "../../domain/Intake.ts"
+import { type Replay, replayUnknown } from "../../domain/Intake.ts"
 import { encodeAnswer } from "../../domain/Message.ts"
 import type { ErrorCode } from "../../domain/Rejection.ts"
 import type { Endable, Root, RootKeeper } from "../base/Keeper.ts"
@@ -67,7 +67,7 @@ export class Connection implements Endable {
   readonly transport: Transport
   /** The agency that the connection speaks for, from its first message on. */
   agency: AgencyId | undefined
-  speaker: Speaker = newSpeaker
+  replay: Replay = replayUnknown
   /** Whether its last chunk carried `seq`: such a client is told refusals that waiting can cure, of unread frames too. */
   counts = false
   /** Whether a frame was refused unread since the last RESUME: a chunk without `seq` could take its place. */

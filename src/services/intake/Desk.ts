@@ -5,21 +5,21 @@
  * one is heard, also when the newer one is gone: it may have been told what is stored.
  */
 import type { AgencyId } from "../../domain/Agency.ts"
-import { type AgencyRecord, nothingStored } from "../../domain/Intake.ts"
+import { nothingStored, type Standing } from "../../domain/Intake.ts"
 import type { Connection } from "./Connection.ts"
 
 export class Desk {
   readonly agency: AgencyId
-  record: AgencyRecord
+  standing: Standing
   #speaker: Connection | undefined
   #busy = false
   #next: Connection | undefined
   /** The claim of the newest connection that was heard. */
   #claim = 0
 
-  constructor(agency: AgencyId, record: AgencyRecord) {
+  constructor(agency: AgencyId, standing: Standing) {
     this.agency = agency
-    this.record = record
+    this.standing = standing
   }
 
   /**
@@ -72,9 +72,9 @@ const drop = (connection: Connection): "dropped" => {
 /** The desks of a roster, made as they are needed. */
 export class Desks {
   readonly #desks = new Map<AgencyId, Desk>()
-  readonly #stored: ReadonlyMap<AgencyId, AgencyRecord>
+  readonly #stored: ReadonlyMap<AgencyId, Standing>
 
-  constructor(stored: ReadonlyMap<AgencyId, AgencyRecord>) {
+  constructor(stored: ReadonlyMap<AgencyId, Standing>) {
     this.#stored = stored
   }
 

@@ -7,7 +7,7 @@ import { Cause, Context, Effect, Exit, Layer, Option, Schema } from "effect"
 import * as path from "node:path"
 import { type AgencyId, formatRoster, type Roster } from "../../domain/Agency.ts"
 import { type Draw, DrawName, WinningNumber } from "../../domain/Draw.ts"
-import type { AgencyRecord, BetCursor } from "../../domain/Intake.ts"
+import type { BetCursor, Standing } from "../../domain/Intake.ts"
 import type { Keeper } from "../base/Keeper.ts"
 import { runCheckpoints } from "./Checkpoints.ts"
 import { LedgerThread, ReplacedThread } from "./LedgerThread.ts"
@@ -126,7 +126,7 @@ export const ledgerDefaults = {
 export class BetLedger extends Context.Service<BetLedger, {
   /** What the ledger held when it was opened. */
   readonly opened: {
-    readonly agencies: ReadonlyMap<AgencyId, AgencyRecord>
+    readonly agencies: ReadonlyMap<AgencyId, Standing>
     readonly draw: Option.Option<Draw>
     readonly drawName: DrawName
     /** Who has been told its winners; of others it isn't known. */

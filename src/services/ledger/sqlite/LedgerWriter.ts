@@ -8,6 +8,7 @@ import * as fs from "node:fs"
 import type { DatabaseSync } from "node:sqlite"
 import { isDeepStrictEqual } from "node:util"
 import { lineFeed } from "../../../domain/Chunk.ts"
+import { nothingStored, type Standing } from "../../../domain/Intake.ts"
 import { AcknowledgedMark } from "./AcknowledgedMark.ts"
 import { chunkChecksum, rowChecksum } from "./Checksum.ts"
 import { drawWinners, writeDraw } from "./DrawScan.ts"
@@ -24,13 +25,12 @@ import {
   whileOpening
 } from "./OpenLedger.ts"
 import { PlaceWatch, stampBytes } from "./PlaceWatch.ts"
-import { nothing, readStandings } from "./Standings.ts"
+import { readStandings } from "./Standings.ts"
 import { prepare, type Statements } from "./Statements.ts"
 import {
   defect,
   type DrawRecord,
   LedgerProblem,
-  type Standing,
   type ToldRecord,
   type WriterConfig
 } from "./ThreadMessages.ts"
@@ -126,7 +126,7 @@ export class LedgerWriter {
       db.prepare("UPDATE fence SET token = ? RETURNING token").get(randomInt(tokenMax)),
       "token"
     )
-    for (const agency of agencies) this.#standings.set(agency, nothing)
+    for (const agency of agencies) this.#standings.set(agency, nothingStored)
     for (const [agency, standing] of readStandings(db)) this.#standings.set(agency, standing)
     const snapshotEnd = integer(db.prepare("SELECT chunk FROM snapshot_end").get(), "chunk")
     const since = db.prepare("SELECT DISTINCT agency FROM chunk WHERE id > ?")
@@ -317,7 +317,7 @@ export class LedgerWriter {
       this.#statements.snapshot.run(agency, seq, bets, mark, rowChecksum(agency, seq, bets, mark))
     }
     for (const agency of this.#changed) {
-      if (!newer.has(agency)) write(agency, this.#standings.get(agency) ?? nothing)
+      if (!newer.has(agency)) write(agency, this.#standings.get(agency) ?? nothingStored)
     }
     for (const [agency, standing] of newer) write(agency, standing)
     this.#statements.snapshotEnd.run(lastChunk)
@@ -330,7 +330,9 @@ export class LedgerWriter {
 
   /** What is known of these agencies now. */
   #standingsOf(agencies: Iterable<number>): ReadonlyMap<number, Standing> {
-    return new Map([...agencies].map((agency) => [agency, this.#standings.get(agency) ?? nothing]))
+    return new Map(
+      [...agencies].map((agency) => [agency, this.#standings.get(agency) ?? nothingStored])
+    )
   }
 
   /** Runs a transaction to its end, on disk and in the file that the ledger's path leads to. */

@@ -1,10 +1,8 @@
 /** What a ledger knows of each agency, as the snapshot and the chunks after it say. */
 import type { DatabaseSync } from "node:sqlite"
+import type { Standing } from "../../../domain/Intake.ts"
 import { damaged, rowChecksum } from "./Checksum.ts"
 import { integer } from "./OpenLedger.ts"
-import type { Standing } from "./ThreadMessages.ts"
-
-export const nothing: Standing = { seq: 0, bets: 0, finished: false }
 
 /** Of the agencies that have sent. */
 export const readStandings = (db: DatabaseSync): ReadonlyMap<number, Standing> => {

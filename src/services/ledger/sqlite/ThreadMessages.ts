@@ -3,6 +3,7 @@
  * answered once with the same `id`, if it fails with a
  * `Failed`.
  */
+import type { Standing } from "../../../domain/Intake.ts"
 
 /** Why a request failed. Everything but `Defect` is an operating error that the main thread makes a typed one. */
 export type Failure =
@@ -78,12 +79,6 @@ export interface ToldRecord {
   readonly at: string
   readonly address: string
   readonly port: number
-}
-
-export interface Standing {
-  readonly seq: number
-  readonly bets: number
-  readonly finished: boolean
 }
 
 export type WriterReply =
