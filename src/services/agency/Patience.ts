@@ -8,6 +8,7 @@
  * that was left alone for longer than its longest wait, or a central that isn't there, shows that nobody else wants it.
  */
 import { Clock, Effect, Random, Schema } from "effect"
+import { backoffMs } from "../base/Backoff.ts"
 import type { ConnectionLost } from "./CentralConnection.ts"
 
 export interface PatienceOptions {
@@ -82,10 +83,6 @@ export const makePatience = Effect.fnUntraced(function*(
   let progressAt = yield* monotonicMs
   const takeovers = new Takeovers(takeoverBackoffMaxMs)
 
-  /** 2^30 times the first wait is above any maximum: the power needn't grow further. */
-  const grown = (steps: number, maximum: number): number =>
-    Math.min(maximum, backoffFirstMs * 2 ** Math.min(steps, 30))
-
   return {
     connected: Effect.map(monotonicMs, (now) => takeovers.connected(now)),
     progressed: Effect.map(monotonicMs, (now) => {
@@ -100,12 +97,12 @@ export const makePatience = Effect.fnUntraced(function*(
       if (forMs >= giveUpAfterMs) {
         return yield* new CentralUnreachable({ central, forMs, problem: lost.problem })
       }
+      failures++
       const taken = takeovers.lost(lost.closed === true, now)
       const ceiling = Math.max(
-        grown(failures, backoffMaxMs),
-        taken === 0 ? 0 : grown(taken - 1, takeoverBackoffMaxMs)
+        backoffMs(failures, { firstMs: backoffFirstMs, maxMs: backoffMaxMs }),
+        taken === 0 ? 0 : backoffMs(taken, { firstMs: backoffFirstMs, maxMs: takeoverBackoffMaxMs })
       )
-      failures++
       const jitter = (yield* Random.next) * ceiling
       const waitMs = Math.round(Math.min(lost.retryAfterMs ?? 0, retryAfterMsMax) + jitter)
       onWait(lost, waitMs)

@@ -2,9 +2,10 @@
  * The lottery of this ledger: who has finished, the draw, and its winners. The draw is held once, when the last agency
  * of the roster has finished; after a restart a draw that was due is held, one that was held is not repeated.
  */
-import { Context, Deferred, Effect, HashSet, Layer, Option, Ref, Schedule } from "effect"
+import { Context, Deferred, Effect, HashSet, Layer, Option, Ref } from "effect"
 import type { AgencyId } from "../../domain/Agency.ts"
 import type { Draw } from "../../domain/Draw.ts"
+import { backoff } from "../base/Backoff.ts"
 import { Keeper } from "../base/Keeper.ts"
 import { Lifetime } from "../base/Lifetime.ts"
 import { OperatorLog } from "../base/OperatorLog.ts"
@@ -47,13 +48,13 @@ export class Lottery extends Context.Service<Lottery, {
   static readonly layer = Layer.effect(
     Lottery,
     Effect.gen(function*() {
-      const settings = yield* Settings
+      const { ledger: { retryFirstMs, retryMaxMs }, lottery } = yield* Settings
       const ledger = yield* BetLedger
       const commits = yield* GroupCommit
       const lifetime = yield* Lifetime
       const keeper = yield* Keeper
       const log = yield* OperatorLog
-      const roster = new Set<number>(settings.lottery.agencies)
+      const roster = new Set<number>(lottery.agencies)
       const finished = yield* Ref.make(HashSet.fromIterable(
         [...ledger.opened.agencies].filter(([, record]) => record.finished).map(([id]) => id)
       ))
@@ -68,10 +69,6 @@ export class Lottery extends Context.Service<Lottery, {
         }
       })
 
-      const retry = Schedule.min([
-        Schedule.exponential(settings.ledger.retryFirstMs),
-        Schedule.spaced(settings.ledger.retryMaxMs)
-      ])
       const holdDraw = Effect.gen(function*() {
         yield* Deferred.await(due)
         const draw = yield* commits.exclusively(ledger.holdDraw).pipe(
@@ -82,7 +79,7 @@ export class Lottery extends Context.Service<Lottery, {
               lifetime.setTrouble("draw", `it is due and can't be held (${problem})`)
             })
           ),
-          Effect.retry(retry),
+          Effect.retry(backoff({ firstMs: retryFirstMs, maxMs: retryMaxMs })),
           Effect.orDie
         )
         lifetime.setTrouble("draw", undefined)
@@ -105,7 +102,7 @@ export class Lottery extends Context.Service<Lottery, {
         isAgency: (id): id is AgencyId => roster.has(id),
         missing: {
           has: isMissing,
-          first: (count) => firstOf(settings.lottery.agencies, isMissing, count)
+          first: (count) => firstOf(lottery.agencies, isMissing, count)
         },
         finish: (agency) =>
           Ref.update(finished, HashSet.add(agency)).pipe(Effect.andThen(checkDue)),

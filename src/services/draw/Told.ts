@@ -8,10 +8,11 @@
  *
  * With `exitWhenServed` it ends the server when every agency has been told.
  */
-import { Context, Effect, Latch, Layer, Schedule } from "effect"
+import { Context, Effect, Latch, Layer } from "effect"
 import type { AgencyId } from "../../domain/Agency.ts"
 import { toldBatchMax } from "../../domain/Limits.ts"
 import { localTime } from "../../domain/LocalTime.ts"
+import { backoff } from "../base/Backoff.ts"
 import { Keeper } from "../base/Keeper.ts"
 import { Lifetime } from "../base/Lifetime.ts"
 import { OperatorLog } from "../base/OperatorLog.ts"
@@ -78,16 +79,12 @@ export class Told extends Context.Service<Told, {
           )
         )
       )
-      const retry = Schedule.min([
-        Schedule.exponential(retryFirstMs),
-        Schedule.spaced(retryMaxMs)
-      ])
       const round = Effect.gen(function*() {
         if (pending.size === 0) {
           work.closeUnsafe()
           yield* work.await
         }
-        yield* Effect.retry(write, retry)
+        yield* Effect.retry(write, backoff({ firstMs: retryFirstMs, maxMs: retryMaxMs }))
       }).pipe(Effect.orDie)
 
       // Runs when the fiber below has ended: what is left gets one try before the ledger is closed.

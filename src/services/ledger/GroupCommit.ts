@@ -11,6 +11,7 @@
  */
 import { Cause, Context, Effect, Exit, Fiber, Latch, Layer, Option, Semaphore } from "effect"
 import { invariant } from "../../domain/Invariant.ts"
+import { backoffMs } from "../base/Backoff.ts"
 import { Keeper } from "../base/Keeper.ts"
 import { Lifetime } from "../base/Lifetime.ts"
 import { type LogWriter, OperatorLog } from "../base/OperatorLog.ts"
@@ -72,6 +73,8 @@ export class GroupCommit extends Context.Service<GroupCommit, {
       const due = yield* Latch.make(false)
       const open: Array<PendingChunk> = []
       let expected = 0
+      /** How many groups in a row have failed. */
+      let failures = 0
       let retryMs = 0
 
       const takeGroup = (): Array<PendingChunk> => {
@@ -93,12 +96,14 @@ export class GroupCommit extends Context.Service<GroupCommit, {
       ) {
         if (Exit.isSuccess(exit)) {
           if (retryMs > 0) lifetime.setTrouble("ledger", undefined)
+          failures = 0
           retryMs = 0
           return yield* settleStoredGroup(group)
         }
         const failure = Exit.findErrorOption(exit)
         if (failure._tag === "None") return yield* Effect.failCause(exit.cause)
-        retryMs = Math.min(Math.max(2 * retryMs, limits.retryFirstMs), limits.retryMaxMs)
+        failures++
+        retryMs = backoffMs(failures, { firstMs: limits.retryFirstMs, maxMs: limits.retryMaxMs })
         logFailed(log, group, failure.value, retryMs)
         lifetime.setTrouble("ledger", `nothing can be stored (${String(failure.value.cause)})`)
         const staying = group.filter((pending) => pending.onFailed(retryMs) === "stay")
