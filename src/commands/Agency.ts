@@ -110,7 +110,7 @@ interface DeliverFlags extends AgencyFlags {
 
 const deliver = Effect.fnUntraced(function*(options: DeliverFlags) {
   const agency = options.id
-  const bar = yield* barOnTerminal
+  const bar = yield* barOnTerminal(process.stderr)
   const client = yield* openAgency(options, bar, {
     chunkBets: options.chunk,
     windowChunks: options.window,

@@ -114,12 +114,11 @@ export const openAgency = Effect.fnUntraced(function*(
 export const printWinners = (winners: ReadonlyArray<string>): Effect.Effect<void> =>
   Effect.forEach(winners, (document) => Console.log(document), { discard: true })
 
-/** A line at the foot of standard error, if that is a terminal that has a size and can move its cursor. */
-export const barOnTerminal = Effect.gen(function*() {
-  const { stderr } = process
-  if (!stderr.isTTY || !stderr.columns || process.env["TERM"] === "dumb") return
+/** A progress bar on an output that is a terminal with a size and a cursor that can move. */
+export const barOnTerminal = Effect.fnUntraced(function*(output: NodeJS.WriteStream) {
+  if (!output.isTTY || !output.columns || process.env["TERM"] === "dumb") return
   const { ProgressBar } = yield* Effect.promise(() => import("../services/agency/ProgressBar.ts"))
-  return new ProgressBar(stderr)
+  return new ProgressBar(output)
 })
 
 /** Shows what is waited for while it is, if somebody looks on. */

@@ -12,7 +12,7 @@ import {
 } from "./AgencyFlags.ts"
 
 const askWinners = Effect.fnUntraced(function*(flags: AgencyFlags) {
-  const bar = yield* barOnTerminal
+  const bar = yield* barOnTerminal(process.stderr)
   const { winners } = yield* openAgency(flags, bar)
   yield* printWinners(yield* showing(bar, "waiting for the draw", winners))
 })

@@ -1,7 +1,7 @@
 /** `demo`: the whole lottery on this machine, with generated bets, checked. */
 import { Cause, Clock, Console, Effect, Exit, FileSystem } from "effect"
 import { Command, Flag } from "effect/cli"
-
+import { barOnTerminal } from "./AgencyFlags.ts"
 import { integer } from "./Flags.ts"
 import { formatTable } from "./Table.ts"
 
@@ -26,34 +26,29 @@ const flags = {
 const count = (value: number): string => value.toLocaleString("en-US")
 const seconds = (ms: number): string => (ms / 1000).toFixed(1)
 
-/** Lines of what happens, and between them how far it is: on a terminal one line that changes, else one a second. */
-const makeProgress = Effect.fnUntraced(function*(bets: number) {
-  const live = process.stdout.isTTY
+/** A line whenever the number has changed, once a second at most: for an output that is no terminal. */
+const followInLines = Effect.fnUntraced(function*(total: number) {
   let delivered = 0
   let shown = 0
-  const show = Effect.sync(() => {
-    if (delivered === shown) return
+  const show = Effect.suspend(() => {
+    if (delivered === shown) return Effect.void
     shown = delivered
-    const text = `  delivered ${count(delivered)} of ${count(bets)} bets`
-    process.stdout.write(live ? `\r${text}` : `${text}\n`)
+    return Console.log(`  delivered ${count(delivered)} of ${count(total)} bets`)
   })
-  const note = (text: string) =>
-    show.pipe(Effect.andThen(Effect.sync(() => {
-      process.stdout.write(`${live && shown > 0 ? "\n" : ""}${text}\n`)
-      shown = delivered
-    })))
-  yield* show.pipe(
-    Effect.delay(live ? "100 millis" : "1 second"),
-    Effect.forever,
-    Effect.forkScoped
-  )
-  return {
-    note,
-    delivered: (total: number) => {
-      delivered = total
-    }
+  yield* Effect.addFinalizer(() => show)
+  yield* show.pipe(Effect.delay("1 second"), Effect.forever, Effect.forkScoped)
+  return (bets: number) => {
+    delivered = bets
   }
 })
+
+const makeObserver = Effect.map(barOnTerminal(process.stdout), (bar) => ({
+  note: (text: string) => Console.log(text),
+  follow: (total: number) =>
+    bar === undefined
+      ? followInLines(total)
+      : Effect.map(bar.follow(total), (show) => (bets: number) => show({ bets, waiting: false }))
+}))
 
 export const demo = Command.make(
   "demo",
@@ -65,8 +60,7 @@ export const demo = Command.make(
     const files = yield* FileSystem.FileSystem
     const started = yield* Clock.currentTimeMillis
     const folder = yield* files.makeTempDirectory({ prefix: "loteria-demo-" })
-    const progress = yield* makeProgress(options.bets)
-    const outcomes = yield* demonstrate(options, folder, progress).pipe(
+    const outcomes = yield* demonstrate(options, folder, yield* makeObserver).pipe(
       Effect.onExit((exit) =>
         Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
           ? Console.error(`the logs of the central and the agencies are in ${folder}`)
@@ -91,8 +85,8 @@ export const demo = Command.make(
 ).pipe(
   Command.withDescription(
     "Run a whole lottery on this machine: generate bet files, start the central and one agency per file as processes on "
-      + "free ports, hold the draw, check every count and every winner, and stop the central. Exit codes: 0 all as it "
-      + "must be, 1 something is off (the logs are kept), 2 wrong usage."
+      + "free ports, hold the draw, check every count and every winner, and stop the central. Exit codes: 0 everything is "
+      + "right, 1 something is wrong (the logs are kept), 2 wrong usage."
   ),
   Command.withShortDescription("Run a whole lottery on this machine, and check it")
 )

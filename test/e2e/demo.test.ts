@@ -73,7 +73,7 @@ describe("demo", () => {
     process.kill(central, "SIGKILL")
     assert.strictEqual(await demo.ended(), 1)
     assert.match(demo.stderr, /^the logs of the central and the agencies are in .*loteria-demo-/m)
-    assert.match(demo.stderr, /^loteria: central: ended with null before its time$/m)
+    assert.match(demo.stderr, /^loteria: central: ended by a signal$/m)
     const [kept = ""] = await readdir(folder)
     assert.include(await readdir(join(folder, kept)), "central.log")
   })

@@ -1,10 +1,9 @@
 /**
- * One of the program's own commands as a child process: its outputs go line by line to a listener and whole to a file.
- * The scope that started it ends it: SIGTERM, and SIGKILL when that doesn't help in time.
+ * One of the program's own commands as a child process. Its output goes line by line to a listener and to a log file.
+ * The scope that started it ends it: SIGTERM, then SIGKILL if it is still there after a while.
  */
-import { Deferred, Effect, Schema, type Scope } from "effect"
-import { type ChildProcess, spawn } from "node:child_process"
-import { createWriteStream } from "node:fs"
+import { Effect, Fiber, FileSystem, type PlatformError, Schema, type Scope, Stream } from "effect"
+import { ChildProcess, type ChildProcessSpawner } from "effect/process"
 import { join } from "node:path"
 
 export class ChildFailed extends Schema.TaggedError<ChildFailed>()("ChildFailed", {
@@ -17,8 +16,9 @@ export class ChildFailed extends Schema.TaggedError<ChildFailed>()("ChildFailed"
 }
 
 export interface ChildRun {
-  /** The exit code; null when a signal ended it. */
-  readonly ended: Effect.Effect<number | null>
+  /** Waits for the end of the process and of its output. Fails when a signal ended it. */
+  readonly exitCode: Effect.Effect<number, ChildFailed>
+  /** Ends it with SIGTERM, then SIGKILL. Succeeds once the process is gone. */
   readonly terminate: Effect.Effect<void>
 }
 
@@ -27,29 +27,23 @@ const mainFile = join(import.meta.dirname, "../../main.ts")
 /** Variables of the machine that configure the program must not reach what is started here. */
 const inherited = ["PATH", "HOME", "TMPDIR", "TZ", "NODE_OPTIONS", "NODE_COMPILE_CACHE"] as const
 
-const environment = (): NodeJS.ProcessEnv =>
-  Object.fromEntries(inherited.flatMap((name) => {
-    const value = process.env[name]
-    return value === undefined ? [] : [[name, value]]
-  }))
+/** A second more than a central takes at most (shutdown.graceMs). */
+const killing = { forceKillAfter: "9 seconds" } as const
 
-const killAfterMs = 9000
+const commandOf = (args: ReadonlyArray<string>, folder: string) =>
+  ChildProcess.make(process.execPath, [mainFile, ...args], {
+    cwd: folder,
+    env: Object.fromEntries(inherited.map((name) => [name, process.env[name]])),
+    // In a process group of its own: a Ctrl-C at the terminal reaches the demo alone, which stops its children in order.
+    detached: true,
+    stdin: "ignore",
+    ...killing
+  })
 
-const listen = (child: ChildProcess, logPath: string, onLine: (line: string) => void) => {
-  const log = createWriteStream(logPath)
-  // A log that can't be written (a full disk) costs the log, not the run.
-  log.on("error", () => {})
-  for (const output of [child.stdout, child.stderr]) {
-    let rest = ""
-    output?.setEncoding("utf8").on("data", (text: string) => {
-      log.write(text)
-      const lines = (rest + text).split("\n")
-      rest = lines.pop() ?? ""
-      for (const line of lines) onLine(line)
-    })
-  }
-  child.once("close", () => log.end())
-}
+const linesOf = (
+  output: Stream.Stream<Uint8Array, PlatformError.PlatformError>
+): Stream.Stream<string, PlatformError.PlatformError> =>
+  output.pipe(Stream.decodeText, Stream.splitLines)
 
 /** `name` also names the log file, in `folder`. */
 export const runChild = Effect.fnUntraced(function*(
@@ -57,38 +51,34 @@ export const runChild = Effect.fnUntraced(function*(
   args: ReadonlyArray<string>,
   folder: string,
   onLine: (line: string) => void
-): Effect.fn.Return<ChildRun, never, Scope.Scope> {
-  const exit = yield* Deferred.make<number | null>()
-  const child = yield* Effect.acquireRelease(
-    Effect.sync(() => {
-      const started = spawn(process.execPath, [mainFile, ...args], {
-        cwd: folder,
-        env: environment(),
-        // A Ctrl-C at the terminal is for the demo, which then stops its children in order.
-        detached: true,
-        stdio: ["ignore", "pipe", "pipe"]
-      })
-      started.once("close", (code) => Deferred.doneUnsafe(exit, Effect.succeed(code)))
-      started.once("error", () => Deferred.doneUnsafe(exit, Effect.succeed(null)))
-      listen(started, join(folder, `${name}.log`), onLine)
-      return started
-    }),
-    (started) =>
-      Effect.suspend(() => {
-        if (started.exitCode !== null || started.signalCode !== null) return Effect.void
-        started.kill("SIGTERM")
-        return Deferred.await(exit).pipe(
-          Effect.timeoutOrElse({
-            duration: killAfterMs,
-            orElse: () => Effect.sync(() => started.kill("SIGKILL"))
-          })
-        )
-      })
+): Effect.fn.Return<
+  ChildRun,
+  ChildFailed,
+  ChildProcessSpawner.ChildProcessSpawner | FileSystem.FileSystem | Scope.Scope
+> {
+  const failed = (problem: string) => new ChildFailed({ name, problem })
+  const notStarted = Effect.mapError(({ message }: PlatformError.PlatformError) =>
+    failed(`can't be started: ${message}`)
   )
+  const files = yield* FileSystem.FileSystem
+  const log = yield* files.open(join(folder, `${name}.log`), { flag: "w" }).pipe(notStarted)
+  const child = yield* commandOf(args, folder).pipe(notStarted)
+  const output = yield* Stream.merge(linesOf(child.stdout), linesOf(child.stderr)).pipe(
+    Stream.runForEachArray((lines) => {
+      for (const line of lines) onLine(line)
+      // A log that can't be written (a full disk) costs the log, not the run.
+      return Effect.ignore(log.writeAll(Buffer.from(lines.map((line) => `${line}\n`).join(""))))
+    }),
+    Effect.forkScoped
+  )
+  const terminate = Effect.andThen(Effect.ignore(child.kill(killing)), Fiber.await(output))
+  // Before the output's fiber is interrupted: the log has what the process says at its end, and nobody blocks on a full pipe.
+  yield* Effect.addFinalizer(() => terminate)
   return {
-    ended: Deferred.await(exit),
-    terminate: Effect.sync(() => {
-      child.kill("SIGTERM")
-    })
+    exitCode: Fiber.await(output).pipe(
+      Effect.andThen(child.exitCode),
+      Effect.mapError(() => failed("ended by a signal"))
+    ),
+    terminate: Effect.asVoid(terminate)
   }
 })

@@ -1,9 +1,9 @@
 /**
- * The whole lottery in one go, as processes of their own on free ports: generated bet files, the central, one agency
- * per file, the draw. Every count and every winner is compared three ways: with the files (read independently), with
- * what each agency printed, and with the ledger.
+ * A whole lottery on this machine, as processes on free ports: generated bet files, the central, one agency for each
+ * file, the draw. Every count and every winner is compared between the files (read independently), what each agency
+ * printed, and the ledger.
  */
-import { Clock, Deferred, Effect, FileSystem, Schema } from "effect"
+import { Clock, Deferred, Effect, FileSystem, Schema, type Scope } from "effect"
 import { join } from "node:path"
 import { type AgencyResult, results } from "../admin/LedgerReport.ts"
 import { ChildFailed, runChild } from "./ChildRun.ts"
@@ -28,11 +28,11 @@ export interface AgencyOutcome {
 
 export interface DemonstrationObserver {
   readonly note: (text: string) => Effect.Effect<void>
-  /** How many bets have been acknowledged so far; called as often as it changes. */
-  readonly delivered: (bets: number) => void
+  /** Shows the progress of a delivery while the scope lasts; gives what is called with the bets acknowledged so far. */
+  readonly follow: (total: number) => Effect.Effect<(bets: number) => void, never, Scope.Scope>
 }
 
-/** Something came out other than the files say. */
+/** The agencies or the ledger disagree with the files. */
 export class DemonstrationWrong
   extends Schema.TaggedError<DemonstrationWrong>()("DemonstrationWrong", {
     problems: Schema.Array(Schema.String)
@@ -45,8 +45,7 @@ export class DemonstrationWrong
 
 const winningNumber = 7574
 const readyDeadlineMs = 15_000
-const stopDeadlineMs = 10_000
-/** The central is on this machine: an agency that can't reach it for so long never will. */
+/** The central is on this machine: an agency that can't reach it for this long never will. */
 const giveUpAfterS = 30
 
 interface Ports {
@@ -92,25 +91,27 @@ const startCentral = Effect.fnUntraced(function*(folder: string, agencies: numbe
   )
   const watch = portWatch()
   const child = yield* runChild("central", ["serve", "--config", config], folder, watch.onLine)
+  const endedEarly = (before: string) =>
+    Effect.flatMap(
+      child.exitCode,
+      (code) => failed(`ended with exit code ${code} before ${before}`)
+    )
   const ports = yield* Effect.raceFirst(
     Deferred.await(watch.ready),
-    Effect.flatMap(child.ended, (code) => failed(`ended with ${code} before it was ready`))
+    endedEarly("it was ready")
   ).pipe(
     Effect.timeoutOrElse({
       duration: readyDeadlineMs,
-      orElse: () => failed(`not ready in ${readyDeadlineMs} ms`)
+      orElse: () => failed(`not ready after ${readyDeadlineMs} ms`)
     })
   )
   const stop = child.terminate.pipe(
-    Effect.andThen(child.ended),
-    Effect.timeoutOrElse({
-      duration: stopDeadlineMs,
-      orElse: () => failed(`not ended ${stopDeadlineMs} ms after SIGTERM`)
-    }),
-    Effect.flatMap((code) => code === 0 ? Effect.void : failed(`ended with ${code} after SIGTERM`))
+    Effect.andThen(child.exitCode),
+    Effect.flatMap((code) =>
+      code === 0 ? Effect.void : failed(`ended with exit code ${code} after SIGTERM`)
+    )
   )
-  const died = Effect.flatMap(child.ended, (code) => failed(`ended with ${code} before its time`))
-  return { died, ledger, ports, stop }
+  return { died: endedEarly("it was stopped"), ledger, ports, stop }
 })
 
 const runAgency = Effect.fnUntraced(function*(
@@ -139,14 +140,33 @@ const runAgency = Effect.fnUntraced(function*(
   }
   const args = ["agency", ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`)]
   const child = yield* runChild(name, args, folder, onLine)
-  const code = yield* child.ended
-  if (code !== 0) return yield* new ChildFailed({ name, problem: `ended with ${code}` })
+  const code = yield* child.exitCode
+  if (code !== 0) return yield* new ChildFailed({ name, problem: `ended with exit code ${code}` })
   const ms = (yield* Clock.currentTimeMillis) - started
   const outcome: AgencyOutcome = { agency: file.agency, bets, winners, ms }
   return outcome
 }, Effect.scoped)
 
-/** What doesn't agree with the files; `stored` is what the ledger says. */
+/** All at once; `onDelivered` is called with what all of them have delivered. */
+const runAgencies = (
+  files: ReadonlyArray<GeneratedFile>,
+  ports: Ports,
+  folder: string,
+  onDelivered: (bets: number) => void
+) => {
+  let total = 0
+  return Effect.forEach(
+    files,
+    (file) =>
+      runAgency(file, ports, folder, (bets) => {
+        total += bets
+        onDelivered(total)
+      }),
+    { concurrency: files.length }
+  )
+}
+
+/** Every disagreement with the files; `stored` is what the ledger says. */
 export const differences = (
   outcomes: ReadonlyArray<AgencyOutcome>,
   expectations: ReadonlyArray<Expectation>,
@@ -159,16 +179,16 @@ export const differences = (
       [bets === expected.bets, `agency ${agency} delivered ${bets} of ${expected.bets} bets`],
       [
         winners.join() === expected.winners.join(),
-        `agency ${agency} was told of other winners than its file has`
+        `agency ${agency} was told winners that are not those of its file`
       ],
       [
         row?.bets === expected.bets,
         `the ledger holds ${row?.bets ?? 0} of the ${expected.bets} bets of agency ${agency}`
       ],
-      [row?.finished === true, `the ledger doesn't have agency ${agency} as finished`],
+      [row?.finished === true, `agency ${agency} has not finished according to the ledger`],
       [
         row?.winners === expected.winners.length,
-        `the ledger has ${
+        `the ledger holds ${
           row?.winners ?? 0
         } of the ${expected.winners.length} winners of agency ${agency}`
       ]
@@ -180,23 +200,17 @@ export const differences = (
 export const demonstrate = Effect.fnUntraced(function*(
   options: DemonstrationOptions,
   folder: string,
-  { delivered, note }: DemonstrationObserver
+  { follow, note }: DemonstrationObserver
 ) {
   const files = yield* generateFiles(folder, options, { force: false, keep: false, ledgers: [] })
   yield* note(`generated ${options.bets} bets for ${options.agencies} agencies in ${folder}`)
   const central = yield* startCentral(folder, options.agencies)
   const { bets, consult } = central.ports
   yield* note(`the central listens on port ${bets} for bets and ${consult} for consults`)
-  let total = 0
-  const outcomes = yield* Effect.forEach(
-    files,
-    (file) =>
-      runAgency(file, central.ports, folder, (count) => {
-        total += count
-        delivered(total)
-      }),
-    { concurrency: files.length }
-  ).pipe(Effect.raceFirst(central.died))
+  const outcomes = yield* Effect.flatMap(
+    follow(options.bets),
+    (delivered) => runAgencies(files, central.ports, folder, delivered)
+  ).pipe(Effect.scoped, Effect.raceFirst(central.died))
   yield* note("the draw was held and every agency has its winners")
   const expectations = yield* Effect.forEach(
     files,

@@ -70,7 +70,6 @@ class Random {
     const t3 = s3 ^ s1
     this.#state[0] = s0 ^ t3
     this.#state[1] = s1 ^ t2
-    this.#state[1] = s1 ^ t2
     this.#state[2] = t2 ^ (s1 << 9)
     this.#state[3] = (t3 << 11) | (t3 >>> 21)
     return Math.imul((scrambled << 7) | (scrambled >>> 25), 9) >>> 0
