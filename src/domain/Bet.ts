@@ -114,17 +114,11 @@ const ItemFields = Schema.Tuple([
   Schema.String
 ])
 
-/** Both shapes of a payload item. Encodes as {@link payloadItem} does: the text's check fails when a name holds a comma. */
-export const PayloadItem = Schema.Union([
-  ItemText.pipe(Schema.decodeTo(
-    BetFields,
-    SchemaTransformation.transform({
-      decode: (text) => namedFields(text.split(",")),
-      encode: (bet) => fieldsOfBet(bet).join(",")
-    })
-  )),
-  ItemFields.pipe(Schema.decodeTo(
-    BetFields,
-    SchemaTransformation.transform({ decode: namedFields, encode: fieldsOfBet })
-  ))
-])
+/** Both shapes of a payload item; encoded as {@link payloadItem} does. */
+export const PayloadItem = Schema.Union([ItemText, ItemFields]).pipe(Schema.decodeTo(
+  BetFields,
+  SchemaTransformation.transform({
+    decode: (item) => namedFields(typeof item === "string" ? item.split(",") : item),
+    encode: payloadItem
+  })
+))

@@ -22,6 +22,10 @@ const bodyOf = (frame: Uint8Array): Uint8Array => {
 const textOf = (frame: Uint8Array): string => new TextDecoder().decode(bodyOf(frame))
 const decodeRequest = Schema.decodeUnknownSync(Request)
 
+/** A key that is left out and one that is undefined mean the same, and the wire knows only the former. */
+const withoutUndefined = (message: object): object =>
+  Object.fromEntries(Object.entries(message).filter(([, value]) => value !== undefined))
+
 /** The field's dialect: integers as decimal strings. */
 const inStrings = (wire: object): unknown =>
   Object.fromEntries(
@@ -33,7 +37,7 @@ const inStrings = (wire: object): unknown =>
 describe("requests", () => {
   it.prop("round-trip through a frame in our dialect", [Request], ([request]) => {
     const wire: unknown = JSON.parse(textOf(encodeRequest(request)))
-    assert.deepStrictEqual(decodeRequest(wire), request)
+    assert.deepStrictEqual<object>(decodeRequest(wire), withoutUndefined(request))
   }, { arbitrary: { runs: 300 } })
 
   it.prop("round-trip through their schema", [Request], ([request]) => {
@@ -97,7 +101,15 @@ describe("requests", () => {
 
 describe("answers", () => {
   it.prop("round-trip through a frame", [Answer], ([answer]) => {
-    assert.deepStrictEqual(decodeAnswer(bodyOf(encodeAnswer(answer))), Option.some(answer))
+    assert.deepStrictEqual<object>(
+      decodeAnswer(bodyOf(encodeAnswer(answer))),
+      Option.some(withoutUndefined(answer))
+    )
+  }, { arbitrary: { runs: 500 } })
+
+  it.prop("say what their schema says", [Answer], ([answer]) => {
+    const wire: unknown = JSON.parse(textOf(encodeAnswer(answer)))
+    assert.deepStrictEqual(wire, withoutUndefined(Schema.encodeSync(Answer)(answer)))
   }, { arbitrary: { runs: 500 } })
 
   it.prop("are pure ASCII with an integer type_message in front", [Answer], ([answer]) => {
