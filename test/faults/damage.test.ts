@@ -8,12 +8,12 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { AgencyId } from "../../src/domain/Agency.ts"
-import { ledgerDefaults } from "../../src/services/ledger/BetLedger.ts"
 import { encodeGroup } from "../../src/services/ledger/sqlite/GroupBuffer.ts"
+import { LedgerProblem } from "../../src/services/ledger/sqlite/LedgerProblem.ts"
 import { LedgerReader } from "../../src/services/ledger/sqlite/LedgerReader.ts"
 import { LedgerWriter } from "../../src/services/ledger/sqlite/LedgerWriter.ts"
 import { migrations } from "../../src/services/ledger/sqlite/Tables.ts"
-import { LedgerProblem } from "../../src/services/ledger/sqlite/ThreadMessages.ts"
+import { writerDefaults } from "../../src/services/ledger/sqlite/WriterConfig.ts"
 import { Random } from "../simulation/Random.ts"
 import { betAt, chunkOf } from "../support/LedgerChunks.ts"
 
@@ -34,7 +34,7 @@ class Folder implements Disposable {
 }
 
 const configOf = (path: string) => ({
-  ...ledgerDefaults,
+  ...writerDefaults,
   path,
   roster: "3",
   agencies: roster,

@@ -5,10 +5,10 @@ import { existsSync, readdirSync, rmSync, statSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { AgencyId } from "../../src/domain/Agency.ts"
 import { beginNext } from "../../src/services/admin/NextLedger.ts"
-import { ledgerDefaults } from "../../src/services/ledger/BetLedger.ts"
 import { encodeGroup } from "../../src/services/ledger/sqlite/GroupBuffer.ts"
+import { toFailure } from "../../src/services/ledger/sqlite/LedgerProblem.ts"
 import { LedgerWriter } from "../../src/services/ledger/sqlite/LedgerWriter.ts"
-import { toFailure } from "../../src/services/ledger/sqlite/OpenLedger.ts"
+import { writerDefaults } from "../../src/services/ledger/sqlite/WriterConfig.ts"
 import { plainChunk } from "../support/LedgerChunks.ts"
 import { LedgerFile } from "../support/LedgerFile.ts"
 import { FileCalls } from "./FileCalls.ts"
@@ -84,7 +84,7 @@ describe("the write-ahead log", () => {
 
 describe("ledger begin", () => {
   const configOf = (path: string, winningNumber: number) => ({
-    ...ledgerDefaults,
+    ...writerDefaults,
     path,
     roster: "3,",
     agencies: [three],

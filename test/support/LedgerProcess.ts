@@ -7,9 +7,10 @@ import { existsSync, readFileSync, writeFileSync, writeSync } from "node:fs"
 import { AgencyId } from "../../src/domain/Agency.ts"
 import { WinningNumber } from "../../src/domain/Draw.ts"
 import { beginNext } from "../../src/services/admin/NextLedger.ts"
-import { BetLedger, ledgerDefaults } from "../../src/services/ledger/BetLedger.ts"
+import { BetLedger } from "../../src/services/ledger/BetLedger.ts"
 import { encodeGroup } from "../../src/services/ledger/sqlite/GroupBuffer.ts"
 import { LedgerWriter } from "../../src/services/ledger/sqlite/LedgerWriter.ts"
+import { writerDefaults } from "../../src/services/ledger/sqlite/WriterConfig.ts"
 import { keptLedger } from "./Kept.ts"
 import { plainChunk } from "./LedgerChunks.ts"
 import { waitUntil } from "./WaitUntil.ts"
@@ -18,7 +19,7 @@ const three = AgencyId.make(3)
 const [, , what = "", path = "", more = ""] = process.argv
 const print = (line: string) => writeSync(1, `${line}\n`)
 const config = {
-  ...ledgerDefaults,
+  ...writerDefaults,
   path,
   roster: "3,",
   agencies: [three],

@@ -9,22 +9,14 @@ import { backup as copyPages, DatabaseSync } from "node:sqlite"
 import { formatRoster, parseRoster, type Roster } from "../../domain/Agency.ts"
 import type { DrawName, WinningNumber } from "../../domain/Draw.ts"
 import { agenciesCeiling } from "../../domain/Limits.ts"
-import {
-  ledgerDefaults,
-  LedgerInUse,
-  LedgerUnavailable,
-  LedgerUnreadable
-} from "../ledger/BetLedger.ts"
-import {
-  integer,
-  openReadOnly,
-  readLottery,
-  text,
-  toFailure,
-  whileOpening
-} from "../ledger/sqlite/OpenLedger.ts"
+import { LedgerInUse, LedgerUnavailable, LedgerUnreadable } from "../ledger/BetLedger.ts"
+import { integer, text } from "../ledger/sqlite/Columns.ts"
+import { toFailure, whileOpening } from "../ledger/sqlite/LedgerProblem.ts"
+import { readLottery } from "../ledger/sqlite/LotteryTable.ts"
+import { openReadOnly } from "../ledger/sqlite/OpenLedger.ts"
 import { syncPath } from "../ledger/sqlite/SyncPath.ts"
 import { readTold } from "../ledger/sqlite/ToldTable.ts"
+import { writerDefaults } from "../ledger/sqlite/WriterConfig.ts"
 import { LedgerCheck, type Verification } from "./LedgerCheck.ts"
 import { beginNext, linkNew, type Outcome } from "./NextLedger.ts"
 
@@ -112,7 +104,7 @@ export interface LedgerInfo {
   readonly told: number
 }
 
-const { busyTimeoutMs } = ledgerDefaults
+const { busyTimeoutMs } = writerDefaults
 
 /** Pages copied between two looks at whether to go on. */
 const pagesAStep = 256
@@ -178,7 +170,7 @@ export const beginLedger = Effect.fn("LedgerAdmin.begin")(function*(
 ): Effect.fn.Return<Begun, LedgerAdminError> {
   const outcome: Outcome = yield* attempt("begin", file, () =>
     beginNext({
-      ...ledgerDefaults,
+      ...writerDefaults,
       path: path.resolve(file),
       roster: formatRoster(roster),
       agencies: roster,

@@ -11,18 +11,14 @@ import { betFields, invalidField } from "../../domain/BetRules.ts"
 import { lineFeed, tab } from "../../domain/Chunk.ts"
 import { nothingStored, type Standing } from "../../domain/Intake.ts"
 import { agenciesCeiling } from "../../domain/Limits.ts"
-import { chunkChecksum, chunkColumns, rowChecksum } from "../ledger/sqlite/Checksum.ts"
-import {
-  blob,
-  integer,
-  readDraw,
-  readLottery,
-  resultCode,
-  text,
-  toFailure
-} from "../ledger/sqlite/OpenLedger.ts"
-import { type DrawRecord, LedgerProblem, type ToldRecord } from "../ledger/sqlite/ThreadMessages.ts"
-import { readTold } from "../ledger/sqlite/ToldTable.ts"
+import { chunkColumns, chunkOf, type ChunkRow, isIntact } from "../ledger/sqlite/ChunkTable.ts"
+import { integer, text } from "../ledger/sqlite/Columns.ts"
+import { type DrawRecord, readDraw } from "../ledger/sqlite/DrawTable.ts"
+import { LedgerProblem, toFailure } from "../ledger/sqlite/LedgerProblem.ts"
+import { readLottery } from "../ledger/sqlite/LotteryTable.ts"
+import { readSnapshot, readSnapshotEnd } from "../ledger/sqlite/SnapshotTable.ts"
+import { resultCode } from "../ledger/sqlite/SqliteCodes.ts"
+import { readTold, type ToldRecord } from "../ledger/sqlite/ToldTable.ts"
 
 export interface Verification {
   readonly chunks: number
@@ -52,18 +48,6 @@ interface Claims {
   readonly draw: DrawRecord | undefined
   readonly told: ReadonlyMap<number, ToldRecord>
   readonly winnerRows: number
-}
-
-/** A row of `chunk`. */
-interface ChunkRow {
-  readonly id: number
-  readonly agency: number
-  readonly seq: number
-  readonly last: number
-  readonly bets: number
-  readonly numbers: Uint8Array
-  readonly body: Uint8Array
-  readonly checksum: number
 }
 
 export class LedgerCheck {
@@ -151,29 +135,12 @@ export class LedgerCheck {
       if (lottery === undefined || Option.isNone(roster)) {
         this.#add("the ledger doesn't say which lottery it is of")
       }
-      const snapshot = new Map<number, Standing>()
-      for (
-        const row of this.#db.prepare(
-          "SELECT agency, seq, bets, finished, checksum FROM snapshot"
-        ).iterate()
-      ) {
-        const agency = integer(row, "agency")
-        const [seq, bets, mark] = [
-          integer(row, "seq"),
-          integer(row, "bets"),
-          integer(row, "finished")
-        ]
-        if (integer(row, "checksum") !== rowChecksum(agency, seq, bets, mark)) {
-          this.#add(`agency ${agency}: what the snapshot says is not what was stored`)
-        }
-        snapshot.set(agency, { seq, bets, finished: mark === 1 })
-      }
       return {
         roster: new Set(Option.getOrElse(roster, () => [])),
         winningNumber: lottery?.winningNumber ?? -1,
         lastChunk: one("SELECT coalesce(max(id), 0) AS value FROM chunk"),
-        snapshotEnd: one("SELECT chunk AS value FROM snapshot_end"),
-        snapshot,
+        snapshotEnd: readSnapshotEnd(this.#db),
+        snapshot: readSnapshot(this.#db, (problem) => this.#add(problem)),
         draw: readDraw(this.#db, (problem) => this.#add(problem)),
         told: readTold(this.#db, (problem) => this.#add(problem)),
         winnerRows: one("SELECT count(*) AS value FROM winner")
@@ -187,16 +154,7 @@ export class LedgerCheck {
   #checkSlice(claims: Claims): boolean {
     let bytes = 0
     for (const row of this.#slice?.iterate(this.#place, claims.lastChunk) ?? []) {
-      const chunk: ChunkRow = {
-        id: integer(row, "id"),
-        agency: integer(row, "agency"),
-        seq: integer(row, "seq"),
-        last: integer(row, "last"),
-        bets: integer(row, "bets"),
-        numbers: blob(row, "numbers"),
-        body: blob(row, "body"),
-        checksum: integer(row, "checksum")
-      }
+      const chunk = chunkOf(row)
       if (chunk.id > claims.snapshotEnd) this.#compareSnapshot(claims)
       this.#checkRow(chunk, claims)
       this.#place = chunk.id
@@ -215,9 +173,7 @@ export class LedgerCheck {
     const known = this.#standings.get(agency) ?? nothingStored
     if (seq !== known.seq + 1) this.#add(`${place}: comes after chunk ${known.seq}`)
     if (known.finished) this.#add(`${place}: comes after the agency's last chunk`)
-    if (chunk.checksum !== chunkChecksum(id, agency, seq, last, bets, chunk.numbers, chunk.body)) {
-      this.#add(`${place}: its bytes are not those that were stored`)
-    }
+    if (!isIntact(chunk)) this.#add(`${place}: its bytes are not those that were stored`)
     if (last !== 0 && last !== 1) this.#add(`${place}: "last" is ${last}`)
     this.#standings.set(agency, {
       seq: Math.max(seq, known.seq),

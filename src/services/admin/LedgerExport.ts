@@ -8,8 +8,11 @@ import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { lineFeed, tab } from "../../domain/Chunk.ts"
 import { csvOfBody } from "../../domain/Csv.ts"
 import type { LedgerUnavailable, LedgerUnreadable } from "../ledger/BetLedger.ts"
-import { chunkColumns, type ChunkRow, damaged, intactChunk } from "../ledger/sqlite/Checksum.ts"
-import { integer, readDraw, readLottery, text } from "../ledger/sqlite/OpenLedger.ts"
+import { chunkColumns, type ChunkRow, intactChunk } from "../ledger/sqlite/ChunkTable.ts"
+import { integer, text } from "../ledger/sqlite/Columns.ts"
+import { readDraw } from "../ledger/sqlite/DrawTable.ts"
+import { damaged } from "../ledger/sqlite/LedgerProblem.ts"
+import { readLottery } from "../ledger/sqlite/LotteryTable.ts"
 import { attempt, inTransaction, open } from "./ReadLedger.ts"
 
 export interface ExportedChunk {

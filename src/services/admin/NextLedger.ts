@@ -10,6 +10,7 @@ import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { parseRoster } from "../../domain/Agency.ts"
 import { agenciesCeiling } from "../../domain/Limits.ts"
+import { integer, text } from "../ledger/sqlite/Columns.ts"
 import { drawNameOfTime } from "../ledger/sqlite/DrawNames.ts"
 import {
   nextOf,
@@ -17,18 +18,13 @@ import {
   takePlace,
   unfinishedNextOf
 } from "../ledger/sqlite/LedgerPlace.ts"
-import {
-  integer,
-  openForWriting,
-  openReadOnly,
-  primaryCode,
-  readLottery,
-  text,
-  whileOpening
-} from "../ledger/sqlite/OpenLedger.ts"
+import { whileOpening } from "../ledger/sqlite/LedgerProblem.ts"
+import { readLottery } from "../ledger/sqlite/LotteryTable.ts"
+import { openForWriting, openReadOnly } from "../ledger/sqlite/OpenLedger.ts"
+import { primaryCode, sqliteCode } from "../ledger/sqlite/SqliteCodes.ts"
 import { syncPath } from "../ledger/sqlite/SyncPath.ts"
-import type { WriterConfig } from "../ledger/sqlite/ThreadMessages.ts"
 import { readTold } from "../ledger/sqlite/ToldTable.ts"
+import type { WriterConfig } from "../ledger/sqlite/WriterConfig.ts"
 
 export type Outcome =
   /** `archive` is where the old ledger is now, if there was one that held anything. */
@@ -43,8 +39,6 @@ export type Outcome =
   | { readonly _tag: "ArchiveExists"; readonly archive: string }
   /** Another program has the old ledger open. */
   | { readonly _tag: "BeingRead" }
-
-const busy = 5
 
 /** `config.path` may or may not exist. `anyway`: also where agencies would lose by it. */
 export const beginNext = (config: WriterConfig, anyway = false): Outcome => {
@@ -165,7 +159,7 @@ const settle = (file: string, busyTimeoutMs: number): boolean => {
     db.exec("PRAGMA wal_checkpoint(TRUNCATE)")
     return text(db.prepare("PRAGMA journal_mode = DELETE").get(), "journal_mode") === "delete"
   } catch (error) {
-    if (primaryCode(error) === busy) return false
+    if (primaryCode(error) === sqliteCode.busy) return false
     throw error
   } finally {
     db.close()

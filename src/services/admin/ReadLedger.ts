@@ -2,7 +2,8 @@
 import { Effect } from "effect"
 import type { DatabaseSync } from "node:sqlite"
 import { LedgerUnavailable, LedgerUnreadable } from "../ledger/BetLedger.ts"
-import { openReadOnly, toFailure } from "../ledger/sqlite/OpenLedger.ts"
+import { toFailure } from "../ledger/sqlite/LedgerProblem.ts"
+import { openReadOnly } from "../ledger/sqlite/OpenLedger.ts"
 
 /** How long a report waits for a program that holds the whole file. */
 const busyTimeoutMs = 5000

@@ -11,23 +11,22 @@ import type { BetCursor, Standing } from "../../domain/Intake.ts"
 import type { Keeper } from "../base/Keeper.ts"
 import { runCheckpoints } from "./Checkpoints.ts"
 import { LedgerThread, ReplacedThread } from "./LedgerThread.ts"
+import type { DrawRecord } from "./sqlite/DrawTable.ts"
 import { encodeGroup } from "./sqlite/GroupBuffer.ts"
-import { placeOf } from "./sqlite/LedgerPlace.ts"
-import { makeFolder, toFailure, whileOpening } from "./sqlite/OpenLedger.ts"
+import { preparePlace } from "./sqlite/LedgerPlace.ts"
+import { type Failure, toFailure } from "./sqlite/LedgerProblem.ts"
 import { SyncedFile } from "./sqlite/SyncedFile.ts"
 import type {
-  DrawRecord,
-  Failure,
   ReaderReply,
   ReaderRequest,
-  ToldRecord,
-  WriterConfig,
   WriterReply,
   WriterRequest
 } from "./sqlite/ThreadMessages.ts"
+import type { ToldRecord } from "./sqlite/ToldTable.ts"
+import { type WriterConfig, writerDefaults } from "./sqlite/WriterConfig.ts"
 import { watchPlace } from "./WatchedPlace.ts"
 
-export type { ToldRecord } from "./sqlite/ThreadMessages.ts"
+export type { ToldRecord } from "./sqlite/ToldTable.ts"
 
 /** A chunk to store. `numbers` and `body` as in domain/Chunk.ts. */
 export interface LedgerChunk {
@@ -113,13 +112,9 @@ export interface BetLedgerOptions {
 }
 
 /** The bounds of {@link BetLedgerOptions}. */
-export const ledgerDefaults = {
-  pageBytes: 16 * 1024,
+const ledgerDefaults = {
+  ...writerDefaults,
   checkpointBytes: 1024 * 1024,
-  walPagesMax: 4096,
-  walBytesKept: 64 * 1024 * 1024,
-  busyTimeoutMs: 1000,
-  snapshotChunks: 4096,
   lookMs: 1000
 } as const
 
@@ -308,10 +303,7 @@ const isFailedStart = (exit: Exit.Exit<unknown, unknown>): boolean =>
 const findPlace = (configured: string) =>
   Effect.suspend(() => {
     try {
-      return Effect.succeed(whileOpening(configured, () => {
-        makeFolder(configured)
-        return placeOf(configured)
-      }))
+      return Effect.succeed(preparePlace(configured))
     } catch (error) {
       return Effect.fail(toOpenError(configured, toFailure(error)))
     }

@@ -7,7 +7,8 @@ import { Effect } from "effect"
 import { getCompileCacheDir } from "node:module"
 import { Worker } from "node:worker_threads"
 import { startProblem } from "../base/Processes.ts"
-import type { Failed, Failure } from "./sqlite/ThreadMessages.ts"
+import type { Failure } from "./sqlite/LedgerProblem.ts"
+import type { Failed } from "./sqlite/ThreadMessages.ts"
 
 interface Message {
   readonly _tag: string

@@ -2,7 +2,8 @@
 import { Cause, Effect } from "effect"
 import { Keeper } from "../base/Keeper.ts"
 import type { LedgerThread } from "./LedgerThread.ts"
-import type { Failure, WriterReply, WriterRequest } from "./sqlite/ThreadMessages.ts"
+import type { Failure } from "./sqlite/LedgerProblem.ts"
+import type { WriterReply, WriterRequest } from "./sqlite/ThreadMessages.ts"
 
 /** Has the writer look each `lookMs`. `onChange` is told each problem once, and once that there is none any more. */
 export const watchPlace = Effect.fnUntraced(function*(

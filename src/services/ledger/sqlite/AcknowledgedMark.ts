@@ -5,7 +5,7 @@
  * So a ledger that holds less than its mark says has lost what was acknowledged.
  */
 import * as fs from "node:fs"
-import { damaged } from "./Checksum.ts"
+import { damaged } from "./LedgerProblem.ts"
 
 const digits = 16
 

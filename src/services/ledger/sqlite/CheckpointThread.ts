@@ -10,7 +10,7 @@ import { fdatasyncSync } from "node:fs"
 import { setPriority } from "node:os"
 import { DatabaseSync } from "node:sqlite"
 import { parentPort, workerData } from "node:worker_threads"
-import { toFailure } from "./OpenLedger.ts"
+import { toFailure } from "./LedgerProblem.ts"
 import type {
   CheckpointConfig,
   CheckpointReply,

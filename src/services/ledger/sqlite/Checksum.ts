@@ -3,25 +3,8 @@
  * such bits back without a word. So every row that a promise rests on carries a CRC-32 of itself, and whoever reads one
  * to answer, to hold the draw or to export compares it. A damaged row is reported and never used.
  */
-import type { DatabaseSync, SQLOutputValue } from "node:sqlite"
+import type { DatabaseSync } from "node:sqlite"
 import { crc32 } from "node:zlib"
-import { LedgerProblem } from "./ThreadMessages.ts"
-
-type Row = Readonly<Record<string, SQLOutputValue>>
-
-/** A row of `chunk`, as the columns {@link chunkColumns} give it. */
-export interface ChunkRow {
-  readonly id: number
-  readonly agency: number
-  readonly seq: number
-  readonly last: number
-  readonly bets: number
-  readonly numbers: Uint8Array<ArrayBuffer>
-  readonly body: Uint8Array<ArrayBuffer>
-}
-
-export const chunkColumns =
-  "id, agency, seq, last, bets, numbers, CAST(body AS BLOB) AS body, checksum"
 
 /** Of a chunk, whichever way it is held. */
 export const chunkChecksum = (
@@ -37,27 +20,6 @@ export const chunkChecksum = (
 /** Of a row without bulk. */
 export const rowChecksum = (...columns: ReadonlyArray<number | string>): number =>
   crc32(columns.join(" "))
-
-export const damaged = (what: string, otherwise = ""): LedgerProblem =>
-  new LedgerProblem({
-    kind: "Unreadable",
-    problem:
-      `${what}: the file is damaged; stop the server and restore the ledger from a backup${otherwise}`
-  })
-
-/** The row, if it is what was stored. */
-export const intactChunk = (row: Row | undefined): ChunkRow => {
-  const { agency, bets, body, checksum, id, last, numbers, seq } = row ?? {}
-  if (
-    typeof id === "number" && typeof agency === "number" && typeof seq === "number"
-    && typeof last === "number" && typeof bets === "number"
-    && numbers instanceof Uint8Array && body instanceof Uint8Array
-    && checksum === chunkChecksum(id, agency, seq, last, bets, numbers, body)
-  ) return { id, agency, seq, last, bets, numbers, body }
-  throw damaged(
-    row === undefined ? "a chunk is missing" : `chunk row ${String(id)} is not what was stored`
-  )
-}
 
 /** For the migration that gives rows that are there already their checksums. */
 export const defineChecksums = (db: DatabaseSync): void => {

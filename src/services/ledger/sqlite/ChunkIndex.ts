@@ -3,8 +3,7 @@
  * from the rows that were added since the last look.
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite"
-import { damaged } from "./Checksum.ts"
-import { defect } from "./ThreadMessages.ts"
+import { damaged, defect } from "./LedgerProblem.ts"
 
 /** A list of row ids that grows by doubling. */
 interface Ids {

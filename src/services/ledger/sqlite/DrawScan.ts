@@ -4,9 +4,10 @@
  */
 import type { DatabaseSync } from "node:sqlite"
 import { lineFeed, tab } from "../../../domain/Chunk.ts"
-import { chunkColumns, damaged, intactChunk, rowChecksum } from "./Checksum.ts"
-import { readLottery } from "./OpenLedger.ts"
-import { defect, type DrawRecord } from "./ThreadMessages.ts"
+import { chunkColumns, intactChunk } from "./ChunkTable.ts"
+import type { DrawRecord } from "./DrawTable.ts"
+import { damaged, defect } from "./LedgerProblem.ts"
+import { readLottery } from "./LotteryTable.ts"
 
 /** The winning number is read here, and nowhere before. The last chunk's row id is `lastChunk`. */
 export const drawWinners = (db: DatabaseSync, lastChunk: number): DrawRecord => {
@@ -50,21 +51,4 @@ const documentsAt = (body: Uint8Array, positions: ReadonlyArray<number>): Array<
     documents.push(String.fromCharCode(...body.subarray(second, end)))
   }
   return documents
-}
-
-/** Within the draw's transaction. */
-export const writeDraw = (db: DatabaseSync, { winners, winningNumber }: DrawRecord): void => {
-  const insert = db.prepare(
-    "INSERT INTO winner (agency, position, document, checksum) VALUES (?, ?, ?, ?)"
-  )
-  let count = 0
-  for (const [agency, documents] of winners) {
-    for (const [index, document] of documents.entries()) {
-      const position = index + 1
-      insert.run(agency, position, document, rowChecksum(agency, position, document))
-      count++
-    }
-  }
-  db.prepare("INSERT INTO draw (id, winning_number, winners, checksum) VALUES (1, ?, ?, ?)")
-    .run(winningNumber, count, rowChecksum(winningNumber, count))
 }

@@ -1,8 +1,5 @@
 /** Others have been at the ledger: its writer can't go on, and says what to do. */
-import { defect, LedgerProblem } from "./ThreadMessages.ts"
-
-export const isDefect = (error: unknown): boolean =>
-  error instanceof LedgerProblem && error.failure.kind === "Defect"
+import { defect, type LedgerProblem } from "./LedgerProblem.ts"
 
 export const fenced = (): LedgerProblem =>
   defect(

@@ -4,10 +4,10 @@
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
-import type { DatabaseSync } from "node:sqlite"
-import { makeFolder, takeLock, whileOpening } from "./OpenLedger.ts"
+import { DatabaseSync } from "node:sqlite"
+import { LedgerProblem, unavailable, unreadable, whileOpening } from "./LedgerProblem.ts"
+import { primaryCode, sqliteCode } from "./SqliteCodes.ts"
 import { syncPath } from "./SyncPath.ts"
-import { LedgerProblem } from "./ThreadMessages.ts"
 
 /** As many as Linux follows. */
 const linksMax = 40
@@ -23,10 +23,7 @@ export interface HeldPlace {
 
 /** Takes the place that a configured path means, whether a ledger is there or not. Folders are made where missing. */
 export const takePlace = (configured: string): HeldPlace => {
-  const file = whileOpening(configured, () => {
-    makeFolder(configured)
-    return placeOf(configured)
-  })
+  const file = preparePlace(configured)
   const lock = takeLock(file)
   try {
     whileOpening(file, () => {
@@ -40,6 +37,45 @@ export const takePlace = (configured: string): HeldPlace => {
   }
 }
 
+/** What the configured path means. Its folder is made where it is missing. */
+export const preparePlace = (configured: string): string =>
+  whileOpening(configured, () => {
+    makeFolder(configured)
+    return placeOf(configured)
+  })
+
+/**
+ * Creates the missing folders of the file, and puts their names on disk. One by one: Node's recursive way never ends
+ * where the system answers that the parent isn't there although it is, as /proc does.
+ */
+const makeFolder = (file: string): void => {
+  const missing: Array<string> = []
+  for (let at = path.dirname(path.resolve(file)); !fs.existsSync(at); at = path.dirname(at)) {
+    missing.unshift(at)
+  }
+  for (const folder of missing) {
+    fs.mkdirSync(folder)
+    syncPath(path.dirname(folder))
+  }
+}
+
+/**
+ * Takes the ledger for this process: an exclusive lock on a file beside it, which the kernel releases however the
+ * process ends. A lock on the ledger itself would keep operators from reading it. The file is left in place:
+ * removing it could take it from under another process.
+ */
+const takeLock = (file: string): DatabaseSync =>
+  whileOpening(`${file}.lock`, () => {
+    const lock = new DatabaseSync(`${file}.lock`, { timeout: 0 })
+    try {
+      lock.exec("BEGIN EXCLUSIVE")
+      return lock
+    } catch (error) {
+      lock.close()
+      throw primaryCode(error) === sqliteCode.busy ? new LedgerProblem({ kind: "InUse" }) : error
+    }
+  })
+
 /** What the path means once all links are followed; the last one may lead to where nothing is yet. */
 export const placeOf = (configured: string): string => {
   let at = path.resolve(configured)
@@ -51,11 +87,9 @@ export const placeOf = (configured: string): string => {
     // Not joined: `..` behind a link to a folder means that folder's parent.
     at = path.isAbsolute(target) ? target : `${folder}/${target}`
   }
-  throw new LedgerProblem({
-    kind: "Unavailable",
-    message: `${configured} is a symbolic link that leads in a circle; let it lead to a file`,
-    code: undefined
-  })
+  throw unavailable(
+    `${configured} is a symbolic link that leads in a circle; let it lead to a file`
+  )
 }
 
 /** The other names of the file in its folder. */
@@ -79,7 +113,7 @@ export const otherNamesProblem = (file: string, links: number | bigint): string 
 const refuseOtherNames = (file: string): void => {
   const found = fs.statSync(file, { throwIfNoEntry: false })
   if (found === undefined || !found.isFile() || found.nlink <= 1) return
-  throw new LedgerProblem({ kind: "Unreadable", problem: otherNamesProblem(file, found.nlink) })
+  throw unreadable(otherNamesProblem(file, found.nlink))
 }
 
 /** Where `ledger begin` keeps the new ledger, whole and on disk, until it has put the old one aside. */

@@ -6,16 +6,35 @@ import { createHash, type Hash } from "node:crypto"
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { setImmediate } from "node:timers/promises"
 import { csvOfBody } from "../../../domain/Csv.ts"
-import { chunkColumns, type ChunkRow, damaged, intactChunk } from "./Checksum.ts"
+import type { BetCursor } from "../../../domain/Intake.ts"
 import { ChunkIndex } from "./ChunkIndex.ts"
+import { chunkColumns, type ChunkRow, intactChunk } from "./ChunkTable.ts"
+import { damaged, defect } from "./LedgerProblem.ts"
 import { openReadOnly } from "./OpenLedger.ts"
-import {
-  type BetBytes,
-  defect,
-  type DigestRecord,
-  type ReaderConfig,
-  type StoredChunk
-} from "./ThreadMessages.ts"
+
+export interface ReaderConfig {
+  readonly path: string
+  readonly busyTimeoutMs: number
+}
+
+export interface StoredChunk {
+  readonly last: boolean
+  readonly bets: number
+  readonly numbers: Uint8Array<ArrayBuffer>
+  readonly body: Uint8Array<ArrayBuffer>
+}
+
+export interface BetBytes {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly next: BetCursor
+}
+
+/** `digest` is SHA-256 (hex) over the agency's `bets` bets, as exported, in its `seq` chunks. */
+export interface DigestRecord {
+  readonly seq: number
+  readonly bets: number
+  readonly digest: string
+}
 
 /** Other requests get their turn after that much of a digest. */
 const digestSliceBytes = 4 * 1024 * 1024

@@ -11,35 +11,25 @@ import { lineFeed } from "../../../domain/Chunk.ts"
 import { nothingStored, type Standing } from "../../../domain/Intake.ts"
 import { AcknowledgedMark } from "./AcknowledgedMark.ts"
 import { chunkChecksum, rowChecksum } from "./Checksum.ts"
-import { drawWinners, writeDraw } from "./DrawScan.ts"
+import { integer } from "./Columns.ts"
+import { drawWinners } from "./DrawScan.ts"
+import { type DrawRecord, readDraw, writeDraw } from "./DrawTable.ts"
 import { decodeGroup, type GroupChunk } from "./GroupBuffer.ts"
-import { fenced, isDefect, meddled } from "./Intrusion.ts"
+import { fenced, meddled } from "./Intrusion.ts"
 import { removeDatabase, takePlace } from "./LedgerPlace.ts"
-import {
-  integer,
-  openForWriting,
-  primaryCode,
-  readDraw,
-  readLottery,
-  text,
-  whileOpening
-} from "./OpenLedger.ts"
+import { defect, isDefect, LedgerProblem, whileOpening } from "./LedgerProblem.ts"
+import { readBeganAt, readLottery } from "./LotteryTable.ts"
+import { openForWriting } from "./OpenLedger.ts"
 import { PlaceWatch, stampBytes } from "./PlaceWatch.ts"
+import { readSnapshotEnd } from "./SnapshotTable.ts"
+import { primaryCode, sqliteCode } from "./SqliteCodes.ts"
 import { readStandings } from "./Standings.ts"
 import { prepare, type Statements } from "./Statements.ts"
-import {
-  defect,
-  type DrawRecord,
-  LedgerProblem,
-  type ToldRecord,
-  type WriterConfig
-} from "./ThreadMessages.ts"
-import { readTold, writeTold } from "./ToldTable.ts"
+import { readTold, type ToldRecord, writeTold } from "./ToldTable.ts"
+import type { WriterConfig } from "./WriterConfig.ts"
 
 /** The shortest bet: `a⇥b⇥1⇥YYYY-MM-DD⇥7⏎`. */
 const betBytesMin = 19
-const ioError = 10
-const constraint = 19
 /** As random as `randomInt` can make it: no two openings of any ledger have the same token. */
 const tokenMax = 2 ** 48 - 1
 const countFailure = "UPDATE disk_failure SET commits = commits + 1"
@@ -128,7 +118,9 @@ export class LedgerWriter {
     )
     for (const agency of agencies) this.#standings.set(agency, nothingStored)
     for (const [agency, standing] of readStandings(db)) this.#standings.set(agency, standing)
-    const snapshotEnd = integer(db.prepare("SELECT chunk FROM snapshot_end").get(), "chunk")
+    const [lottery, beganAt] = [readLottery(db), readBeganAt(db)]
+    if (lottery === undefined || beganAt === undefined) throw defect("the ledger has no lottery")
+    const snapshotEnd = readSnapshotEnd(db)
     const since = db.prepare("SELECT DISTINCT agency FROM chunk WHERE id > ?")
     for (const row of since.iterate(snapshotEnd)) this.#changed.add(integer(row, "agency"))
     return {
@@ -136,10 +128,10 @@ export class LedgerWriter {
       token,
       snapshotEnd,
       draw: readDraw(db),
-      drawName: readLottery(db)?.draw ?? "",
+      drawName: lottery.draw,
       told: readTold(db),
       lastChunk: integer(statements.lastChunk.get(), "id"),
-      beganAt: text(db.prepare("SELECT began_at FROM lottery").get(), "began_at")
+      beganAt
     }
   }
 
@@ -369,10 +361,10 @@ export class LedgerWriter {
       this.#statements.commit.run()
     } catch (error) {
       // A row that is in the way was not written here: every id and every draw is checked before.
-      if (primaryCode(error) === constraint) return this.#endWith(meddled(error))
+      if (primaryCode(error) === sqliteCode.constraint) return this.#endWith(meddled(error))
       if (isDefect(error)) return this.#endWith(error)
       if (this.#undo(committing ? isStored : () => false)) return
-      if (primaryCode(error) === ioError) this.#overwrite()
+      if (primaryCode(error) === sqliteCode.ioError) this.#overwrite()
       throw error
     }
   }

@@ -3,9 +3,9 @@
  * can't be opened fails the request, and the next one tries again.
  */
 import { parentPort, workerData } from "node:worker_threads"
-import { LedgerReader } from "./LedgerReader.ts"
-import { toFailure } from "./OpenLedger.ts"
-import type { Failed, ReaderConfig, ReaderReply, ReaderRequest } from "./ThreadMessages.ts"
+import { toFailure } from "./LedgerProblem.ts"
+import { LedgerReader, type ReaderConfig } from "./LedgerReader.ts"
+import type { Failed, ReaderReply, ReaderRequest } from "./ThreadMessages.ts"
 
 const port = parentPort
 if (port === null) throw new Error("ReaderThread.ts is the entry of a thread")

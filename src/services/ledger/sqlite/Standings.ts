@@ -1,21 +1,15 @@
 /** What a ledger knows of each agency, as the snapshot and the chunks after it say. */
 import type { DatabaseSync } from "node:sqlite"
 import type { Standing } from "../../../domain/Intake.ts"
-import { damaged, rowChecksum } from "./Checksum.ts"
-import { integer } from "./OpenLedger.ts"
+import { integer } from "./Columns.ts"
+import { damaged } from "./LedgerProblem.ts"
+import { readSnapshot } from "./SnapshotTable.ts"
 
 /** Of the agencies that have sent. */
 export const readStandings = (db: DatabaseSync): ReadonlyMap<number, Standing> => {
   const standings = new Map<number, Standing>()
-  for (
-    const row of db.prepare("SELECT agency, seq, bets, finished, checksum FROM snapshot").iterate()
-  ) {
-    const agency = integer(row, "agency")
-    const columns = [integer(row, "seq"), integer(row, "bets"), integer(row, "finished")]
-    if (row["checksum"] !== rowChecksum(agency, ...columns)) {
-      throw damaged(`what is known of agency ${agency} is not what was stored`)
-    }
-  }
+  // The view below is computed from the snapshot, which has to be what was stored.
+  readSnapshot(db)
   for (const row of db.prepare("SELECT agency, seq, rows, bets, finished FROM agency").iterate()) {
     const seq = integer(row, "seq")
     if (integer(row, "rows") !== seq) {

@@ -1,20 +1,26 @@
 /** The table of who was told its winners: see services/draw/Told.ts. */
 import type { DatabaseSync } from "node:sqlite"
-import { damaged, rowChecksum } from "./Checksum.ts"
-import { integer, text } from "./OpenLedger.ts"
-import type { ToldRecord } from "./ThreadMessages.ts"
+import { rowChecksum } from "./Checksum.ts"
+import { integer, text } from "./Columns.ts"
+import { refuseDamage } from "./LedgerProblem.ts"
+
+/** That an agency was told its winners. */
+export interface ToldRecord {
+  readonly agency: number
+  readonly how: "confirmed" | "sent"
+  /** Local time with its offset, ISO 8601. */
+  readonly at: string
+  readonly address: string
+  readonly port: number
+}
 
 const checksumOf = ({ address, agency, at, how, port }: ToldRecord): number =>
   rowChecksum(agency, how, at, address, port)
 
-const refuse = (problem: string): never => {
-  throw damaged(problem)
-}
-
 /** Who was told its winners; `onDamage` is told where that isn't what was stored. */
 export const readTold = (
   db: DatabaseSync,
-  onDamage: (problem: string) => void = refuse
+  onDamage: (problem: string) => void = refuseDamage
 ): ReadonlyMap<number, ToldRecord> => {
   const told = new Map<number, ToldRecord>()
   const rows = db.prepare("SELECT agency, how, told_at, address, port, checksum FROM told")

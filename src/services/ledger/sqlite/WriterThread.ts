@@ -1,14 +1,9 @@
 /** Entry of the writer thread: answers the main thread's requests one after another. */
 import { parentPort, workerData } from "node:worker_threads"
+import { defect, toFailure } from "./LedgerProblem.ts"
 import { LedgerWriter } from "./LedgerWriter.ts"
-import { toFailure } from "./OpenLedger.ts"
-import {
-  defect,
-  type Failed,
-  type WriterConfig,
-  type WriterReply,
-  type WriterRequest
-} from "./ThreadMessages.ts"
+import type { Failed, WriterReply, WriterRequest } from "./ThreadMessages.ts"
+import type { WriterConfig } from "./WriterConfig.ts"
 
 const port = parentPort
 if (port === null) throw new Error("WriterThread.ts is the entry of a thread")

@@ -14,15 +14,16 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { AgencyId } from "../../../../src/domain/Agency.ts"
-import { type LedgerChunk, ledgerDefaults } from "../../../../src/services/ledger/BetLedger.ts"
+import type { LedgerChunk } from "../../../../src/services/ledger/BetLedger.ts"
 import { chunkChecksum } from "../../../../src/services/ledger/sqlite/Checksum.ts"
 import { encodeGroup } from "../../../../src/services/ledger/sqlite/GroupBuffer.ts"
+import { type Failure, toFailure } from "../../../../src/services/ledger/sqlite/LedgerProblem.ts"
 import { LedgerWriter } from "../../../../src/services/ledger/sqlite/LedgerWriter.ts"
-import { openForWriting, toFailure } from "../../../../src/services/ledger/sqlite/OpenLedger.ts"
-import type {
-  Failure,
-  WriterConfig
-} from "../../../../src/services/ledger/sqlite/ThreadMessages.ts"
+import { openForWriting } from "../../../../src/services/ledger/sqlite/OpenLedger.ts"
+import {
+  type WriterConfig,
+  writerDefaults
+} from "../../../../src/services/ledger/sqlite/WriterConfig.ts"
 import { plainChunk } from "../../../support/LedgerChunks.ts"
 
 const one = AgencyId.make(1)
@@ -39,7 +40,7 @@ class Folder implements Disposable {
 }
 
 const configOf = (path: string, rest: Partial<WriterConfig> = {}): WriterConfig => ({
-  ...ledgerDefaults,
+  ...writerDefaults,
   path,
   roster: "3",
   agencies: [one, two, three],
