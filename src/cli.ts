@@ -1,4 +1,4 @@
-/** The command line as a tree. What a command needs beyond its flags it loads when it is run. */
+/** The command tree. A command loads what it needs beyond its flags when it runs. */
 import { Effect } from "effect"
 import { CliConfig, Command, GlobalFlag } from "effect/cli"
 import packageJson from "../package.json" with { type: "json" }
@@ -7,6 +7,7 @@ import { compose } from "./commands/Compose.ts"
 import { consult } from "./commands/Consult.ts"
 import { demo } from "./commands/Demo.ts"
 import { exportBets } from "./commands/Export.ts"
+import { WrongUsage } from "./commands/Failure.ts"
 import { generate } from "./commands/Generate.ts"
 import { health } from "./commands/Health.ts"
 import { ledger } from "./commands/Ledger.ts"
@@ -32,8 +33,12 @@ const loteria = Command.make("loteria").pipe(
   ])
 )
 
-/** Logging has settings of its own here, so the flag that sets Effect's level is left out. */
+/** The log has settings of its own, so the flag that sets Effect's log level is left out. */
 export const cli = Command.run(loteria, { version: packageJson.version }).pipe(
+  Effect.catchTag(
+    "ShowHelp",
+    ({ errors }) => errors.length === 0 ? Effect.void : Effect.fail(new WrongUsage())
+  ),
   Effect.provide(
     CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })
   )

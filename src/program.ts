@@ -1,25 +1,21 @@
 /**
- * The command line as a program: platform, command tree, exit codes. The runner interrupts the command on the first
- * SIGTERM or SIGINT; what it had open is then closed in the reverse order of opening.
+ * The command line as a program: platform, command tree, exit code. The runner interrupts the command on the first
+ * SIGTERM or SIGINT; its resources are then released in the reverse order of their acquisition.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Console, Effect, Exit, Option, type Runtime } from "effect"
-import { CliError } from "effect/cli"
+import { Cause, Console, Effect, Option, Runtime } from "effect"
 import { cli } from "./cli.ts"
-import { AlreadyTold, exitCodeOf, exitCodes } from "./commands/Failure.ts"
+import { teardown } from "./commands/Failure.ts"
 
-/** An expected failure is one line for people; a defect is ours, and is shown whole. */
+/** An expected failure is reported in one line; a defect is a bug, and its whole cause is shown. */
 const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   if (Cause.hasInterruptsOnly(cause)) return Effect.void
   const failure = Option.getOrUndefined(Cause.findErrorOption(cause))
   if (failure === undefined) return Console.error(Cause.pretty(cause))
-  if (CliError.isCliError(failure) || failure instanceof AlreadyTold) return Effect.void
+  if (!Runtime.getErrorReported(failure)) return Effect.void
   return Console.error(`loteria: ${failure instanceof Error ? failure.message : String(failure)}`)
 }
-
-const teardown: Runtime.Teardown = (exit, onExit) =>
-  onExit(Exit.isSuccess(exit) ? exitCodes.done : exitCodeOf(exit.cause))
 
 /** Runs the command that the arguments name, and ends the process with its exit code. */
 export const runProgram = (): void =>

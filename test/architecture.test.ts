@@ -136,7 +136,7 @@ describe("imports", () => {
     const importers = sources.filter((path) =>
       importsOf(path).some(({ target }) => target === "src/services/Server.ts")
     )
-    assert.deepStrictEqual(importers, ["src/commands/Serve.ts"])
+    assert.deepStrictEqual(importers, ["src/commands/ServeRun.ts"])
   })
 
   it("that are in the table are needed", () => {
@@ -170,8 +170,20 @@ describe("imports", () => {
   it("of the command line are no service: a command loads what it needs when it runs", () => {
     const loaded = [...loadedBy("src/program.ts", "at once")]
     assert.include(loaded, "src/commands/Serve.ts")
-    assert.deepStrictEqual(loaded.filter((target) => target.startsWith("src/services/")), [])
+    const services = loaded.filter((target) => target.startsWith("src/services/"))
+    // Lists that flags and services share; they load nothing themselves.
+    assert.deepStrictEqual(services.filter((path) => importsOf(path).length > 0), [])
     assert.include([...loadedBy("src/program.ts")], "src/services/Server.ts")
+  })
+
+  it("of an agency are neither the configuration nor YAML: it has none", () => {
+    for (const command of ["Agency", "Consult"]) {
+      const loaded = [...loadedBy(`src/commands/${command}.ts`)]
+      assert.include(loaded, "src/services/agency/AgencyClient.ts")
+      assert.include(loaded, "src/services/base/OperatorLog.ts")
+      assert.notInclude(loaded, "src/services/base/Settings.ts")
+      assert.notInclude(loaded, "js-yaml")
+    }
   })
 
   it("of rooms without Effect load none of it, whatever they import", () => {

@@ -2,8 +2,9 @@
 import { Console, Effect, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { composeAgenciesMax } from "../domain/Limits.ts"
+import { configuredLedger } from "./ConfigurationFlags.ts"
 import { integer } from "./Flags.ts"
-import { configuredLedger, failWhenInterrupted, forceFlag } from "./NewFileFlags.ts"
+import { failWhenInterrupted, forceFlag, outFlag } from "./NewFileFlags.ts"
 
 export const compose = Command.make(
   "compose",
@@ -16,10 +17,7 @@ export const compose = Command.make(
       Flag.withDefault(false),
       Flag.withDescription("Agencies sell generated bets, into a ledger of the trial's own")
     ),
-    out: Flag.String("out").pipe(
-      Flag.optional,
-      Flag.withDescription("The file to write, which appears when it is whole; stdout when absent")
-    ),
+    out: outFlag,
     force: forceFlag
   },
   Effect.fnUntraced(function*({ agencies, force, out, trial }) {

@@ -1,30 +1,19 @@
 /** `consult`: asks for an agency's winners until the draw has been held, and prints them. */
 import { Effect } from "effect"
 import { Command } from "effect/cli"
-import {
-  type AgencyFlags,
-  agencyFlags,
-  barOnTerminal,
-  openAgency,
-  printWinners,
-  showing,
-  untilWinners
-} from "./AgencyFlags.ts"
-
-const askWinners = Effect.fnUntraced(function*(flags: AgencyFlags) {
-  const bar = yield* barOnTerminal(process.stderr)
-  const { winners } = yield* openAgency(flags, bar)
-  yield* printWinners(yield* showing(bar, "waiting for the draw", winners))
-})
+import { agencyFlags } from "./AgencyFlags.ts"
 
 export const consult = Command.make(
   "consult",
   agencyFlags,
-  (flags) => askWinners(flags).pipe(untilWinners(flags.id), Effect.scoped)
+  Effect.fnUntraced(function*(flags) {
+    const { runConsult } = yield* Effect.promise(() => import("./AgencyRun.ts"))
+    yield* runConsult(flags)
+  })
 ).pipe(
   Command.withDescription(
-    "Wait for the draw and print the documents of the agency's winning bets, one a line; the log is on standard error. "
-      + "It asks again and again and holds no connection meanwhile; asked after the draw, it always gets the same. "
+    "Wait for the draw and print the documents of the agency's winning bets, one a line. The log goes to standard error. "
+      + "Between its questions it holds no connection. After the draw the answer is always the same. "
       + "Exit codes: 0 done, 1 failed, 2 wrong usage, 75 ended by a signal before the winners were printed."
   ),
   Command.withShortDescription("Print an agency's winners"),

@@ -1,9 +1,9 @@
 /** `demo`: the whole lottery on this machine, with generated bets, checked. */
 import { Cause, Clock, Console, Effect, Exit, FileSystem } from "effect"
 import { Command, Flag } from "effect/cli"
-import { barOnTerminal } from "./AgencyFlags.ts"
 import { integer } from "./Flags.ts"
 import { formatTable } from "./Table.ts"
+import { barOnTerminal } from "./TerminalBar.ts"
 
 const flags = {
   agencies: Flag.Int("agencies").pipe(

@@ -4,8 +4,8 @@ import { Console, Effect, Option, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { createHash, type Hash } from "node:crypto"
 import type { ExportedChunk } from "../services/admin/LedgerExport.ts"
-import { ledgerFlags, ledgerPath } from "./Flags.ts"
-import { configuredLedger, failWhenInterrupted, forceFlag } from "./NewFileFlags.ts"
+import { configuredLedger, ledgerFlags, ledgerPath } from "./ConfigurationFlags.ts"
+import { failWhenInterrupted, forceFlag, outFlag } from "./NewFileFlags.ts"
 
 /** What was exported could not be written. */
 class ExportFailed extends Schema.TaggedError<ExportFailed>()("ExportFailed", {
@@ -72,10 +72,7 @@ export const exportBets = Command.make(
         "agency,first name,last name,document,birthdate,number, without a header"
       )
     ),
-    out: Flag.String("out").pipe(
-      Flag.optional,
-      Flag.withDescription("The file to write, which appears when it is whole; stdout when absent")
-    ),
+    out: outFlag,
     force: forceFlag
   },
   Effect.fnUntraced(function*({ force, out, ...flags }) {

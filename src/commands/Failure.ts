@@ -1,26 +1,37 @@
-/** How a command that failed ends: the exit code, and who has said why. */
-import { Cause, Runtime, Schema } from "effect"
-import { CliError } from "effect/cli"
+/** How a command that does not succeed ends: with which exit code, and who has reported why. */
+import { Cause, Effect, Exit, Runtime, Schema } from "effect"
+import { ExitCode } from "../services/base/ExitCode.ts"
 
-export const exitCodes = { done: 0, failed: 1, wrongUsage: 2, wrongConfiguration: 78 } as const
-
-/** By name, so that no command's errors need to be loaded to know them. */
-const configurationErrors: ReadonlySet<string> = new Set(["SettingsError", "LedgerMismatch"])
-
-/** A failure that the command itself has told of. */
-export class AlreadyTold extends Schema.TaggedError<AlreadyTold>()("AlreadyTold", {
-  exitCode: Schema.Int
-}) {}
-
-export const exitCodeOf = (cause: Cause.Cause<unknown>): number => {
-  // A signal was asked for, not a failure, unless the command says that it was cut short.
-  if (Cause.hasInterruptsOnly(cause)) return Number(process.exitCode ?? exitCodes.done)
-  const error = Cause.squash(cause)
-  if (error instanceof AlreadyTold) return error.exitCode
-  if (CliError.isCliError(error)) {
-    return Runtime.getErrorExitCode(error) === 0 ? exitCodes.done : exitCodes.wrongUsage
-  }
-  return error instanceof Error && configurationErrors.has(error.name)
-    ? exitCodes.wrongConfiguration
-    : Runtime.getErrorExitCode(error)
+/** Wrong usage, reported with the help. */
+export class WrongUsage extends Schema.TaggedError<WrongUsage>()("WrongUsage", {}) {
+  override readonly [Runtime.errorExitCode] = ExitCode.wrongUsage
+  override readonly [Runtime.errorReported] = false
 }
+
+/** A failure that the command has reported itself. */
+export class AlreadyReported
+  extends Schema.TaggedError<AlreadyReported>()("AlreadyReported", { exitCode: Schema.Int })
+{
+  override readonly [Runtime.errorExitCode] = this.exitCode
+  override readonly [Runtime.errorReported] = false
+}
+
+/** A signal is a request and not a failure, unless the command has set an exit code for it. */
+export const exitCodeOf = (cause: Cause.Cause<unknown>): number =>
+  Cause.hasInterruptsOnly(cause)
+    ? Number(process.exitCode ?? ExitCode.done)
+    : Runtime.getErrorExitCode(Cause.squash(cause))
+
+export const teardown: Runtime.Teardown = (exit, onExit) =>
+  onExit(Exit.isSuccess(exit) ? ExitCode.done : exitCodeOf(exit.cause))
+
+/** The exit code and the message of a command that a signal cuts short: its work is not done. */
+export const whenInterrupted =
+  (exitCode: ExitCode, message: string) =>
+  <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.onInterrupt(work, () =>
+      Effect.sync(() => {
+        // An interrupted fiber cannot fail with an error of its own, so the process keeps the code.
+        process.exitCode = exitCode
+        process.stderr.write(`loteria: ${message}\n`)
+      }))

@@ -1,12 +1,13 @@
-/** Flags that several commands have, and how their text is read. */
-import { Config, Effect, Option, Schema } from "effect"
+/** Flags of several commands, and how their text is read. */
+import { Config, Option, Schema } from "effect"
 import { Flag } from "effect/cli"
+import { logLevels } from "../services/base/LogLevel.ts"
 
 export const integer = (minimum: number, maximum: number) =>
   Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 
-/** `HOST:PORT`; an IPv6 host in brackets, `[::1]:12345`. */
-export const parseAddress = (
+/** `HOST:PORT`; an IPv6 host is in brackets, `[::1]:12345`. */
+const parseAddress = (
   text: string
 ): Option.Option<{ readonly host: string; readonly port: number }> => {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text)
@@ -17,7 +18,7 @@ export const parseAddress = (
     : Option.some({ host, port })
 }
 
-/** An address of the central; the environment variable is used when the flag is absent. */
+/** An address of the central; without the flag, that of the environment variable. */
 export const addressFlag = (name: string, variable: string) =>
   Flag.String(name).pipe(
     Flag.withFallbackConfig(Config.String(variable)),
@@ -27,9 +28,7 @@ export const addressFlag = (name: string, variable: string) =>
 export const expectAddress = <A extends string>(flag: Flag.Flag<A>) =>
   Flag.filterMap(flag, parseAddress, () => "expected HOST:PORT")
 
-const logLevels = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] as const
-
-/** A level in any case, as deployments write it. */
+/** A log level, in upper or lower case. */
 export const logLevelFlag = (variable: string) =>
   Flag.String("log-level").pipe(
     Flag.withFallbackConfig(Config.String(variable)),
@@ -40,26 +39,3 @@ export const logLevelFlag = (variable: string) =>
     ),
     Flag.withDescription(`One of ${logLevels.join(", ")} (or ${variable}); INFO when absent`)
   )
-
-/** Where a ledger is: named, or as the configuration says. */
-export const ledgerFlags = {
-  ledger: Flag.String("ledger").pipe(
-    Flag.optional,
-    Flag.withDescription("The ledger's file; the configuration's (or LEDGER_PATH) when absent")
-  ),
-  config: Flag.String("config").pipe(
-    Flag.withAlias("c"),
-    Flag.withDefault("config.yaml"),
-    Flag.withDescription("The configuration that names the ledger")
-  )
-}
-
-/** The ledger's path, from the flags of {@link ledgerFlags}. */
-export const ledgerPath = Effect.fnUntraced(function*(flags: {
-  readonly ledger: Option.Option<string>
-  readonly config: string
-}) {
-  if (Option.isSome(flags.ledger)) return flags.ledger.value
-  const { loadSettings } = yield* Effect.promise(() => import("../services/base/Settings.ts"))
-  return (yield* loadSettings(flags.config, process.env)).ledger.path
-})

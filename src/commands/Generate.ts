@@ -1,26 +1,26 @@
 /** `generate`: writes agency files for trials, the same ones for the same seed. */
-import { Console, Effect, Schema } from "effect"
+import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
-import { configuredLedger, failWhenInterrupted, forceFlag } from "./NewFileFlags.ts"
-
-const count = (name: string, minimum: number, maximum: number) =>
-  Flag.Int(name).pipe(
-    Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum, maximum })))
-  )
+import { configuredLedger } from "./ConfigurationFlags.ts"
+import { integer } from "./Flags.ts"
+import { failWhenInterrupted, forceFlag } from "./NewFileFlags.ts"
 
 export const generate = Command.make(
   "generate",
   {
-    agencies: count("agencies", 1, 100_000).pipe(
+    agencies: Flag.Int("agencies").pipe(
       Flag.withDefault(5),
+      Flag.withSchema(integer(1, 100_000)),
       Flag.withDescription("How many agencies")
     ),
-    bets: count("bets", 0, 1_000_000_000).pipe(
+    bets: Flag.Int("bets").pipe(
       Flag.withDefault(80_000),
+      Flag.withSchema(integer(0, 1_000_000_000)),
       Flag.withDescription("How many bets, over all agencies")
     ),
-    seed: count("seed", 0, Number.MAX_SAFE_INTEGER).pipe(
+    seed: Flag.Int("seed").pipe(
       Flag.withDefault(42),
+      Flag.withSchema(integer(0, Number.MAX_SAFE_INTEGER)),
       Flag.withDescription("The same seed gives the same files")
     ),
     out: Flag.String("out").pipe(

@@ -1,24 +1,14 @@
-/** `health`: whether the server of this configuration serves agencies; what containers check. */
+/** `health`: whether the server of this configuration serves agencies. Container healthchecks run it. */
 import { Console, Effect } from "effect"
-import { Command, Flag } from "effect/cli"
+import { Command } from "effect/cli"
+import { configFlag, loadConfiguration } from "./ConfigurationFlags.ts"
 
 export const health = Command.make(
   "health",
-  {
-    config: Flag.String("config").pipe(
-      Flag.withAlias("c"),
-      Flag.withDefault("config.yaml"),
-      Flag.withDescription("The server's configuration, which names its operations port")
-    )
-  },
+  { config: configFlag("The server's configuration, which names its operations port") },
   Effect.fnUntraced(function*({ config }) {
-    const [{ loadSettings }, { checkReady }] = yield* Effect.promise(() =>
-      Promise.all([
-        import("../services/base/Settings.ts"),
-        import("../services/operations/Health.ts")
-      ])
-    )
-    const { host, port } = (yield* loadSettings(config, process.env)).operations
+    const { checkReady } = yield* Effect.promise(() => import("../services/operations/Health.ts"))
+    const { host, port } = (yield* loadConfiguration(config)).operations
     yield* checkReady(host, port)
     yield* Console.log("ready")
   })

@@ -5,9 +5,14 @@ import { formatRoster, parseRoster } from "../domain/Agency.ts"
 import { DrawName, WinningNumber } from "../domain/Draw.ts"
 import { agenciesCeiling } from "../domain/Limits.ts"
 import { localTime } from "../domain/LocalTime.ts"
-import { ledgerFlags, ledgerPath } from "./Flags.ts"
+import {
+  configuredLedger,
+  ledgerFlags,
+  ledgerPath,
+  loadConfiguration
+} from "./ConfigurationFlags.ts"
 import { jsonFlag, printJson } from "./Json.ts"
-import { configuredLedger, failWhenInterrupted } from "./NewFileFlags.ts"
+import { failWhenInterrupted } from "./NewFileFlags.ts"
 
 const admin = Effect.promise(() => import("../services/admin/LedgerAdmin.ts"))
 
@@ -144,9 +149,8 @@ const begin = Command.make(
     )
   },
   Effect.fnUntraced(function*(flags) {
-    const { loadSettings } = yield* Effect.promise(() => import("../services/base/Settings.ts"))
     const { beginLedger } = yield* admin
-    const load = loadSettings(flags.config, process.env)
+    const load = loadConfiguration(flags.config)
     // The configuration is needed only for what isn't said.
     const settings = yield* Effect.option(load)
     const configured = Option.match(settings, {

@@ -3,7 +3,7 @@ import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { localTime } from "../domain/LocalTime.ts"
 import type { AgencyResult } from "../services/admin/LedgerReport.ts"
-import { ledgerFlags, ledgerPath } from "./Flags.ts"
+import { ledgerFlags, ledgerPath } from "./ConfigurationFlags.ts"
 import { jsonFlag, printJson } from "./Json.ts"
 import { formatTable } from "./Table.ts"
 

@@ -3,8 +3,8 @@
  * sold its file and knows its winners. The same seed gives the same trace, event by event.
  */
 import { encodeFrame } from "../../src/domain/Frame.ts"
+import type { LogLevel } from "../../src/services/base/LogLevel.ts"
 import type { Details } from "../../src/services/base/OperatorLog.ts"
-import type { LogLevel } from "../../src/services/base/Settings.ts"
 import type { Door } from "../../src/services/intake/Connection.ts"
 import { agencyOf } from "./Agencies.ts"
 import { Judge } from "./Judge.ts"

@@ -6,8 +6,8 @@
  */
 import { Context, Effect, Layer, Option, Schema, type Scope, type Stream } from "effect"
 import { BoundedLines } from "../base/BoundedLines.ts"
+import type { LogLevel } from "../base/LogLevel.ts"
 import { type LogWriter, OperatorLog } from "../base/OperatorLog.ts"
-import type { LogLevel } from "../base/Settings.ts"
 import type { BetFileError, BetLine } from "./BetFile.ts"
 import {
   type Address,

@@ -5,6 +5,7 @@
 import { Effect, Option, Runtime, Schema, Stream } from "effect"
 import { betOfFields } from "../../domain/Bet.ts"
 import { betFields, fieldRules, invalidField } from "../../domain/BetRules.ts"
+import { ExitCode } from "../base/ExitCode.ts"
 import type { BetInput } from "./BetFile.ts"
 
 /** In the order of a bet's fields. */
@@ -14,8 +15,7 @@ const betVariables = ["NOMBRE", "APELLIDO", "DOCUMENTO", "NACIMIENTO", "NUMERO"]
 export class SingleBetInvalid
   extends Schema.TaggedError<SingleBetInvalid>()("SingleBetInvalid", { problem: Schema.String })
 {
-  /** As for a flag that is wrong. */
-  override readonly [Runtime.errorExitCode] = 2
+  override readonly [Runtime.errorExitCode] = ExitCode.wrongUsage
   override get message(): string {
     return `the bet in the environment: ${this.problem}`
   }

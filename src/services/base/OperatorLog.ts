@@ -1,25 +1,23 @@
 /**
- * The log that operators read and their scripts grep: one line per event, `action: … | result: … | name: value`, after
- * `YYYY-MM-DD HH:MM:SS LEVEL    ` (local time), or one JSON object, whose time has the offset. Lines are gathered and written together, off the
- * path of chunks, at the latest after `log.flushMs`; the buffer is flushed at once when it is large and on closing.
- * Where they aren't read, what is held of them is bounded: lines beyond are left out, counted, and told of.
- * It never holds a bettor's name, document or birthdate.
+ * The log that operators read and search: one line per event, either
+ * `YYYY-MM-DD HH:MM:SS LEVEL    action: … | result: … | name: value` in local time, or one JSON object whose time has
+ * the offset. Lines are gathered and written together, off the path of chunks: after `flushMs` at the latest, and at
+ * once when the buffer is large, for errors, and on closing. When nobody reads the output, memory for it is bounded:
+ * further lines are left out and counted. No line holds a bettor's name, document or birthdate.
  */
 import { Cause, Context, Effect, Layer, Logger, References } from "effect"
 import { localTime } from "../../domain/LocalTime.ts"
-import { type LogLevel, Settings } from "./Settings.ts"
+import { type LogLevel, logLevels } from "./LogLevel.ts"
 
 export type Details = Readonly<Record<string, string | number | boolean>>
 
-const severity: Readonly<Record<LogLevel, number>> = {
-  DEBUG: 10,
-  INFO: 20,
-  WARNING: 30,
-  ERROR: 40,
-  CRITICAL: 50
-}
+const levelsFrom = (level: LogLevel): ReadonlySet<LogLevel> =>
+  new Set(logLevels.slice(logLevels.indexOf(level)))
 
-/** A buffer of this many characters is written without waiting. */
+/** Lines of these levels are written at once. */
+const urgent = levelsFrom("ERROR")
+
+/** A buffer of this many characters is written at once. */
 const bufferedCharactersMax = 64 * 1024
 
 export interface LogOptions {
@@ -28,20 +26,19 @@ export interface LogOptions {
   readonly flushMs: number
 }
 
-/** Takes finished text, for instance `process.stdout.write`. */
+/** Takes whole lines. */
 export type LogSink = (text: string) => void
 
-/** Lines that nobody has read yet. */
-export interface UnreadLines {
-  /** Beyond it lines are left out, until all that is held was read. */
+/** Lines that the sink holds until they are read. */
+interface UnreadLines {
+  /** Above it, lines are left out until everything that the sink holds has been read. */
   readonly bytesMax: number
-  /** What the sink holds. */
   readonly bytes: () => number
 }
 
 const readAtOnce: UnreadLines = { bytesMax: Infinity, bytes: () => 0 }
 
-/** How often it is looked whether lines that were left out can be told of. */
+/** The interval of attempts to report lines that were left out. */
 const leftOutMs = 100
 
 const two = (value: number): string => (value < 10 ? `0${value}` : String(value))
@@ -50,7 +47,7 @@ const textTime = (at: Date): string =>
   `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} `
   + `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`
 
-/** A value must not break its line or look like another pair. */
+/** A value must neither break its line nor look like another pair. */
 const plain = (value: string | number | boolean): string =>
   // oxlint-disable-next-line no-control-regex -- control characters are what it removes
   typeof value === "string" ? value.replace(/[|\u0000-\u001f\u007f-\u009f]/g, "/") : String(value)
@@ -62,7 +59,7 @@ interface Head {
 }
 
 export class LogWriter {
-  readonly #threshold: number
+  readonly #enabled: ReadonlySet<LogLevel>
   readonly #options: LogOptions
   readonly #sink: LogSink
   #buffer = ""
@@ -71,29 +68,28 @@ export class LogWriter {
   #time = ""
   readonly #unread: UnreadLines
   #leftOut = 0
-  /** How lines of an action begin in this second. */
+  /** The beginning of an action's lines in the current second. */
   readonly #heads = new Map<string, Head>()
 
   constructor(options: LogOptions, sink: LogSink, unread: UnreadLines = readAtOnce) {
     this.#unread = unread
     this.#options = options
-    this.#threshold = severity[options.level]
+    this.#enabled = levelsFrom(options.level)
     this.#sink = sink
   }
 
   enabled(level: LogLevel): boolean {
-    return severity[level] >= this.#threshold
+    return this.#enabled.has(level)
   }
 
   write(level: LogLevel, action: string, result: string, details?: Details): void {
-    if (severity[level] < this.#threshold) return
+    if (!this.#enabled.has(level)) return
     if (
       this.#leftOut > 0 || this.#buffer.length + this.#unread.bytes() > this.#unread.bytesMax
     ) return this.#leaveOut()
     this.#append(level, action, result, details)
-    if (this.#buffer.length >= bufferedCharactersMax || severity[level] >= severity.ERROR) {
-      this.flush()
-    } else this.#timer ??= setTimeout(() => this.flush(), this.#options.flushMs)
+    if (this.#buffer.length >= bufferedCharactersMax || urgent.has(level)) this.flush()
+    else this.#timer ??= setTimeout(() => this.flush(), this.#options.flushMs)
   }
 
   #leaveOut(): void {
@@ -110,15 +106,15 @@ export class LogWriter {
   flush(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    if (this.#leftOut > 0) this.#tellLeftOut()
+    if (this.#leftOut > 0) this.#reportLeftOut()
     if (this.#buffer === "") return
     const text = this.#buffer
     this.#buffer = ""
     this.#sink(text)
   }
 
-  /** Once all that was held is read: the lines in between are missing then, and none before or after. */
-  #tellLeftOut(): void {
+  /** Only after everything that was held has been read: so no line before or after the gap is missing. */
+  #reportLeftOut(): void {
     if (this.#unread.bytes() > 0) {
       this.#timer = setTimeout(() => this.flush(), leftOutMs)
       return
@@ -139,7 +135,7 @@ export class LogWriter {
     return `${line}\n`
   }
 
-  /** Kept for the second: making it for every line would cost more than the rest of the line. */
+  /** Cached for the second: formatting it for every line would cost more than the rest of the line. */
   #head(level: LogLevel, action: string, result: string): string {
     const second = Math.floor(Date.now() / 1000)
     if (second !== this.#second) {
@@ -149,7 +145,7 @@ export class LogWriter {
     }
     const kept = this.#heads.get(action)
     if (kept?.level === level && kept.result === result) return kept.text
-    // Joined, it is one piece for V8; a template would be a rope, walked anew in every line.
+    // `join` makes a flat string; a template would make a rope, which V8 walks again for every line.
     const text = [this.#time, level.padEnd(8), `action: ${action} | result: ${result}`].join(" ")
     this.#heads.set(action, { level, result, text })
     return text
@@ -159,7 +155,7 @@ export class LogWriter {
     return `${JSON.stringify({ time: this.#jsonTime(), level, action, result, ...details })}\n`
   }
 
-  /** `2026-11-24T21:03:05.123-03:00`: the clock on the wall, as in the text format, and where that wall is. */
+  /** `2026-11-24T21:03:05.123-03:00`: local time, as in the text format, with its offset. */
   #jsonTime(): string {
     const now = Date.now()
     const second = Math.floor(now / 1000)
@@ -172,7 +168,7 @@ export class LogWriter {
   }
 }
 
-/** Where the offset begins in a time to the second. */
+/** The position of the offset in a time with seconds. */
 const secondsEnd = "2026-11-24T21:03:05".length
 
 const writeToStdout: LogSink = (text) => {
@@ -182,26 +178,28 @@ const writeToStdout: LogSink = (text) => {
 export class OperatorLog extends Context.Service<OperatorLog, LogWriter>()(
   "loteria-nacional/services/base/OperatorLog"
 ) {
-  /** Writes to stdout; what Effect itself logs goes the same way. */
-  static readonly layer = Layer.unwrap(Effect.gen(function*() {
-    const { log } = yield* Settings
-    const writer = yield* Effect.acquireRelease(
-      Effect.sync(() => {
-        // A reader of our stdout that went away must not end the server.
-        process.stdout.on("error", () => {})
-        return new LogWriter(log, writeToStdout, {
-          bytesMax: log.unreadBytesMax,
-          bytes: () => process.stdout.destroyed ? 0 : process.stdout.writableLength
-        })
-      }),
-      (opened) => Effect.sync(() => opened.flush())
-    )
-    return Layer.mergeAll(
-      Layer.succeed(OperatorLog, writer),
-      Logger.layer([effectLogger(writer)]),
-      Layer.succeed(References.MinimumLogLevel, "Info")
-    )
-  }))
+  /** Writes to stdout; Effect's own log goes the same way. */
+  static readonly layer = (
+    { unreadBytesMax, ...options }: LogOptions & { readonly unreadBytesMax: number }
+  ) =>
+    Layer.unwrap(Effect.gen(function*() {
+      const writer = yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          // A reader of stdout that goes away must not end the server.
+          process.stdout.on("error", () => {})
+          return new LogWriter(options, writeToStdout, {
+            bytesMax: unreadBytesMax,
+            bytes: () => process.stdout.destroyed ? 0 : process.stdout.writableLength
+          })
+        }),
+        (opened) => Effect.sync(() => opened.flush())
+      )
+      return Layer.mergeAll(
+        Layer.succeed(OperatorLog, writer),
+        Logger.layer([effectLogger(writer)]),
+        Layer.succeed(References.MinimumLogLevel, "Info")
+      )
+    }))
 }
 
 const levelOf: Readonly<Record<string, LogLevel>> = {

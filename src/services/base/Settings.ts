@@ -27,10 +27,9 @@ import {
   listenBacklogMin,
   parserMemoryMb
 } from "../../domain/Limits.ts"
+import { ExitCode } from "./ExitCode.ts"
+import { logLevels } from "./LogLevel.ts"
 import { isTree, type KnownKeys, unknownKey, valueAt, wrongValue } from "./SettingsProblems.ts"
-
-/** EX_CONFIG of sysexits.h: what was configured can't be used. */
-export const configurationExitCode = 78
 
 /** The configuration can't be used. `message` says where it is wrong and what was expected. */
 export class SettingsError extends Schema.TaggedError<SettingsError>()("SettingsError", {
@@ -39,7 +38,7 @@ export class SettingsError extends Schema.TaggedError<SettingsError>()("Settings
   /** How the log was to be written, as far as that could be read: the error is told in that form. */
   logFormat: Schema.optionalKey(Schema.Literals(["text", "json"]))
 }) {
-  override readonly [Runtime.errorExitCode] = configurationExitCode
+  override readonly [Runtime.errorExitCode] = ExitCode.wrongConfiguration
   override get message(): string {
     return `${this.path}: ${this.problems.join("; ")}`
   }
@@ -112,10 +111,8 @@ const listener = (fallbackPort: number) =>
     {}
   )
 
-const logLevels = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] as const
 const levelMessage = allowed(`one of ${logLevels.join(", ")}`)
 const LogLevels = Schema.Literals(logLevels).annotate(levelMessage)
-export type LogLevel = typeof LogLevels.Type
 
 const LogLevel = Schema.String.annotate(levelMessage).pipe(
   Schema.decodeTo(Schema.String, {

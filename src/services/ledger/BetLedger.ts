@@ -3,11 +3,12 @@
  * winners. What it has acknowledged survives a crash of the process and of the machine; a group is stored whole or
  * not at all. It doesn't decide: Intake does, and the ledger only refuses what would break the count (a defect).
  */
-import { Cause, Context, Effect, Exit, Layer, Option, Schema } from "effect"
+import { Cause, Context, Effect, Exit, Layer, Option, Runtime, Schema } from "effect"
 import * as path from "node:path"
 import { type AgencyId, formatRoster, type Roster } from "../../domain/Agency.ts"
 import { type Draw, DrawName, WinningNumber } from "../../domain/Draw.ts"
 import type { BetCursor, Standing } from "../../domain/Intake.ts"
+import { ExitCode } from "../base/ExitCode.ts"
 import type { Keeper } from "../base/Keeper.ts"
 import { runCheckpoints } from "./Checkpoints.ts"
 import { LedgerThread, ReplacedThread } from "./LedgerThread.ts"
@@ -70,6 +71,7 @@ export class LedgerMismatch extends Schema.TaggedError<LedgerMismatch>()("Ledger
   ledger: Schema.String,
   configured: Schema.String
 }) {
+  override readonly [Runtime.errorExitCode] = ExitCode.wrongConfiguration
   override get message(): string {
     return `${this.path}: the ledger began with ${this.what} ${this.ledger}, `
       + `the configuration says ${this.configured}`

@@ -41,7 +41,7 @@ describe("health", () => {
       }).pipe(
         Effect.provide(
           operationsLayer.pipe(
-            Layer.provideMerge(Layer.mergeAll(OperatorLog.layer, Lifetime.layer)),
+            Layer.provideMerge(Layer.mergeAll(OperatorLog.layer(settings.log), Lifetime.layer)),
             Layer.provideMerge(Layer.succeed(Settings, settings))
           )
         )
