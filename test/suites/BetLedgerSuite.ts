@@ -264,6 +264,22 @@ export const BetLedgerSuite = (
         const again = yield* life(store, ({ digest }) => digest(three))
         assert.deepStrictEqual(again, { seq: 3, bets: 60, digest: digestOf(60) })
       }))
+
+    it.effect("other chunks while it computes the digest of many bets", () =>
+      Effect.gen(function*() {
+        const store = yield* makeStore
+        const [large, small] = [plainChunk(three, 1, 20_000), plainChunk(five, 1, 1)]
+        yield* life(store, ({ chunkAt, commit, digest }) =>
+          Effect.gen(function*() {
+            for (let seq = 1; seq <= 6; seq++) yield* commit([{ ...large, seq }])
+            yield* commit([small])
+            const [digested, chunk] = yield* Effect.all([digest(three), chunkAt(five, 1)], {
+              concurrency: "unbounded"
+            })
+            assert.deepInclude(digested, { seq: 6, bets: 120_000 })
+            assert.deepStrictEqual(chunk.valueOrUndefined, small)
+          }))
+      }))
   })
 
   describe(`${name} holds the draw`, () => {

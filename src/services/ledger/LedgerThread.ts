@@ -6,6 +6,7 @@
 import { Effect } from "effect"
 import { getCompileCacheDir } from "node:module"
 import { Worker } from "node:worker_threads"
+import { invariant } from "../../domain/Invariant.ts"
 import { startProblem } from "../base/Processes.ts"
 import type { Failure } from "./sqlite/LedgerProblem.ts"
 import type { Failed } from "./sqlite/ThreadMessages.ts"
@@ -41,7 +42,10 @@ const compileCache = () => {
 
 export class LedgerThread<Request extends Message, Reply extends Message> {
   readonly #worker: Worker | undefined
-  /** What was asked and not answered, oldest first: a thread answers in order. Not a Map: see ParserChild's jobs. */
+  /**
+   * Requests that have no answer yet, oldest first. Mostly the oldest is answered, but the reader answers others in the
+   * middle of a long digest. Not a Map: see ParserChild's jobs.
+   */
   readonly #pending: Array<Pending<Reply>> = []
   readonly #onExit: Array<() => void> = []
   #lastId = 0
@@ -118,12 +122,10 @@ export class LedgerThread<Request extends Message, Reply extends Message> {
   }
 
   #answer(reply: Reply | Failed): void {
-    const oldest = this.#pending.shift()
-    if (oldest?.id !== reply.id) {
-      if (oldest !== undefined) this.#pending.unshift(oldest)
-      return this.#end("it answered out of order")
-    }
-    const { answer } = oldest
+    const place = this.#pending.findIndex(({ id }) => id === reply.id)
+    const [answered] = this.#pending.splice(place, place === -1 ? 0 : 1)
+    invariant(answered !== undefined, "a ledger thread answers each request once, and nothing else")
+    const { answer } = answered
     if (answer === undefined) return
     if (!isFailed(reply)) return answer(Effect.succeed(reply))
     const { failure } = reply
