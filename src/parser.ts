@@ -1,26 +1,26 @@
 /**
  * Entry of a parser child: requests come in and responses go out, in order, over one duplex pipe on fd 3
- * (parser/ParserPipe.ts). Nothing is kept from one request to the next, so the server can kill it at any time.
- * When it takes more memory than its argument says, in MiB, it asks to be replaced.
+ * (parser/ParserPipe.ts). Nothing is kept from one request to the next, so the server can kill the child at any time.
+ * When the child takes more memory than its argument allows, in MiB, it asks to be replaced.
  *
- * It ends by itself when its parent is gone, however that went: the pipe ends, or the IPC channel does. Signals that a
- * terminal sends to the whole group are the parent's to decide upon. No Effect here: it would cost each child
- * 170 ms and 45 MB at start.
+ * It ends when its parent does, in whatever way: at the end of the pipe, or of the IPC channel. It ignores signals that
+ * a terminal sends to the whole process group: when to end is the parent's decision. No Effect here: it would cost each
+ * child 170 ms and 45 MB at its start.
  */
 import { Socket } from "node:net"
 import { setPriority } from "node:os"
 import { FrameDecoder } from "./domain/Frame.ts"
 import { parseMessage } from "./parser/ChunkScanner.ts"
-import { decodeRequest, noRequest, requestBytesMax, ResponseBatch } from "./parser/ParserPipe.ts"
+import { decodeRequest, encodeNotice, requestBytesMax, ResponseBatch } from "./parser/ParserPipe.ts"
 
 /** What one read takes at most: some dozens of usual chunks, answered in one write. */
 const readBytes = 256 * 1024
-/** How much is parsed between two looks at the memory: a look costs as much as a small chunk. */
-const lookBytes = 1024 * 1024
+/** How much is parsed between two checks of the memory: a check costs as much as a small chunk. */
+const checkBytes = 1024 * 1024
 
 /**
- * Behind the server, which wakes a parser at every turn and would otherwise wait for it where cores are few: what came
- * meanwhile is parsed together.
+ * Lower than the server's priority: the server wakes a parser at every turn of its event loop, and where cores are few
+ * it would have to wait for that parser. This way requests gather meanwhile, and are parsed together.
  */
 const niceness = 5
 try {
@@ -30,17 +30,18 @@ try {
 }
 
 const memoryBytesMax = Number(process.argv[2] ?? Infinity) * 1024 * 1024
+/** Since the last check of the memory. */
 let parsedBytes = 0
-let replacementAsked = false
+let outgrown = false
 
 const decoder = new FrameDecoder()
 const responses = new ResponseBatch(readBytes)
 let paused = false
 
-/** The parent doesn't keep to the pipe's format: nothing that follows can be trusted. */
+/** What came isn't in the pipe's format, so nothing that follows can be trusted. */
 const outOfStep = (): never => process.exit(1)
 
-/** Parses every whole request among the bytes. The decoder is left without a view of them: their memory is reused. */
+/** Parses every whole request in the bytes. The decoder keeps no view of them, since their memory is reused. */
 const parse = (bytes: Uint8Array): void => {
   decoder.push(bytes)
   for (let step = decoder.next(); step._tag !== "Starved"; step = decoder.next()) {
@@ -51,27 +52,27 @@ const parse = (bytes: Uint8Array): void => {
       const request = decodeRequest(step.body) ?? outOfStep()
       responses.add(request.id, parseMessage(request.body))
       parsedBytes += step.body.length
-      if (parsedBytes >= lookBytes) look()
+      if (parsedBytes >= checkBytes) checkMemory()
     }
   }
 }
 
-/** Engines give memory back late or, if something leaks, never: it isn't worth finding out which. */
-const look = (): void => {
+/** Memory that the engine hasn't given back yet can't be told from a leak, and a new child is cheap. */
+const checkMemory = (): void => {
   parsedBytes = 0
-  if (replacementAsked || process.memoryUsage.rss() <= memoryBytesMax) return
-  replacementAsked = true
-  responses.add(noRequest, { _tag: "WrongPort", agency: undefined })
+  if (outgrown || process.memoryUsage.rss() <= memoryBytesMax) return
+  outgrown = true
+  responses.addNotice("Outgrown")
 }
 
-/** The written bytes' memory is free again. */
+/** The memory of the bytes that were written is free again. */
 const written = (): void => {
   if (!paused) return
   paused = false
   pipe.resume()
 }
 
-/** Says whether to read on: not before the parent has taken the last answers, which also bounds what is held. */
+/** Gives whether to read on: not until the parent has taken the last answers, which bounds what is held here. */
 const read = (bytesRead: number, buffer: Uint8Array): boolean => {
   parse(buffer.subarray(0, bytesRead))
   if (responses.length === 0) return true
@@ -91,3 +92,4 @@ const pipe = new Socket({
 pipe.on("error", () => process.exit(0))
 pipe.on("close", () => process.exit(0))
 pipe.resume()
+pipe.write(encodeNotice("Ready"))

@@ -1,6 +1,6 @@
 /**
  * The records between the server and a parser child, over one duplex pipe (the child's fd 3). Integers are
- * big-endian; N counts the bytes after itself, so that FrameDecoder takes either stream apart.
+ * big-endian; N counts the bytes after itself, so that FrameDecoder splits either stream into records.
  *
  *     request    0    4    8
  *                │ N  │ id │ the frame's body …
@@ -12,23 +12,31 @@
  *                2 Resume
  *                3 WrongPort
  *                4 Refused   code: index of {@link refusalCodes}; count: the bet's index; tail: message, UTF-8
- *     flags      1 last   2 agency is there   4 seq is there   8 the bet's index is there
+ *     flags      1 last   2 agency is present   4 seq is present   8 the bet's index is present
  *     agency and seq are float64: safe integers from 1, and 0 where their flag isn't set
  *
- * The id 0 is no agency's request: the server sends one to see the child answer, and a child that has outgrown its
- * memory sends such a response to be replaced. Bulk comes last, so that decoding gives views and copies nothing. A child that answers anything else has lost
- * its senses: {@link decodeResponse} gives undefined for it and never throws.
+ *     notice     0    4        5
+ *                │ 1  │ notice │     1 Ready   2 Outgrown
+ *
+ * A response answers the request with the same id; a child answers in order. A notice is what a child says unasked:
+ * that it takes requests from now on, and that it has outgrown its memory and wants to be replaced.
+ *
+ * Bulk comes last, so that decoding gives views and copies nothing. Decoders give undefined for anything that the
+ * encoders don't write, and never throw: a child that writes such a thing is broken.
  */
 import { type Chunk, lineFeed, type Parsed, type ParseRefusal } from "../domain/Chunk.ts"
 import { frameBytesCeiling, frameHeaderBytes } from "../domain/Limits.ts"
+import { RecordBatch, viewOf } from "./RecordBatch.ts"
 
 const idBytes = 4
-export const noRequest = 0
-/** What a record adds to the longest frame: the child refuses a request above the sum. */
-export const requestBytesMax = frameBytesCeiling + idBytes
+/** The id after this one. Ids only have to differ among the requests that wait for their answer. */
+export const idAfter = (id: number): number => (id + 1) >>> 0
+
+/** The longest request, without N. */
+export const requestBytesMax = idBytes + frameBytesCeiling
 /** The fixed part of a response, without N. */
 const fixedBytes = 28
-/** A chunk's response is never longer than this: numbers and body together stay below the frame they came from. */
+/** The longest response, without N: a chunk's numbers and body together are shorter than the frame they came from. */
 export const responseBytesMax = fixedBytes + frameBytesCeiling
 
 /** The shortest bet as stored: `a⇥b⇥1⇥1999-03-17⇥7⏎`. */
@@ -44,9 +52,6 @@ const refusalCodes = ["INVALID_MESSAGE", "INVALID_BET"] as const satisfies Reado
 const noBytes = new Uint8Array(0)
 const utf8 = new TextEncoder()
 const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-
-const viewOf = (bytes: Uint8Array): DataView =>
-  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 /** A request in two pieces, so that a long frame can be written without being copied. */
 export const encodeRequest = (
@@ -67,6 +72,26 @@ export const decodeRequest = (
   record.length < idBytes
     ? undefined
     : { id: viewOf(record).getUint32(0), body: record.subarray(idBytes) }
+
+/** What a child says unasked. */
+export type Notice = "Ready" | "Outgrown"
+
+const noticeBytes = 1
+const noticeCodes = { Ready: 1, Outgrown: 2 } as const satisfies Readonly<Record<Notice, number>>
+
+/** A whole notice, length included. */
+export const encodeNotice = (notice: Notice): Uint8Array => {
+  const batch = new ResponseBatch(frameHeaderBytes + noticeBytes)
+  batch.addNotice(notice)
+  return batch.take()
+}
+
+/** A notice without its length; undefined for any other record. */
+export const decodeNotice = (record: Uint8Array): Notice | undefined => {
+  if (record.length !== noticeBytes) return undefined
+  if (record[0] === noticeCodes.Ready) return "Ready"
+  return record[0] === noticeCodes.Outgrown ? "Outgrown" : undefined
+}
 
 interface Fixed {
   readonly kind: number
@@ -120,67 +145,35 @@ const responseOf = (parsed: Parsed): Response => {
   }
 }
 
-/** Collects records in one piece of memory that is used again and again. */
-class Batch {
-  protected bytes: Uint8Array
-  protected view: DataView
-  #length = 0
-
-  constructor(capacity: number) {
-    this.bytes = new Uint8Array(capacity)
-    this.view = viewOf(this.bytes)
-  }
-
-  get length(): number {
-    return this.#length
-  }
-
-  /** Everything added since the last call, as a view that the next record overwrites. */
-  take(): Uint8Array {
-    const taken = this.bytes.subarray(0, this.#length)
-    this.#length = 0
-    return taken
-  }
-
-  /** Room for a record of `length` bytes behind N, which is written. Gives where N begins. */
-  protected append(length: number): number {
-    const at = this.#length
-    this.#length = at + frameHeaderBytes + length
-    if (this.#length > this.bytes.length) {
-      const grown = new Uint8Array(Math.max(this.#length, 2 * this.bytes.length))
-      grown.set(this.bytes.subarray(0, at))
-      this.bytes = grown
-      this.view = viewOf(grown)
-    }
-    this.view.setUint32(at, length)
-    return at
-  }
-}
-
 /** Whole requests, length included; {@link RequestBatch.add} copies the frame. */
-export class RequestBatch extends Batch {
+export class RequestBatch extends RecordBatch {
   add(id: number, frameBody: Uint8Array): void {
     const at = this.append(idBytes + frameBody.length)
-    this.view.setUint32(at + frameHeaderBytes, id)
-    this.bytes.set(frameBody, at + frameHeaderBytes + idBytes)
+    this.view.setUint32(at, id)
+    this.bytes.set(frameBody, at + idBytes)
   }
 }
 
-/** Whole responses, length included; {@link ResponseBatch.add} copies the chunk's bytes. */
-export class ResponseBatch extends Batch {
+/** Whole responses and notices, length included; {@link ResponseBatch.add} copies the chunk's bytes. */
+export class ResponseBatch extends RecordBatch {
   add(id: number, parsed: Parsed): void {
     const { fixed, head, tail } = responseOf(parsed)
     const at = this.append(fixedBytes + head.length + tail.length)
     const view = this.view
-    view.setUint32(at + 4, id)
-    view.setUint8(at + 8, fixed.kind)
-    view.setUint8(at + 9, fixed.flags)
-    view.setUint16(at + 10, fixed.code)
-    view.setFloat64(at + 12, fixed.agency)
-    view.setFloat64(at + 20, fixed.seq)
-    view.setUint32(at + 28, fixed.count)
-    this.bytes.set(head, at + frameHeaderBytes + fixedBytes)
-    this.bytes.set(tail, at + frameHeaderBytes + fixedBytes + head.length)
+    view.setUint32(at, id)
+    view.setUint8(at + 4, fixed.kind)
+    view.setUint8(at + 5, fixed.flags)
+    view.setUint16(at + 6, fixed.code)
+    view.setFloat64(at + 8, fixed.agency)
+    view.setFloat64(at + 16, fixed.seq)
+    view.setUint32(at + 24, fixed.count)
+    this.bytes.set(head, at + fixedBytes)
+    this.bytes.set(tail, at + fixedBytes + head.length)
+  }
+
+  addNotice(notice: Notice): void {
+    const at = this.append(noticeBytes)
+    this.view.setUint8(at, noticeCodes[notice])
   }
 }
 
@@ -194,7 +187,7 @@ export const encodeResponse = (id: number, parsed: Parsed): Uint8Array => {
 const isCounter = (value: number): boolean => Number.isSafeInteger(value) && value >= 1
 
 /** A field whose flag isn't set is 0; one whose flag is set is a counter. */
-const fits = (value: number, there: boolean): boolean => there ? isCounter(value) : value === 0
+const fits = (value: number, present: boolean): boolean => present ? isCounter(value) : value === 0
 
 const decodeChunk = (fixed: Fixed, tail: Uint8Array): ({ _tag: "Chunk" } & Chunk) | undefined => {
   const { agency, seq, flags, count } = fixed
@@ -251,7 +244,7 @@ const decodeKind = (fixed: Fixed, tail: Uint8Array): Parsed | undefined => {
   }
 }
 
-/** A response without its length, as views of it; undefined for anything that {@link encodeResponse} doesn't write. */
+/** A response without its length, as views of it; undefined for any other record. */
 export const decodeResponse = (
   record: Uint8Array
 ): { readonly id: number; readonly parsed: Parsed } | undefined => {

@@ -4,8 +4,10 @@ import { BetFields, recordOfBet } from "../../src/domain/Bet.ts"
 import type { Parsed } from "../../src/domain/Chunk.ts"
 import { FrameDecoder } from "../../src/domain/Frame.ts"
 import {
+  decodeNotice,
   decodeRequest,
   decodeResponse,
+  encodeNotice,
   encodeRequest,
   encodeResponse,
   RequestBatch,
@@ -16,6 +18,7 @@ const Counter = Schema.Int.check(
   Schema.isBetween({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })
 )
 const Id = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 0xffff_ffff }))
+const Notice = Schema.Literals(["Ready", "Outgrown"])
 const WellFormed = Schema.String.check(Schema.makeFilter((text: string) => text.isWellFormed()))
 
 const Chunk = Schema.Struct({
@@ -94,13 +97,39 @@ describe("ParserPipe", () => {
     assert.deepStrictEqual(decodeResponse(recordOf(encodeResponse(id, parsed))), { id, parsed })
   }, { arbitrary: { runs: 300 } })
 
-  it.prop("batches responses as one after another", [
-    Arbitrary.array(Arbitrary.all([Arbitrary.schema(Id), parsedChunk]))
-  ], ([responses]) => {
+  it.prop("round-trips notices", [Notice], ([notice]) => {
+    assert.strictEqual(decodeNotice(recordOf(encodeNotice(notice))), notice)
+  })
+
+  it.prop("takes no response for a notice and no notice for a response", [
+    Id,
+    parsedChunk,
+    parsedOther,
+    Notice
+  ], ([id, chunk, other, notice]) => {
+    for (const parsed of [chunk, other]) {
+      assert.isUndefined(decodeNotice(recordOf(encodeResponse(id, parsed))))
+    }
+    assert.isUndefined(decodeResponse(recordOf(encodeNotice(notice))))
+  })
+
+  it.prop("batches responses and notices as one after another", [
+    Arbitrary.array(Arbitrary.all([
+      Arbitrary.schema(Id),
+      parsedChunk,
+      Arbitrary.schema(Schema.UndefinedOr(Notice))
+    ]))
+  ], ([said]) => {
     const batch = new ResponseBatch(16)
     for (let round = 0; round < 2; round++) {
-      for (const [id, parsed] of responses) batch.add(id, parsed)
-      const single = responses.map(([id, parsed]) => encodeResponse(id, parsed))
+      const single: Array<Uint8Array> = []
+      for (const [id, parsed, notice] of said) {
+        batch.add(id, parsed)
+        single.push(encodeResponse(id, parsed))
+        if (notice === undefined) continue
+        batch.addNotice(notice)
+        single.push(encodeNotice(notice))
+      }
       assert.strictEqual(Buffer.compare(batch.take(), Buffer.concat(single)), 0)
     }
   })
@@ -137,7 +166,11 @@ describe("ParserPipe", () => {
     const record = new Uint8Array(28 + garbage.length)
     record.set(garbage, 28)
     record[4] = kind
-    for (const candidate of [garbage, record]) {
+    for (const candidate of [garbage, record, Uint8Array.of(kind)]) {
+      const notice = decodeNotice(candidate)
+      if (notice !== undefined) {
+        assert.deepStrictEqual([...recordOf(encodeNotice(notice))], [...candidate])
+      }
       const decoded = decodeResponse(candidate)
       if (decoded !== undefined) {
         assert.deepStrictEqual(

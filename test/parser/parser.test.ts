@@ -7,38 +7,18 @@ import { Socket } from "node:net"
 import * as Path from "node:path"
 import { FrameDecoder } from "../../src/domain/Frame.ts"
 import { readMessage } from "../../src/parser/ChunkReader.ts"
-import { decodeResponse, encodeRequest, encodeResponse } from "../../src/parser/ParserPipe.ts"
+import {
+  decodeNotice,
+  decodeResponse,
+  encodeRequest,
+  encodeResponse
+} from "../../src/parser/ParserPipe.ts"
 
-const root = Path.join(import.meta.dirname, "..")
+const root = Path.join(import.meta.dirname, "../..")
 const parserFile = Path.join(root, "src/parser.ts")
 
 const deadline = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   effect.pipe(Effect.timeout("20 seconds"))
-
-/** The real parser child, killed at the latest when the test ends. */
-const parser = Effect.acquireRelease(
-  Effect.sync(() => {
-    const child = ChildProcess.fork(parserFile, [], {
-      stdio: ["ignore", "inherit", "inherit", "pipe", "ipc"]
-    })
-    const pipe = child.stdio[3]
-    assert.instanceOf(pipe, Socket)
-    pipe.on("error", () => {})
-    const exited = new Promise<number | NodeJS.Signals | null>((resolve) => {
-      child.on("exit", (code, signal) => resolve(signal ?? code))
-    })
-    return { child, pipe, exited: Effect.promise(() => exited) }
-  }),
-  ({ child }) => Effect.sync(() => child.kill("SIGKILL"))
-)
-
-const send = (pipe: Socket, bodies: ReadonlyArray<Uint8Array>): void => {
-  pipe.cork()
-  for (const [id, body] of bodies.entries()) {
-    for (const piece of encodeRequest(id, body)) pipe.write(piece)
-  }
-  pipe.uncork()
-}
 
 /** The next `count` records that the child writes. */
 const records = (pipe: Socket, count: number) =>
@@ -54,6 +34,33 @@ const records = (pipe: Socket, count: number) =>
       if (found.length >= count) resume(Effect.succeed(found))
     })
   })
+
+/** The real parser child once it is ready, killed at the latest when the test ends. */
+const parser = Effect.gen(function*() {
+  const child = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      ChildProcess.fork(parserFile, [], { stdio: ["ignore", "inherit", "inherit", "pipe", "ipc"] })
+    ),
+    (forked) => Effect.sync(() => forked.kill("SIGKILL"))
+  )
+  const pipe = child.stdio[3]
+  assert.instanceOf(pipe, Socket)
+  pipe.on("error", () => {})
+  const exited = new Promise<number | NodeJS.Signals | null>((resolve) => {
+    child.on("exit", (code, signal) => resolve(signal ?? code))
+  })
+  const said = yield* records(pipe, 1)
+  assert.deepStrictEqual(said.map(decodeNotice), ["Ready"])
+  return { child, pipe, exited: Effect.promise(() => exited) }
+})
+
+const send = (pipe: Socket, bodies: ReadonlyArray<Uint8Array>): void => {
+  pipe.cork()
+  for (const [id, body] of bodies.entries()) {
+    for (const piece of encodeRequest(id, body)) pipe.write(piece)
+  }
+  pipe.uncork()
+}
 
 /** What the child must answer to the bodies, as the slow path alone sees it. */
 const expected = (bodies: ReadonlyArray<Uint8Array>): ReadonlyArray<Uint8Array> =>
@@ -217,11 +224,11 @@ describe("the parser child", () => {
     )
   }
 
-  it("loads node:net, node:os and this project's domain, and no Effect", () => {
+  it("loads node:net, node:os, its own folder and the domain, and no Effect", () => {
     const modules = [...modulesOf(parserFile)].map((module) => Path.relative(root, module))
     assert.include(modules, "src/parser/ChunkScanner.ts")
     for (const module of modules) {
-      assert.match(module, /^(?:src\/parser\.ts|src\/domain\/\w+\.ts|node:(?:net|os))$/)
+      assert.match(module, /^(?:src\/parser\.ts|src\/(?:parser|domain)\/\w+\.ts|node:(?:net|os))$/)
     }
   })
 })

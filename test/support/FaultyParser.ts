@@ -14,7 +14,12 @@ import { existsSync, writeFileSync } from "node:fs"
 import { Socket } from "node:net"
 import { FrameDecoder } from "../../src/domain/Frame.ts"
 import { readMessage } from "../../src/parser/ChunkReader.ts"
-import { decodeRequest, encodeResponse, noRequest } from "../../src/parser/ParserPipe.ts"
+import {
+  decodeRequest,
+  encodeNotice,
+  encodeResponse,
+  idAfter
+} from "../../src/parser/ParserPipe.ts"
 
 const pipe = new Socket({ fd: 3 })
 const decoder = new FrameDecoder()
@@ -43,11 +48,11 @@ const handle = (id: number, body: Uint8Array): void => {
       pipe.write(Uint8Array.of(0xff, 0xff, 0xff, 0xff))
       return
     case "disorder":
-      pipe.write(encodeResponse(id + 1, readMessage(body)))
+      pipe.write(encodeResponse(idAfter(id), readMessage(body)))
       return
     case "outgrow":
       pipe.write(encodeResponse(id, readMessage(body)))
-      pipe.write(encodeResponse(noRequest, { _tag: "WrongPort", agency: undefined }))
+      pipe.write(encodeNotice("Outgrown"))
       return
     default:
       pipe.write(encodeResponse(id, readMessage(body)))
@@ -67,3 +72,4 @@ pipe.on("data", (bytes: Buffer) => {
 pipe.on("error", () => process.exit(0))
 pipe.on("close", () => process.exit(0))
 process.on("disconnect", () => process.exit(0))
+pipe.write(encodeNotice("Ready"))

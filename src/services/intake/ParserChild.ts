@@ -10,9 +10,11 @@ import { Duplex } from "node:stream"
 import type { Parsed } from "../../domain/Chunk.ts"
 import { FrameDecoder } from "../../domain/Frame.ts"
 import {
+  decodeNotice,
   decodeResponse,
   encodeRequest,
-  noRequest,
+  idAfter,
+  type Notice,
   RequestBatch,
   responseBytesMax
 } from "../../parser/ParserPipe.ts"
@@ -29,9 +31,6 @@ const childEnvironment = (): NodeJS.ProcessEnv => {
 const couldNotStart = (error: unknown): string =>
   `the parser could not be started (${startProblem(error)})`
 
-const firstId = noRequest + 1
-const idAfter = (id: number): number => id === 0xffffffff ? firstId : id + 1
-
 /** Beyond this a further frame is better parsed by another child at the same time. */
 const gatheredBytesMax = 32 * 1024
 
@@ -43,7 +42,7 @@ const batchBytes = 16 * 1024
 export interface ParserChildOptions<Job extends { readonly frame: Uint8Array }> {
   /** The child's program: src/parser.ts, or one that speaks as it does. */
   readonly entry: URL
-  /** Until it answers for the first time. */
+  /** Until it is ready. */
   readonly startDeadlineMs: number
   /** From one answer to the next, while it has jobs. */
   readonly deadlineMs: number
@@ -67,12 +66,12 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
   /** Oldest first. Not a Map: the tables that one leaves behind as it turns over keep dead jobs alive for V8. */
   readonly #jobs: Array<Job> = []
   #exited: Promise<unknown> = Promise.resolve()
-  /** Settles when the child has answered a first request, or has failed. */
+  /** Settles when the child is ready, or has failed. */
   readonly answering: Promise<void>
   #onAnswering: () => void = () => {}
-  #lastId = noRequest
-  #oldestId = firstId
-  #hasAnswered = false
+  #nextId = 0
+  #oldestId = 0
+  #isReady = false
   #whenIdle: (() => void) | undefined
   #batch = new RequestBatch(batchBytes)
   /** Bytes to write that came in this turn of the event loop. */
@@ -123,7 +122,6 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
     pipe.on("data", this.#kept((bytes: Buffer) => this.#onBytes(bytes)))
     pipe.on("error", this.#kept(() => this.#fail("the parser's pipe broke")))
     pipe.on("close", this.#kept(() => this.#fail("the parser closed its pipe")))
-    this.#write(noRequest, new Uint8Array([0x7b, 0x7d]))
   }
 
   get pid(): number | undefined {
@@ -141,12 +139,12 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
 
   /** Not before it is {@link answering}. */
   send(job: Job): void {
-    this.#lastId = idAfter(this.#lastId)
     if (this.#jobs.length === 0) {
       this.#deadline ??= setTimeout(this.#onDeadline, this.#options.deadlineMs)
     }
     this.#jobs.push(job)
-    this.#write(this.#lastId, job.frame)
+    this.#write(this.#nextId, job.frame)
+    this.#nextId = idAfter(this.#nextId)
   }
 
   /** Stops once it has answered what it was given, or has failed. */
@@ -215,9 +213,10 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
   }
 
   #onResponse(record: Uint8Array): void {
+    const notice = decodeNotice(record)
+    if (notice !== undefined) return this.#onNotice(notice)
     const response = decodeResponse(record)
     if (response === undefined) return this.#fail("the parser answered garbage")
-    if (response.id === noRequest) return this.#onNotice()
     const oldest = this.#jobs.shift()
     if (oldest === undefined) return this.#fail("the parser answered what it wasn't asked")
     if (response.id !== this.#oldestId) {
@@ -230,10 +229,9 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
     if (this.#jobs.length === 0) this.#whenIdle?.()
   }
 
-  /** The first is that the child answers. */
-  #onNotice(): void {
-    if (this.#hasAnswered) return this.#options.onOutgrown()
-    this.#hasAnswered = true
+  #onNotice(notice: Notice): void {
+    if (notice === "Outgrown") return this.#options.onOutgrown()
+    this.#isReady = true
     this.#onAnswering()
     this.#rearm()
   }
@@ -260,7 +258,7 @@ export class ParserChild<Job extends { readonly frame: Uint8Array }> {
 
   #expire(): void {
     this.#fail(
-      this.#hasAnswered ? "the parser did not answer in time" : "the parser did not start in time"
+      this.#isReady ? "the parser did not answer in time" : "the parser did not start in time"
     )
   }
 
