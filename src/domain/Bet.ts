@@ -1,12 +1,11 @@
 /**
- * A bet as a Schema, and its three spellings: a payload item of the wire (`first,last,document,birthdate,number`, or five
- * strings when a name holds a comma), five fields in that order, and the ledger's record (tabs, line feed).
- * The rules are BetRules'; here they get types, and arbitraries that generate awkward but valid bets.
+ * A bet as a Schema, as five fields in the order of the wire, and as a payload item of the wire
+ * (`first,last,document,birthdate,number`, or five strings when a name holds a comma). The rules are those of BetRules;
+ * here they get types, and arbitraries that generate awkward but valid bets.
  */
 import { Option, Schema, SchemaTransformation } from "effect"
 import { AgencyId } from "./Agency.ts"
 import { fieldRules, isBirthdate, isDocument, isName, isNumber } from "./BetRules.ts"
-import { lineFeed, tab } from "./Chunk.ts"
 
 /** A rule as a check; `source` generates strings that mostly keep it, the rule itself has the last word. */
 const rule = (holds: (text: string) => boolean, expected: string, source: string) =>
@@ -90,18 +89,6 @@ export const payloadItem = (bet: BetFields): string | FiveFields => {
   const fields = fieldsOfBet(bet)
   return bet.firstName.includes(",") || bet.lastName.includes(",") ? fields : fields.join(",")
 }
-
-const separator = String.fromCharCode(tab)
-const terminator = String.fromCharCode(lineFeed)
-
-/** The bet as the ledger keeps it, line feed included. */
-export const recordOfBet = (bet: BetFields): string => fieldsOfBet(bet).join(separator) + terminator
-
-/** Reads {@link recordOfBet} back; `None` when the record isn't exactly one valid bet. */
-export const betOfRecord = (record: string): Option.Option<BetFields> =>
-  record.endsWith(terminator)
-    ? betOfFields(record.slice(0, -terminator.length).split(separator))
-    : Option.none()
 
 const ItemText = Schema.String.check(
   Schema.isPattern(/^[^,]*(?:,[^,]*){4}$/, { expected: "five fields separated by commas" })

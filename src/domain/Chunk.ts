@@ -2,10 +2,8 @@
  * A chunk as the parser hands it on: validated, and already in the shape the ledger stores.
  * No Effect here: the parser child imports this file.
  *
- * `body` holds the bets one after another, UTF-8, each `first⇥last⇥document⇥birthdate⇥number⏎` (tab, line feed).
- * No field can hold either separator, so nothing is escaped, bodies of an agency can be joined, compared and cut
- * bytewise at line feeds, and an operator can read them. `numbers` holds the same bets' numbers, 2 bytes each,
- * big-endian, so that the draw needn't read bodies.
+ * `body` holds the bets' records one after another (BetRecord.ts). `numbers` holds the same bets' numbers, 2 bytes
+ * each, big-endian, so that the draw needn't read bodies.
  */
 
 /** What an agency sent with SEND_CHUNK (`last: false`) or SEND_LAST_CHUNK (`last: true`). */
@@ -39,14 +37,4 @@ export interface ParseRefusal {
   readonly index: number | undefined
   /** For people; holds no personal data. */
   readonly message: string
-}
-
-export const tab = 0x09
-export const lineFeed = 0x0a
-
-/** How many bets a body (or a piece of one that ends at a bet's end) holds. */
-export const countBets = (body: Uint8Array): number => {
-  let bets = 0
-  for (let at = body.indexOf(lineFeed); at !== -1; at = body.indexOf(lineFeed, at + 1)) bets++
-  return bets
 }

@@ -5,9 +5,11 @@
  *
  * Some decisions need stored bets as evidence: {@link question} says which, the caller reads them, {@link decide}
  * judges. Bodies are compared as bytes: separators can't be part of a field, so equal bytes are equal bets, across
- * chunk borders too (domain/Chunk.ts).
+ * chunk borders too (BetRecord.ts).
  */
-import { type Chunk, countBets, lineFeed } from "./Chunk.ts"
+import { lineFeed } from "./Ascii.ts"
+import { countBets } from "./BetRecord.ts"
+import type { Chunk } from "./Chunk.ts"
 import type { Rejection } from "./Rejection.ts"
 
 /** What is stored of one agency. */

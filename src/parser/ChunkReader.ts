@@ -3,14 +3,13 @@
  * refuses. ChunkScanner is the fast path for what agencies usually send; where it is not at ease, this decides.
  * Refusals name the field and the bet's index, never a value: values are personal data.
  */
+import { recordOf } from "../domain/BetRecord.ts"
 import { betFields, invalidField } from "../domain/BetRules.ts"
-import { lineFeed, type Parsed, type ParseRefusal, tab } from "../domain/Chunk.ts"
+import type { Parsed, ParseRefusal } from "../domain/Chunk.ts"
 
 /** A byte order mark isn't JSON: it is left in, and JSON.parse refuses it. */
 const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 const utf8 = new TextEncoder()
-const separator = String.fromCharCode(tab)
-const terminator = String.fromCharCode(lineFeed)
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -88,7 +87,7 @@ const readBets = (
     const number = Number(fields[4])
     numbers[2 * index] = number >> 8
     numbers[2 * index + 1] = number & 0xff
-    text += fields.join(separator) + terminator
+    text += recordOf(fields)
   }
   const body = utf8.encode(text)
   return { _tag: "Chunk", ...origin, last, bets: payload.length, numbers, body }

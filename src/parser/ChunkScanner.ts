@@ -8,12 +8,12 @@
  * aren't UTF-8, a broken rule) makes it give up, and ChunkReader decides. What it does give is exactly what ChunkReader
  * would have given: tests hold the two against each other.
  */
+import * as ascii from "../domain/Ascii.ts"
 import { documentCharactersMax, isCalendarDate, nameCharactersMax } from "../domain/BetRules.ts"
-import { type Chunk, lineFeed, type Parsed, tab } from "../domain/Chunk.ts"
+import type { Chunk, Parsed } from "../domain/Chunk.ts"
 import { readMessage } from "./ChunkReader.ts"
 
-const quote = 0x22
-const comma = 0x2c
+const { carriageReturn, comma, lineFeed, quote, space, tab } = ascii
 const hyphen = 0x2d
 const zero = 0x30
 const nine = 0x39
@@ -108,7 +108,7 @@ class Scanner {
     let at = this.#at
     while (at < input.length) {
       const byte = input[at] ?? 0
-      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) {
+      if (byte !== space && byte !== lineFeed && byte !== carriageReturn && byte !== tab) {
         this.#at = at
         return byte
       }

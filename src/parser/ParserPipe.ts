@@ -24,7 +24,8 @@
  * Bulk comes last, so that decoding gives views and copies nothing. Decoders give undefined for anything that the
  * encoders don't write, and never throw: a child that writes such a thing is broken.
  */
-import { type Chunk, lineFeed, type Parsed, type ParseRefusal } from "../domain/Chunk.ts"
+import { sizesAgree } from "../domain/BetRecord.ts"
+import type { Chunk, Parsed, ParseRefusal } from "../domain/Chunk.ts"
 import { frameBytesCeiling, frameHeaderBytes } from "../domain/Limits.ts"
 import { RecordBatch, viewOf } from "./RecordBatch.ts"
 
@@ -38,9 +39,6 @@ export const requestBytesMax = idBytes + frameBytesCeiling
 const fixedBytes = 28
 /** The longest response, without N: a chunk's numbers and body together are shorter than the frame they came from. */
 export const responseBytesMax = fixedBytes + frameBytesCeiling
-
-/** The shortest bet as stored: `a⇥b⇥1⇥1999-03-17⇥7⏎`. */
-const betBytesMin = 19
 
 const kinds = { chunk: 1, resume: 2, wrongPort: 3, refused: 4 } as const
 const flag = { last: 1, agency: 2, seq: 4, index: 8 } as const
@@ -194,17 +192,17 @@ const decodeChunk = (fixed: Fixed, tail: Uint8Array): ({ _tag: "Chunk" } & Chunk
   if ((flags & flag.agency) === 0 || (flags & flag.index) !== 0 || fixed.code !== 0) {
     return undefined
   }
-  const bodyLength = tail.length - 2 * count
-  if (count === 0 ? bodyLength !== 0 : bodyLength < count * betBytesMin) return undefined
-  if (count > 0 && tail[tail.length - 1] !== lineFeed) return undefined
+  const numbers = tail.subarray(0, 2 * count)
+  const body = tail.subarray(2 * count)
+  if (!sizesAgree(count, numbers, body)) return undefined
   return {
     _tag: "Chunk",
     agency,
     seq: (flags & flag.seq) === 0 ? undefined : seq,
     last: (flags & flag.last) !== 0,
     bets: count,
-    numbers: tail.subarray(0, 2 * count),
-    body: tail.subarray(2 * count)
+    numbers,
+    body
   }
 }
 

@@ -3,11 +3,9 @@ import { Option, Schema } from "effect"
 import {
   BetFields,
   betOfFields,
-  betOfRecord,
   fieldsOfBet,
   PayloadItem,
-  payloadItem,
-  recordOfBet
+  payloadItem
 } from "../../src/domain/Bet.ts"
 import {
   invalidField,
@@ -23,10 +21,6 @@ describe("Bet", () => {
     assert.isUndefined(invalidField(fieldsOfBet(bet)))
   }, { arbitrary: { runs: 300 } })
 
-  it.prop("round-trips through the ledger's record", [BetFields], ([bet]) => {
-    assert.deepStrictEqual(betOfRecord(recordOfBet(bet)), Option.some(bet))
-  }, { arbitrary: { runs: 300 } })
-
   it.prop("round-trips through a payload item, which is text unless a name holds a comma", [
     BetFields
   ], ([bet]) => {
@@ -36,13 +30,11 @@ describe("Bet", () => {
     assert.strictEqual(Array.isArray(item), `${bet.firstName}${bet.lastName}`.includes(","))
   }, { arbitrary: { runs: 300 } })
 
-  it("is not made of four or six fields, nor of a record without its end", () => {
+  it("is not made of four or six fields", () => {
     const fields = ["Ana", "Paz", "30904465", "1999-03-17", "2201"]
     assert.isTrue(Option.isSome(betOfFields(fields)))
     assert.isTrue(Option.isNone(betOfFields(fields.slice(0, 4))))
     assert.isTrue(Option.isNone(betOfFields([...fields, ""])))
-    assert.isTrue(Option.isNone(betOfRecord(fields.join("\t"))))
-    assert.isTrue(Option.isNone(betOfRecord(`${fields.join("\t")}\n\n`)))
   })
 })
 

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Option, Schema } from "effect"
-import { BetFields, fieldsOfBet, PayloadItem, recordOfBet } from "../../src/domain/Bet.ts"
+import { BetFields, fieldsOfBet, PayloadItem } from "../../src/domain/Bet.ts"
+import { recordOf } from "../../src/domain/BetRecord.ts"
 import type { Parsed } from "../../src/domain/Chunk.ts"
 import { Request, Seq } from "../../src/domain/Message.ts"
 import { readMessage } from "../../src/parser/ChunkReader.ts"
@@ -48,7 +49,7 @@ const reference = (body: Uint8Array): unknown => {
       last: request._tag === "SendLastChunk",
       bets: request.bets.length,
       numbers: request.bets.flatMap(({ number }) => [Number(number) >> 8, Number(number) % 256]),
-      body: request.bets.map(recordOfBet).join("")
+      body: request.bets.map((bet) => recordOf(fieldsOfBet(bet))).join("")
     }
   }
   if (hasPayload(json) && Option.isSome(decodeRequest({ ...json, payload: [] }))) {

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Schema } from "effect"
-import { BetFields, recordOfBet } from "../../src/domain/Bet.ts"
+import { BetFields, fieldsOfBet } from "../../src/domain/Bet.ts"
+import { recordOf as betRecordOf } from "../../src/domain/BetRecord.ts"
 import type { Parsed } from "../../src/domain/Chunk.ts"
 import { FrameDecoder } from "../../src/domain/Frame.ts"
 import {
@@ -50,7 +51,7 @@ const parsedChunk = Arbitrary.schema(Chunk).pipe(
     numbers: Uint8Array.from(
       bets.flatMap(({ number }) => [Number(number) >> 8, Number(number) % 256])
     ),
-    body: new TextEncoder().encode(bets.map(recordOfBet).join(""))
+    body: new TextEncoder().encode(bets.map((bet) => betRecordOf(fieldsOfBet(bet))).join(""))
   }))
 )
 const parsedOther = Arbitrary.schema(Other).pipe(Arbitrary.map((other): Parsed => other))

@@ -1,7 +1,8 @@
 /** The bets that a simulated agency sells: what the judge compares everything with. */
 import { createHash } from "node:crypto"
 import type { AgencyId } from "../../src/domain/Agency.ts"
-import { type BetFields, fieldsOfBet, recordOfBet } from "../../src/domain/Bet.ts"
+import { type BetFields, fieldsOfBet } from "../../src/domain/Bet.ts"
+import { recordOf } from "../../src/domain/BetRecord.ts"
 import { csvLine } from "../../src/domain/Csv.ts"
 import type { Random } from "./Random.ts"
 
@@ -17,7 +18,7 @@ export class AgencyFile {
   constructor(agency: AgencyId, bets: ReadonlyArray<BetFields>) {
     this.agency = agency
     this.bets = bets
-    this.records = bets.map(recordOfBet)
+    this.records = bets.map((bet) => recordOf(fieldsOfBet(bet)))
   }
 
   /** The digest that RESUME_POINT must tell when so many bets are stored. */

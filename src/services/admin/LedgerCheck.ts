@@ -7,8 +7,8 @@
 import { Option } from "effect"
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { parseRoster } from "../../domain/Agency.ts"
+import { fieldsOfRecord, splitRecords } from "../../domain/BetRecord.ts"
 import { betFields, invalidField } from "../../domain/BetRules.ts"
-import { lineFeed, tab } from "../../domain/Chunk.ts"
 import { nothingStored, type Standing } from "../../domain/Intake.ts"
 import { agenciesCeiling } from "../../domain/Limits.ts"
 import { chunkColumns, chunkOf, type ChunkRow, isIntact } from "../ledger/sqlite/ChunkTable.ts"
@@ -197,7 +197,7 @@ export class LedgerCheck {
       this.#add(`${place}: is said to hold ${bets} bets, and holds ${lines.length}`)
     }
     for (const [index, line] of lines.entries()) {
-      const fields = line.split(separator)
+      const fields = fieldsOfRecord(line)
       const problem = fields.length === betFields.length
         ? invalidField(fields)
         : `number of fields, ${fields.length},`
@@ -275,14 +275,12 @@ export class LedgerCheck {
   }
 }
 
-const separator = String.fromCharCode(tab)
-const terminator = String.fromCharCode(lineFeed)
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
 /** What stands before, between and after the line feeds; undefined when it isn't UTF-8. */
 const linesOf = (body: Uint8Array): Array<string> | undefined => {
   try {
-    return utf8.decode(body).split(terminator)
+    return splitRecords(utf8.decode(body))
   } catch {
     return undefined
   }

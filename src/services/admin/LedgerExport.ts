@@ -5,7 +5,8 @@
  */
 import { Effect, Stream } from "effect"
 import type { DatabaseSync, StatementSync } from "node:sqlite"
-import { lineFeed, tab } from "../../domain/Chunk.ts"
+import { lineFeed } from "../../domain/Ascii.ts"
+import { fieldsOfRecord } from "../../domain/BetRecord.ts"
 import { csvOfBody } from "../../domain/Csv.ts"
 import type { LedgerUnavailable, LedgerUnreadable } from "../ledger/BetLedger.ts"
 import { chunkColumns, type ChunkRow, intactChunk } from "../ledger/sqlite/ChunkTable.ts"
@@ -113,7 +114,7 @@ class WinnerSearch {
       if (numbers[2 * index] !== this.#high || numbers[2 * index + 1] !== this.#low) continue
       for (; line < index; line++) start = body.indexOf(lineFeed, start) + 1
       const record = utf8.decode(body.subarray(start, body.indexOf(lineFeed, start)))
-      const [firstName = "", lastName = "", document = ""] = record.split(String.fromCharCode(tab))
+      const [firstName = "", lastName = "", document = ""] = fieldsOfRecord(record)
       const position = this.#bets + index + 1
       this.winners.push({ agency, position, document, firstName, lastName })
     }

@@ -7,10 +7,11 @@ import { Effect, Option, Schema, Stream } from "effect"
 import { createHash } from "node:crypto"
 import { createReadStream } from "node:fs"
 import { type BetFields, betOfFields, fieldsOfBet } from "../../domain/Bet.ts"
-import { type BetHint, betHints, hintsOf } from "../../domain/BetHint.ts"
 import { brokenRules } from "../../domain/BetRules.ts"
-import { csvLine, CsvReader, type CsvStep, notUtf8 } from "../../domain/Csv.ts"
+import { csvLine } from "../../domain/Csv.ts"
 import { systemReason } from "../base/SystemReason.ts"
+import { type BetHint, betHints, hintsOf } from "./BetHint.ts"
+import { CsvReader, type CsvStep, notUtf8 } from "./CsvReader.ts"
 
 /** The file can't be opened, read or written. */
 export class BetFileUnusable extends Schema.TaggedError<BetFileUnusable>()("BetFileUnusable", {

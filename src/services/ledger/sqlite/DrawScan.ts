@@ -3,7 +3,7 @@
  * here: the writer thread imports this file.
  */
 import type { DatabaseSync } from "node:sqlite"
-import { lineFeed, tab } from "../../../domain/Chunk.ts"
+import { lineFeed, tab } from "../../../domain/Ascii.ts"
 import { chunkColumns, intactChunk } from "./ChunkTable.ts"
 import type { DrawRecord } from "./DrawTable.ts"
 import { damaged, defect } from "./LedgerProblem.ts"

@@ -7,7 +7,7 @@ import { randomInt } from "node:crypto"
 import * as fs from "node:fs"
 import type { DatabaseSync } from "node:sqlite"
 import { isDeepStrictEqual } from "node:util"
-import { lineFeed } from "../../../domain/Chunk.ts"
+import { sizesAgree } from "../../../domain/BetRecord.ts"
 import { nothingStored, type Standing } from "../../../domain/Intake.ts"
 import { AcknowledgedMark } from "./AcknowledgedMark.ts"
 import { chunkChecksum, rowChecksum } from "./Checksum.ts"
@@ -28,8 +28,6 @@ import { prepare, type Statements } from "./Statements.ts"
 import { readTold, type ToldRecord, writeTold } from "./ToldTable.ts"
 import type { WriterConfig } from "./WriterConfig.ts"
 
-/** The shortest bet: `a⇥b⇥1⇥YYYY-MM-DD⇥7⏎`. */
-const betBytesMin = 19
 /** As random as `randomInt` can make it: no two openings of any ledger have the same token. */
 const tokenMax = 2 ** 48 - 1
 const countFailure = "UPDATE disk_failure SET commits = commits + 1"
@@ -291,11 +289,7 @@ export class LedgerWriter {
       if (seq !== known.seq + 1) {
         throw defect(`chunk ${seq} of agency ${agency} came after chunk ${known.seq}`)
       }
-      const shaped = chunk.numbers.length === 2 * chunk.bets
-        && (chunk.bets === 0
-          ? chunk.body.length === 0
-          : chunk.body.length >= betBytesMin * chunk.bets && chunk.body.at(-1) === lineFeed)
-      if (!shaped) {
+      if (!sizesAgree(chunk.bets, chunk.numbers, chunk.body)) {
         throw defect(`chunk ${seq} of agency ${agency} is not as long as its ${chunk.bets} bets`)
       }
       after.set(agency, { seq, bets: known.bets + chunk.bets, finished: chunk.last })
