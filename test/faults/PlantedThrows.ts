@@ -76,8 +76,8 @@ const plants: Readonly<Record<string, ReadonlyArray<readonly [text: string, plan
     "Effect.tap(() => Effect.sync(() => planted(\"waiting consult\"))), Effect.flatMap((held) => tell("
   ]],
   "GroupCommit.ts": [[
-    "            const group = takeGroup()\n",
-    "            const group = takeGroup()\n            planted(\"group commit\")\n"
+    "        const group = open.take()\n",
+    "        const group = open.take()\n        planted(\"group commit\")\n"
   ]],
   "Told.ts": [[
     "        const batch = ",

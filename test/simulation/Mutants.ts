@@ -50,14 +50,14 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "answer a failed group as stored",
     file: "src/services/ledger/GroupCommit.ts",
     edits: [[
-      "if (Exit.isSuccess(exit)) {\n",
-      "if (Exit.isSuccess(exit) || retryMs > 0) {\n"
+      "if (Result.isSuccess(outcome)) {\n",
+      "if (Result.isSuccess(outcome) || trouble.retryMs > 0) {\n"
     ]]
   },
   {
     name: "forget the chunks of a failed group that were to stay",
     file: "src/services/ledger/GroupCommit.ts",
-    edits: [["open.unshift(...staying)\n", "void staying\n"]]
+    edits: [["open.putBack(refuse(", "void (refuse("]]
   },
   {
     name: "lose a finished mark on its way to disk",

@@ -1,194 +1,202 @@
 /**
- * Group commit: chunks that were decided while the disk was busy go into the next transaction together. One writer,
- * guarded by a semaphore that the draw takes too. A chunk is settled only after its transaction is on disk, or with
- * the failure of its group; a failed group stores nothing, and a chunk that asks for it stays for the next try.
+ * Group commit: chunks that were decided on while the disk was busy are stored together, in one transaction with one
+ * sync. The order that everything rests on:
  *
- * The order that everything rests on: decide → open group → transaction → sync → settle → answer.
+ *     decide → open group → transaction → sync → settle → answer
  *
- * Two groups take turns: while one is on its way to disk, the other is answered, read, parsed and decided. So that they
- * are of a size, the open group is sent once it holds as many chunks as may still come to it from the parsers; else
- * the first chunk would go alone, and all others would wait for it.
+ * A chunk is settled once its transaction is on disk, or its group has failed; never before. A failed group stores
+ * nothing: each of its chunks is settled as not stored, or stays for the next try.
+ *
+ * Two groups take turns: while one is on its way to disk, the one before is settled and answered, and its clients' next
+ * chunks are read, parsed and decided on. There is one writer, guarded by a permit that the draw takes too.
  */
-import { Cause, Context, Effect, Exit, Fiber, Latch, Layer, Option, Semaphore } from "effect"
+import { type Cause, Context, Effect, Exit, Fiber, Latch, Layer, Result, Semaphore } from "effect"
+import type { AgencyId } from "../../domain/Agency.ts"
 import { invariant } from "../../domain/Invariant.ts"
-import { backoffMs } from "../base/Backoff.ts"
+import { type BackoffBounds, backoffMs } from "../base/Backoff.ts"
 import { Keeper } from "../base/Keeper.ts"
 import { Lifetime } from "../base/Lifetime.ts"
 import { type LogWriter, OperatorLog } from "../base/OperatorLog.ts"
 import { Settings } from "../base/Settings.ts"
-import { BetLedger, type LedgerChunk, type LedgerUnavailable } from "./BetLedger.ts"
+import { BetLedger, type LedgerUnavailable } from "./BetLedger.ts"
+import { OpenGroup, type PendingChunk } from "./OpenGroup.ts"
 
-export interface PendingChunk {
-  readonly chunk: LedgerChunk
-  /** Called once, when the chunk is on disk. What it gives back is run at once. */
-  readonly onStored: () => Effect.Effect<void> | undefined
-  /** Called when its group failed: whether it stays for the next try. If not, it is settled. */
-  readonly onFailed: (retryAfterMs: number) => "stay" | "settled"
-}
-
-/**
- * All of the group are on disk: one that can't be settled is no reason not to answer the others. The defect comes
- * afterwards.
- */
-const settleStoredGroup = Effect.fnUntraced(function*(group: ReadonlyArray<PendingChunk>) {
-  let defect: Cause.Cause<never> | undefined
-  const note = (cause: Cause.Cause<never>): void => {
-    defect ??= cause
-  }
-  for (const pending of group) {
-    try {
-      const more = pending.onStored()
-      if (more !== undefined) {
-        yield* Effect.catchCause(more, (cause) => Effect.sync(() => note(cause)))
-      }
-    } catch (thrown) {
-      note(Cause.die(thrown))
-    }
-  }
-  if (defect !== undefined) yield* Effect.failCause(defect)
-})
+type Group = ReadonlyArray<PendingChunk>
 
 export class GroupCommit extends Context.Service<GroupCommit, {
-  /** Puts a decided chunk into the open group and returns at once. */
+  /** Puts a chunk that was decided on into the open group, and returns at once. */
   readonly submit: (pending: PendingChunk) => void
   /** This many frames are being parsed. The open group may wait for the chunks that come of them. */
   readonly expectFrames: (count: number) => void
   /** One of the expected frames is parsed. If a chunk came of it, the chunk has been submitted. */
   readonly frameParsed: () => void
-  /** Runs an effect while no group is being stored. */
+  /** Runs an effect while no group is on its way to disk. */
   readonly exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }>()("loteria-nacional/services/ledger/GroupCommit") {
   static readonly layer = Layer.effect(
     GroupCommit,
     Effect.gen(function*() {
-      const { ledger: limits } = yield* Settings
+      const { ledger: bounds } = yield* Settings
+      const backoff = { firstMs: bounds.retryFirstMs, maxMs: bounds.retryMaxMs }
       const ledger = yield* BetLedger
-      const log = yield* OperatorLog
       const keeper = yield* Keeper
-      const lifetime = yield* Lifetime
-      const semaphore = yield* Semaphore.make(1)
-      /** Open while the open group has a chunk in it. */
-      const work = yield* Latch.make(false)
-      /** Open when it holds at least half of what can be in it. */
+      const trouble = new LedgerTrouble(backoff, yield* OperatorLog, yield* Lifetime)
+      const permit = yield* Semaphore.make(1)
+      const open = new OpenGroup(bounds)
+      const inHand = new AgenciesInHand()
+      const notEmpty = yield* Latch.make(false)
       const due = yield* Latch.make(false)
-      const open: Array<PendingChunk> = []
-      let expected = 0
-      /** How many groups in a row have failed. */
-      let failures = 0
-      let retryMs = 0
 
-      const takeGroup = (): Array<PendingChunk> => {
-        let bytes = 0
-        let count = 0
-        while (count < open.length && count < limits.groupChunksMax) {
-          bytes += open[count]?.chunk.body.length ?? 0
-          if (count > 0 && bytes > limits.groupBytesMax) break
-          count++
-        }
-        return open.splice(0, count)
-      }
-
-      // A generator that is written down once: one made per group would each time leave V8 a map in its old space, which
-      // keeps alive all that the generator sees, the whole group, until the next full collection.
-      const settle = Effect.fnUntraced(function*(
-        group: ReadonlyArray<PendingChunk>,
-        exit: Exit.Exit<void, LedgerUnavailable>
-      ) {
-        if (Exit.isSuccess(exit)) {
-          if (retryMs > 0) lifetime.setTrouble("ledger", undefined)
-          failures = 0
-          retryMs = 0
-          return yield* settleStoredGroup(group)
-        }
-        const failure = Exit.findErrorOption(exit)
-        if (failure._tag === "None") return yield* Effect.failCause(exit.cause)
-        failures++
-        retryMs = backoffMs(failures, { firstMs: limits.retryFirstMs, maxMs: limits.retryMaxMs })
-        logFailed(log, group, failure.value, retryMs)
-        lifetime.setTrouble("ledger", `nothing can be stored (${String(failure.value.cause)})`)
-        const staying = group.filter((pending) => pending.onFailed(retryMs) === "stay")
-        open.unshift(...staying)
-      })
-
-      const isDue = () => open.length > 0 && (open.length >= expected || limits.gatherMs === 0)
-
+      /** Waits for a group to store. After a failure it may be an empty one, which shows whether the ledger is back. */
       const gather = Effect.gen(function*() {
-        if (open.length === 0) {
-          work.closeUnsafe()
-          // Who was refused need not come again: an empty group finds out when there is room again.
-          if (retryMs === 0) yield* work.await
-          else if (Option.isNone(yield* Effect.timeoutOption(work.await, retryMs))) return
+        if (trouble.retryMs > 0) yield* Effect.sleep(trouble.retryMs)
+        else if (open.isEmpty) {
+          notEmpty.closeUnsafe()
+          yield* notEmpty.await
         }
-        if (retryMs > 0) yield* Effect.sleep(retryMs)
-        if (isDue()) return
+        if (open.isEmpty || open.isDue) return
         due.closeUnsafe()
-        yield* Effect.timeoutOption(due.await, limits.gatherMs)
+        yield* Effect.timeoutOption(due.await, bounds.gatherMs)
       })
 
-      /** Settles the last group, if it is on disk and not settled. */
-      let settleStored: Effect.Effect<void, LedgerUnavailable> = Effect.void
-      const answer = Effect.suspend(() => {
-        const settling = settleStored
-        settleStored = Effect.void
-        return settling
+      const store = (group: Group) =>
+        permit.withPermit(ledger.commit(group.map(({ chunk }) => chunk)))
+
+      /** On disk, and not settled yet. */
+      let stored: Group = []
+      const settleStored = Effect.suspend(() => {
+        const group = stored
+        stored = []
+        return settle(group, inHand)
       })
 
-      // Nothing is waited for, and nothing interrupted, while a group is stored and not answered.
-      const rounds = Effect.uninterruptibleMask((interruptible) =>
-        Effect.forever(
-          Effect.gen(function*() {
-            if (!isDue() || retryMs > 0) {
-              yield* answer
-              yield* interruptible(gather)
-            }
-            const group = takeGroup()
-            const commit = yield* Effect.forkChild(
-              semaphore.withPermit(ledger.commit(group.map(({ chunk }) => chunk))),
-              { startImmediately: true }
-            )
-            // The writer is at work already while the answers of the group before are written.
-            yield* answer
-            const exit = yield* Fiber.await(commit)
-            if (Exit.isFailure(exit)) yield* settle(group, exit)
-            else settleStored = settle(group, exit)
-          }),
-          { disableYield: true }
-        )
-      )
-
+      const round = Effect.gen(function*() {
+        if (trouble.retryMs > 0 || !open.isDue) {
+          yield* settleStored
+          yield* Effect.interruptible(gather)
+        }
+        const group = open.take()
+        const storing = yield* Effect.forkChild(Effect.result(store(group)), {
+          startImmediately: true
+        })
+        // The writer is at work while the group before is settled and answered.
+        yield* settleStored
+        const outcome = yield* Fiber.join(storing)
+        if (Result.isSuccess(outcome)) {
+          trouble.over()
+          invariant(stored.length === 0, "a group is settled before the next one is on disk")
+          stored = group
+        } else {
+          trouble.failed(group, outcome.failure)
+          open.putBack(refuse(group, trouble.retryMs, inHand))
+        }
+      })
+      // Interrupted only while it gathers: then no group is on its way to disk, and none is on disk and not answered.
+      const rounds = Effect.uninterruptible(Effect.forever(round, { disableYield: true }))
       // A defect here is one in the ledger's path: the process must not go on.
       yield* keeper.inLedgersPath("group commit", rounds)
 
       return GroupCommit.of({
         submit: (pending) => {
+          inHand.enter(pending.chunk.agency)
           open.push(pending)
-          if (open.length === 1) work.openUnsafe()
-          if (isDue()) due.openUnsafe()
+          notEmpty.openUnsafe()
+          if (open.isDue) due.openUnsafe()
         },
-        expectFrames: (count) => {
-          expected += count
-        },
+        expectFrames: (count) => open.expectFrames(count),
         frameParsed: () => {
-          expected--
-          invariant(expected >= 0, "no more frames are parsed than were expected")
-          if (isDue()) due.openUnsafe()
+          open.frameParsed()
+          if (open.isDue) due.openUnsafe()
         },
-        exclusively: (effect) => semaphore.withPermit(effect)
+        exclusively: (effect) => permit.withPermit(effect)
       })
     })
   )
 }
 
-const logFailed = (
-  log: LogWriter,
-  group: ReadonlyArray<PendingChunk>,
-  failure: LedgerUnavailable,
-  retryMs: number
-): void => {
-  if (group.length === 0) return
-  log.write("ERROR", "apuestas_almacenadas", "fail", {
-    cantidad: group.reduce((bets, pending) => bets + pending.chunk.bets, 0),
-    problem: String(failure.cause),
-    retry_ms: retryMs
+/** The agencies that have a chunk between decision and settling: one each, which is settled once. */
+class AgenciesInHand {
+  readonly #agencies = new Set<AgencyId>()
+
+  enter(agency: AgencyId): void {
+    invariant(!this.#agencies.has(agency), "an agency has one chunk in hand at most")
+    this.#agencies.add(agency)
+  }
+
+  leave(agency: AgencyId): void {
+    invariant(this.#agencies.delete(agency), "a chunk is settled once")
+  }
+}
+
+/**
+ * Settles every chunk of a group that is on disk, also after one whose settling had a defect, which comes out at the
+ * end. Written down once: a generator function made anew for each group would each time leave V8 a map in its old space,
+ * which keeps alive all that the generator sees, the whole group, until the next full collection.
+ */
+const settle = Effect.fnUntraced(function*(group: Group, inHand: AgenciesInHand) {
+  let defect: Cause.Cause<never> | undefined
+  for (const pending of group) {
+    const left = settleStoredChunk(pending, inHand)
+    if (left === undefined) continue
+    const exit = yield* Effect.exit(left)
+    if (Exit.isFailure(exit)) defect ??= exit.cause
+  }
+  if (defect !== undefined) yield* Effect.failCause(defect)
+})
+
+/** What settling it leaves to do. */
+const settleStoredChunk = (
+  { chunk, onStored }: PendingChunk,
+  inHand: AgenciesInHand
+): Effect.Effect<void> | undefined => {
+  try {
+    inHand.leave(chunk.agency)
+    return onStored()
+  } catch (defect) {
+    return Effect.die(defect)
+  }
+}
+
+/** Settles the chunks of a group that failed, but for those that stay for the next try, which are given back. */
+const refuse = (group: Group, retryAfterMs: number, inHand: AgenciesInHand): Group =>
+  group.filter(({ chunk, onFailed }) => {
+    const stays = onFailed(retryAfterMs) === "stay"
+    if (!stays) inHand.leave(chunk.agency)
+    return stays
   })
+
+/** From the first group that failed until one is stored: how long to wait for the next try, and what operators see. */
+class LedgerTrouble {
+  readonly #backoff: BackoffBounds
+  readonly #log: LogWriter
+  readonly #lifetime: Lifetime["Service"]
+  #failures = 0
+
+  constructor(backoff: BackoffBounds, log: LogWriter, lifetime: Lifetime["Service"]) {
+    this.#backoff = backoff
+    this.#log = log
+    this.#lifetime = lifetime
+  }
+
+  /** 0 while there is no trouble. */
+  get retryMs(): number {
+    return this.#failures === 0 ? 0 : backoffMs(this.#failures, this.#backoff)
+  }
+
+  failed(group: Group, failure: LedgerUnavailable): void {
+    this.#failures++
+    const problem = String(failure.cause)
+    this.#lifetime.setTrouble("ledger", `nothing can be stored (${problem})`)
+    if (group.length === 0) return
+    this.#log.write("ERROR", "apuestas_almacenadas", "fail", {
+      cantidad: group.reduce((bets, { chunk }) => bets + chunk.bets, 0),
+      problem,
+      retry_ms: this.retryMs
+    })
+  }
+
+  over(): void {
+    if (this.#failures > 0) this.#lifetime.setTrouble("ledger", undefined)
+    this.#failures = 0
+  }
 }

@@ -71,7 +71,7 @@ const committing = (
       submit: (...numbers: ReadonlyArray<number>) => {
         for (const number of numbers) {
           commits.submit({
-            chunk: plainChunk(agency, number, 1),
+            chunk: plainChunk(AgencyId.make(number), number, 1),
             onStored: () => {
               if (number === unsettling) throw new Error("planted by the test")
               events.push(`stored: ${number}`)
@@ -99,7 +99,6 @@ const committing = (
     }
   })
 
-const agency = AgencyId.make(1)
 /** A chunk with this number can't be settled. */
 const unsettling = 666
 
@@ -227,6 +226,24 @@ describe("a group", () => {
       assert.deepStrictEqual(yield* happened, ["to disk: 2"])
     }))
 
+  it.effect("doesn't come sooner or later when a chunk comes while it waits for the next try", () =>
+    Effect.gen(function*() {
+      const { break: breakDisk, happened, submit } = yield* committing(
+        { retryFirstMs: 50 },
+        "settled"
+      )
+      submit(1)
+      yield* settled
+      yield* breakDisk
+      yield* settled
+      yield* TestClock.adjust(30)
+      submit(2)
+      yield* TestClock.adjust(19)
+      assert.deepStrictEqual(yield* happened, ["to disk: 1", "failed: 1"])
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(yield* happened, ["to disk: 2"])
+    }))
+
   it.effect("after one that was tried again with success waits for nothing", () =>
     Effect.gen(function*() {
       const { break: breakDisk, happened, submit, sync } = yield* committing({ retryFirstMs: 50 })
@@ -259,6 +276,19 @@ describe("a group", () => {
       yield* sync
       yield* Fiber.join(closing)
       assert.deepStrictEqual(yield* happened, ["to disk: 1", "stored: 1"])
+    }))
+
+  it.effect("has one chunk of an agency at most", () =>
+    Effect.gen(function*() {
+      const { happened, submit, sync } = yield* committing()
+      submit(1)
+      assert.throws(() => submit(1), /an agency has one chunk in hand at most/)
+      assert.deepStrictEqual(yield* happened, ["to disk: 1"])
+      assert.throws(() => submit(1), /an agency has one chunk in hand at most/)
+      yield* sync
+      assert.deepStrictEqual(yield* happened, ["stored: 1"])
+      submit(1)
+      assert.deepStrictEqual(yield* happened, ["to disk: 1"])
     }))
 
   it.effect("is not on its way to disk while something else has the ledger to itself", () =>
