@@ -1,14 +1,36 @@
+import { globSync } from "node:fs"
+import { availableParallelism } from "node:os"
 import { defineConfig } from "vitest/config"
+
+const files = globSync("test/**/*.test.ts", { cwd: import.meta.dirname })
+
+/** Tests that start processes or run for long: whole folders, and single files elsewhere. */
+const system = [
+  /^test\/(?:e2e|faults|fuzz|simulation)\//,
+  /^test\/bench\.test\.ts$/,
+  /^test\/parser\/parser\.test\.ts$/,
+  /^test\/services\/intake\/(?:ChunkParser|Parser\w+)\.test\.ts$/,
+  /^test\/services\/ledger\/BetLedger\.test\.ts$/
+]
+const isSystem = (file: string): boolean => system.some((pattern) => pattern.test(file))
 
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
-    // End-to-end tests start processes: a fork a file keeps them and their environment apart, and two
-    // files at a time are as many as leave the servers under test a core to answer on.
+    projects: [
+      {
+        extends: true,
+        test: { name: "fast", include: files.filter((file) => !isSystem(file)) }
+      },
+      { extends: true, test: { name: "system", include: files.filter(isSystem) } }
+    ],
+    // The servers that tests start need cores too: the workers get half of them.
+    maxWorkers: Math.max(2, Math.floor(availableParallelism() / 2)),
     pool: "forks",
-    fileParallelism: true,
-    maxWorkers: 2,
-    // Every wait inside a test has a deadline of its own that says what didn't happen; these are the last resort.
+    // A worker loads each module once, and not once for each file. Tests restore what they change in
+    // their process.
+    isolate: false,
+    // Every wait inside a test has a deadline of its own that says what didn't happen. These are the
+    // last resort.
     testTimeout: 30_000,
     hookTimeout: 30_000,
     teardownTimeout: 10_000,
