@@ -1,12 +1,11 @@
 /**
- * A compose file for a central and its agencies, as text. Every container gets the least that it needs: no
- * capability, a root file system that can't be written, a user that owns nothing but its volume, a bound on memory and
- * on processes.
+ * A compose file for a central and its agencies, as text. Every container has the least rights that it needs: no
+ * capability, a read-only root file system, a user that owns only its volume, and limits on memory and processes.
  */
 
 export interface ComposeOptions {
   readonly agencies: number
-  /** Bets are generated, in a project of its own: no such bet can get into the ledger of a real lottery. */
+  /** Generates the bets, in a project of its own: no generated bet can enter the ledger of a real lottery. */
   readonly trial: boolean
 }
 
@@ -24,28 +23,28 @@ name: loteria-nacional
 `
 }
 
-/** What services have in common. */
+/** What all services share. */
 const head = (options: ComposeOptions): string =>
   `${title(options)}
 x-contained: &contained
   image: loteria-nacional
-  # A user that the image's files don't belong to, and nothing that it doesn't need.
+  # A user that owns none of the image's files, and only the rights that it needs.
   user: "65532:65532"
   read_only: true
   cap_drop: [ALL]
   security_opt: ["no-new-privileges:true"]
   tmpfs: ["/tmp:size=64m"]
-  # The process ends in 8 s at the latest after SIGTERM (shutdown.graceMs).
+  # After SIGTERM the process ends within 8 s (shutdown.graceMs).
   stop_grace_period: 10s
-  # Old log lines make room for new ones, 100 MB a container.
+  # New log lines replace the oldest ones, at 100 MB for each container.
   logging:
     driver: local
 
-# Runs once.
+# For services that run once.
 x-once: &once
   <<: *contained
   restart: "no"
-  # The image's own healthcheck asks a server.
+  # The image's own health check asks a server.
   healthcheck:
     disable: true
   mem_limit: 512m
@@ -62,7 +61,7 @@ x-agency: &agency
       condition: service_completed_successfully`
       : ""
   }
-  # An agency goes on where it was. One that was refused doesn't try for ever.
+  # A restarted agency continues where it stopped. One that was refused does not retry forever.
   restart: on-failure:5
   healthcheck:
     disable: true
@@ -73,14 +72,14 @@ x-central: &central
   CLI_SERVER_ADDRESS: server:12345
   CLI_SERVER_CONSULT_ADDRESS: server:12346
 
-# These override config.yaml: what the agencies, the healthcheck and the volumes below count on.
+# These override config.yaml: the agencies, the health check and the volumes below rely on them.
 x-environment: &environment
   AGENCIES: "${options.agencies}"
   SERVER_PORT: "12345"
   CONSULT_SERVER_PORT: "12346"
   OPS_PORT: "12347"
   LEDGER_PATH: /data/ledger.sqlite
-  # Where they are empty, config.yaml decides.
+  # If one of these is empty, config.yaml decides.
   DRAW: "\${DRAW:-}"
   OPS_HOST: "\${OPS_HOST:-}"
   LOG_FORMAT: "\${LOG_FORMAT:-}"
@@ -101,7 +100,7 @@ services:
 `
 
 const centralServices =
-  `  # A server that can't use its configuration ends with 78, and would be started again without end.
+  `  # A server that can't use its configuration exits with 78, and would otherwise be restarted forever.
   check:
     <<: *once
     command: [serve, --check-config]
@@ -117,8 +116,8 @@ const centralServices =
     depends_on:
       check:
         condition: service_completed_successfully
-    # Whoever reaches the ports can speak as any agency, so they are open to the agencies below alone. To serve
-    # agencies elsewhere, in a closed network:
+    # Anyone who can reach the ports can speak as any agency, so they are open only to the agencies below.
+    # To serve agencies elsewhere, in a closed network:
     # ports: ["12345:12345", "12346:12346"]
     healthcheck:
       test: [CMD, /usr/local/bin/node, /app/src/ready.ts]
@@ -127,18 +126,18 @@ const centralServices =
       retries: 3
       start_period: 30s
       start_interval: 1s
-    # The formula of docs/ARCHITECTURE.md for the configuration as it comes, and what the kernel takes for connections.
+    # The formula of docs/ARCHITECTURE.md for the default configuration, and the kernel's memory for connections.
     mem_limit: "\${SERVER_MEMORY:-4608m}"
-    # Threads count: some 14 of the server, 7 of a parser, and as many again of a command that looks at it.
+    # Threads count too: about 14 for the server, 7 for each parser, and the same again for a command inside.
     pids_limit: 256
-    # A descriptor for every connection (connections.max), and for the server's own files.
+    # One descriptor for every connection (connections.max), and some for the server's own files.
     ulimits:
       nofile: 32768
     restart: unless-stopped
 `
 
 const generateService = (agencies: number): string => `
-  # Bets for the trial. Files that are there stay as they are.
+  # Bets for the trial. Existing files are left as they are.
   generate:
     <<: *once
     command: [generate, --agencies, "${agencies}", --bets, "${bets}", --out, /data, --keep]
@@ -155,7 +154,7 @@ const agencyService = (id: number, trial: boolean): string => `
     environment:
       <<: *central
       CLI_ID: "${id}"
-    # What the agency has to remember lies beside its bet file.
+    # The agency keeps its state beside its bet file.
     volumes:
       - type: volume
         source: ${trial ? "bets" : "agencies"}
