@@ -14,8 +14,6 @@ import {
 import { jsonFlag, printJson } from "./Json.ts"
 import { failWhenInterrupted } from "./NewFileFlags.ts"
 
-const admin = Effect.promise(() => import("../services/admin/LedgerAdmin.ts"))
-
 const exitCodes = "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration."
 
 const counted = (value: number, one: string, more = `${one}s`): string =>
@@ -25,7 +23,7 @@ const info = Command.make(
   "info",
   { ...ledgerFlags, json: jsonFlag },
   Effect.fnUntraced(function*({ json, ...flags }) {
-    const { ledgerInfo } = yield* admin
+    const { ledgerInfo } = yield* Effect.promise(() => import("../services/admin/LedgerInfo.ts"))
     const ledger = yield* ledgerInfo(yield* ledgerPath(flags))
     if (json) {
       const { path, ...rest } = ledger
@@ -63,7 +61,9 @@ const verify = Command.make(
   "verify",
   { ...ledgerFlags, json: jsonFlag },
   Effect.fnUntraced(function*({ json, ...flags }) {
-    const { LedgerDamaged, verifyLedger } = yield* admin
+    const { LedgerDamaged, verifyLedger } = yield* Effect.promise(() =>
+      import("../services/admin/LedgerCheck.ts")
+    )
     const path = yield* ledgerPath(flags)
     const verification = yield* verifyLedger(path)
     const { agencies, bets, chunks, drawHeld, finished, problemCount, problems } = verification
@@ -101,15 +101,12 @@ const backup = Command.make(
     )
   },
   Effect.fnUntraced(function*({ out, ...flags }) {
-    const { backupLedger } = yield* admin
-    const { checkReplaceable } = yield* Effect.promise(() => import("../services/admin/NewFile.ts"))
-    const path = yield* ledgerPath(flags)
-    const ledgers = [path, yield* configuredLedger(flags.config)]
-    // A copy under a name that is of a ledger's own files would be taken for one. What exists is looked at there.
-    yield* checkReplaceable(out, { force: false, ledgers }).pipe(
-      Effect.catchTag("FileExists", () => Effect.void)
+    const { backupLedger } = yield* Effect.promise(() =>
+      import("../services/admin/LedgerBackup.ts")
     )
-    const { bets, chunks } = yield* backupLedger(path, out)
+    const path = yield* ledgerPath(flags)
+    const ledgers = [yield* configuredLedger(flags.config)]
+    const { bets, chunks } = yield* backupLedger(path, out, ledgers)
     yield* Console.log(`${out}: ${counted(bets, "bet")} in ${counted(chunks, "chunk")}, checked`)
   }, failWhenInterrupted)
 ).pipe(
@@ -149,7 +146,7 @@ const begin = Command.make(
     )
   },
   Effect.fnUntraced(function*(flags) {
-    const { beginLedger } = yield* admin
+    const { beginLedger } = yield* Effect.promise(() => import("../services/admin/NextLedger.ts"))
     const load = loadConfiguration(flags.config)
     // The configuration is needed only for what isn't said.
     const settings = yield* Effect.option(load)

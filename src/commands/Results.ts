@@ -3,14 +3,12 @@ import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { localTime } from "../domain/LocalTime.ts"
 import type { AgencyResult } from "../services/admin/LedgerReport.ts"
+import type { HeldDraw } from "../services/admin/StoredLottery.ts"
 import { ledgerFlags, ledgerPath } from "./ConfigurationFlags.ts"
 import { jsonFlag, printJson } from "./Json.ts"
 import { formatTable } from "./Table.ts"
 
-const heldText = (
-  drawName: string,
-  draw: { readonly heldAt: string; readonly winningNumber: number } | undefined
-): string =>
+const heldText = (drawName: string, draw: HeldDraw | undefined): string =>
   draw === undefined
     ? `\n  The draw ${drawName} has not been held.`
     : `\n  The draw ${drawName} was held at ${
@@ -19,7 +17,7 @@ const heldText = (
 
 /** Names and documents, for whoever asked for them: nothing else prints them, and no log has them. */
 const showWinners = Effect.fnUntraced(function*(path: string, json: boolean) {
-  const { winningBets } = yield* Effect.promise(() => import("../services/admin/LedgerExport.ts"))
+  const { winningBets } = yield* Effect.promise(() => import("../services/admin/WinningBets.ts"))
   const report = yield* winningBets(path)
   if (json) return yield* printJson({ ledger: path, ...report })
   yield* Console.log(formatTable(

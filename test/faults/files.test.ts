@@ -1,10 +1,12 @@
 /** What is done to a ledger's files, call by call; and `ledger begin` killed at each of them. */
 import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
 import { execFileSync } from "node:child_process"
 import { existsSync, readdirSync, rmSync, statSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { AgencyId } from "../../src/domain/Agency.ts"
-import { beginNext } from "../../src/services/admin/NextLedger.ts"
+import { WinningNumber } from "../../src/domain/Draw.ts"
+import { beginLedger } from "../../src/services/admin/NextLedger.ts"
 import { encodeGroup } from "../../src/services/ledger/sqlite/GroupBuffer.ts"
 import { toFailure } from "../../src/services/ledger/sqlite/LedgerProblem.ts"
 import { LedgerWriter } from "../../src/services/ledger/sqlite/LedgerWriter.ts"
@@ -91,6 +93,8 @@ describe("ledger begin", () => {
     winningNumber
   })
 
+  const nextLottery = { roster: [three], winningNumber: WinningNumber.make(1234) }
+
   const open = (path: string, winningNumber: number): LedgerWriter | undefined => {
     try {
       return new LedgerWriter(configOf(path, winningNumber))
@@ -162,7 +166,7 @@ describe("ledger begin", () => {
         const started = join(watched.folder, "..", "started")
         copy(watched.folder, started)
         assertStarts(started, what)
-        beginNext(configOf(path, 1234), true)
+        Effect.runSync(beginLedger(path, nextLottery, true))
         assertStarts(watched.folder, what)
         assert.isTrue(existsSync(path), what)
         assert.lengthOf(databases(watched.folder, what), 2, what)

@@ -6,7 +6,7 @@ import { Effect } from "effect"
 import { existsSync, readFileSync, writeFileSync, writeSync } from "node:fs"
 import { AgencyId } from "../../src/domain/Agency.ts"
 import { WinningNumber } from "../../src/domain/Draw.ts"
-import { beginNext } from "../../src/services/admin/NextLedger.ts"
+import { beginLedger } from "../../src/services/admin/NextLedger.ts"
 import { BetLedger } from "../../src/services/ledger/BetLedger.ts"
 import { encodeGroup } from "../../src/services/ledger/sqlite/GroupBuffer.ts"
 import { LedgerWriter } from "../../src/services/ledger/sqlite/LedgerWriter.ts"
@@ -64,7 +64,9 @@ switch (what) {
     write()
     break
   case "begin":
-    print(beginNext({ ...config, winningNumber: 1234 }, true)._tag)
+    Effect.runSync(
+      beginLedger(path, { roster: [three], winningNumber: WinningNumber.make(1234) }, true)
+    )
     break
   case "checkpoint":
     await Effect.runPromise(checkpoint.pipe(

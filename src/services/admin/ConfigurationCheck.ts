@@ -9,7 +9,7 @@ import { SettingsError, type SettingsShape } from "../base/Settings.ts"
 import { LedgerMismatch, LedgerUnreadable } from "../ledger/BetLedger.ts"
 import { nextOf, otherNamesProblem, placeOf } from "../ledger/sqlite/LedgerPlace.ts"
 import { nothingBegun, olderVersion } from "../ledger/sqlite/OpenLedger.ts"
-import { ledgerInfo } from "./LedgerAdmin.ts"
+import { ledgerInfo } from "./LedgerInfo.ts"
 
 /** Succeeds with what is to be said of the ledger. `configuration` is for messages. */
 export const checkWithLedger = Effect.fnUntraced(function*(

@@ -1,30 +1,31 @@
 /**
- * Files that a command writes where its user says. A file appears under its name when it is whole and on disk: until
- * then it has a name of its own beside it, which is removed when writing fails or is interrupted. What is there is left
- * as it is unless it may be replaced, and a file of a ledger never is, by whatever name, link or path it is reached:
- * a server would go on acknowledging bets into a file that nobody finds any more.
+ * Files that a command writes where its user says. A file gets its name when it is complete and on disk; until then it has
+ * a temporary name in the same folder, which is removed when writing fails or is interrupted. An existing file is left
+ * as it is unless it may be replaced, and a file of a ledger is never replaced (see LedgerFiles.ts).
  */
 import { Effect, Schema, Stream } from "effect"
 import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import { type FileHandle, open } from "node:fs/promises"
-import { basename, dirname, join, resolve } from "node:path"
+import { dirname, join, resolve } from "node:path"
 import { systemReason } from "../base/SystemReason.ts"
-import { placeOf } from "../ledger/sqlite/LedgerPlace.ts"
 import { syncPath } from "../ledger/sqlite/SyncPath.ts"
-import { applicationId } from "../ledger/sqlite/Tables.ts"
-import { linkNew } from "./NextLedger.ts"
+import { ledgerOf } from "./LedgerFiles.ts"
+import { linkNew } from "./LinkNew.ts"
 
-/** Something is there, and wasn't to be replaced. */
+/** A file exists, and was not to be replaced. */
 export class FileExists extends Schema.TaggedError<FileExists>()("FileExists", {
-  path: Schema.String
+  path: Schema.String,
+  /** Whether the command has `--force`. */
+  forceable: Schema.Boolean
 }) {
   override get message(): string {
-    return `${this.path} already exists, and is left as it is; name another place (--out), or replace it with --force`
+    return `${this.path} already exists, and is left as it is; name another place (--out)`
+      + (this.forceable ? ", or replace it with --force" : "")
   }
 }
 
-/** It is not for us to replace that. */
+/** Whatever is there is never replaced. */
 export class NotReplaceable extends Schema.TaggedError<NotReplaceable>()("NotReplaceable", {
   path: Schema.String,
   what: Schema.String
@@ -47,13 +48,13 @@ export class FileUnusable extends Schema.TaggedError<FileUnusable>()("FileUnusab
 export type NewFileError = FileExists | NotReplaceable | FileUnusable
 
 export interface NewFileOptions {
-  /** Whether a file that is there may be replaced. */
-  readonly force: boolean
-  /** Ledgers that are known, whether or not they exist; others are known by what is in them. */
+  /** Whether an existing file may be replaced; undefined for a command that never does. */
+  readonly force: boolean | undefined
+  /** Ledgers that must not be replaced, whether they exist or not; others are recognized by their content. */
   readonly ledgers: ReadonlyArray<string>
 }
 
-/** Writes the pieces into a new file; nothing is left of it when that fails or is interrupted. */
+/** Writes the pieces into a new file. Nothing is left of it when that fails or is interrupted. */
 export const writeNewFile = <E, R>(
   path: string,
   pieces: Stream.Stream<Uint8Array, E, R>,
@@ -67,108 +68,48 @@ export const writeNewFile = <E, R>(
       (piece) => attempt(path, () => partial.handle.writeFile(piece))
     )
     yield* attempt(path, () => partial.handle.sync())
-    // What was there at the start need not be what is there now.
+    // Meanwhile something else may have come to be at the path.
     yield* checkReplaceable(path, options)
-    yield* attempt(path, async () => {
-      if (options.force) fs.renameSync(partial.name, path)
-      else if (!linkNew(partial.name, path)) throw new FileExists({ path })
+    const named = yield* attempt(path, () => {
+      if (options.force === true) fs.renameSync(partial.name, path)
+      else if (!linkNew(partial.name, path)) return false
       syncPath(dirname(resolve(path)))
+      return true
     })
+    if (!named) return yield* existing(path, options)
   }))
 
-/** Fails when something is there that must stay. Reads only. */
-export const checkReplaceable = (
+/** Fails when something is at the path that must stay. Writes nothing. */
+export const checkReplaceable = Effect.fnUntraced(function*(
   path: string,
-  { force, ledgers }: NewFileOptions
-): Effect.Effect<void, NewFileError> =>
-  attempt(path, async () => {
-    const ledger = ledgerOf(path, ledgers)
-    if (ledger !== undefined) {
-      const of = ledger === path ? "a ledger" : `a file of the ledger ${ledger}`
-      throw new NotReplaceable({ path, what: of })
-    }
-    if (fs.lstatSync(path, { throwIfNoEntry: false }) === undefined) return
-    const found = fs.statSync(path, { throwIfNoEntry: false })
-    // A device, a pipe or a folder: a file would take its place.
-    if (found?.isFile() === false) throw new NotReplaceable({ path, what: "not a regular file" })
-    if (!force) throw new FileExists({ path })
-  })
-
-/** What a ledger has beside it: the log and its index, an older form of log, the lock, the mark, and a next ledger. */
-const besides = ["-wal", "-shm", "-journal", ".lock", ".mark", ".next", ".next.partial"]
-
-/** The ledger that a file is, or belongs to. */
-const ledgerOf = (path: string, known: ReadonlyArray<string>): string | undefined => {
-  const place = nameOnDisk(path)
-  const found = fs.statSync(path, { throwIfNoEntry: false })
-  if (found?.isFile() === true && isLedger(path)) return path
-  for (const rest of besides) {
-    const beside = place.endsWith(rest) ? place.slice(0, -rest.length) : undefined
-    if (beside !== undefined && isLedger(beside)) return beside
+  options: NewFileOptions
+): Effect.fn.Return<void, NewFileError> {
+  const found = yield* attempt(path, () => ({
+    ledger: ledgerOf(path, options.ledgers),
+    entry: fs.lstatSync(path, { throwIfNoEntry: false }),
+    target: fs.statSync(path, { throwIfNoEntry: false })
+  }))
+  if (found.ledger !== undefined) {
+    const what = found.ledger === path ? "a ledger" : `a file of the ledger ${found.ledger}`
+    return yield* new NotReplaceable({ path, what })
   }
-  return known.find((ledger) =>
-    [...new Set([nameOnDisk(ledger), targetOf(ledger)])].some((name) =>
-      ["", ...besides].some((rest) => {
-        if (place === name + rest) return true
-        const file = fs.statSync(name + rest, { throwIfNoEntry: false })
-        return file !== undefined && file.ino === found?.ino && file.dev === found.dev
-      })
-    )
-  )
-}
-
-/** The name with its folder's links resolved, the last part as it is; also of what isn't there. */
-const nameOnDisk = (path: string): string => {
-  const absolute = resolve(path)
-  try {
-    return join(fs.realpathSync(dirname(absolute)), basename(absolute))
-  } catch {
-    return absolute
+  if (found.entry === undefined) return
+  // A file would take the place of a device, a pipe or a folder.
+  if (found.target?.isFile() === false) {
+    return yield* new NotReplaceable({ path, what: "not a regular file" })
   }
-}
+  if (options.force !== true) return yield* existing(path, options)
+})
 
-/** Where a link leads, also if nothing is there yet. */
-const targetOf = (path: string): string => {
-  try {
-    return placeOf(path)
-  } catch {
-    return nameOnDisk(path)
-  }
-}
-
-/** Where an SQLite file's header says which application's it is. */
-const headerBytes = 72
-const applicationIdAt = 68
-
-const isLedger = (path: string): boolean => {
-  let descriptor: number
-  try {
-    // A pipe without a writer would block.
-    descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
-  } catch {
-    return false
-  }
-  try {
-    const header = Buffer.alloc(headerBytes)
-    return fs.readSync(descriptor, header, 0, headerBytes, 0) === headerBytes
-      && header.toString("latin1", 0, 15) === "SQLite format 3"
-      && header.readInt32BE(applicationIdAt) === applicationId
-  } catch {
-    return false
-  } finally {
-    fs.closeSync(descriptor)
-  }
-}
+const existing = (path: string, { force }: NewFileOptions): FileExists =>
+  new FileExists({ path, forceable: force !== undefined })
 
 interface Partial {
   readonly name: string
   readonly handle: FileHandle
 }
 
-/**
- * A name that nobody can foresee and that isn't there: what it is opened as is never a link that somebody has laid, nor
- * another command's.
- */
+/** Under an unpredictable name that doesn't exist: what is opened is no link that somebody has laid, nor another command's. */
 const openPartial = (path: string) =>
   Effect.acquireRelease(
     attempt(path, async (): Promise<Partial> => {
@@ -183,11 +124,8 @@ const openPartial = (path: string) =>
       })
   )
 
-const attempt = <A>(path: string, work: () => Promise<A>): Effect.Effect<A, NewFileError> =>
+const attempt = <A>(path: string, work: () => A | Promise<A>): Effect.Effect<A, FileUnusable> =>
   Effect.tryPromise({
-    try: work,
-    catch: (cause) =>
-      cause instanceof FileExists || cause instanceof NotReplaceable
-        ? cause
-        : new FileUnusable({ path, problem: systemReason(cause) })
+    try: async () => work(),
+    catch: (cause) => new FileUnusable({ path, problem: systemReason(cause) })
   })

@@ -1,15 +1,15 @@
 /**
- * Puts a new ledger in the place of one whose draw was held, which is kept under a name of its own, or of one in which
- * nothing is stored, which goes. At every moment there is a whole ledger at the path, the old one or the new one; a crash
- * in between costs nothing but a second try.
- * Plain work on files, under the lock that a server would hold.
+ * `ledger begin`: puts a new ledger in the place of one whose draw was held, which is kept under another name, or of one
+ * in which nothing is stored, which is removed. At every moment a complete ledger is at the path, the old one or the new
+ * one: after a crash in between the command is run again. It holds the lock that a server would hold.
  */
-import { Option } from "effect"
+import { Effect, Schema, type Scope } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
-import { parseRoster } from "../../domain/Agency.ts"
-import { agenciesCeiling } from "../../domain/Limits.ts"
+import { formatRoster, type Roster } from "../../domain/Agency.ts"
+import type { DrawName, WinningNumber } from "../../domain/Draw.ts"
+import { LedgerUnavailable } from "../ledger/BetLedger.ts"
 import { integer, text } from "../ledger/sqlite/Columns.ts"
 import { drawNameOfTime } from "../ledger/sqlite/DrawNames.ts"
 import {
@@ -23,123 +23,160 @@ import { readLottery } from "../ledger/sqlite/LotteryTable.ts"
 import { openForWriting, openReadOnly } from "../ledger/sqlite/OpenLedger.ts"
 import { primaryCode, sqliteCode } from "../ledger/sqlite/SqliteCodes.ts"
 import { syncPath } from "../ledger/sqlite/SyncPath.ts"
-import { readTold } from "../ledger/sqlite/ToldTable.ts"
-import type { WriterConfig } from "../ledger/sqlite/WriterConfig.ts"
+import { type WriterConfig, writerDefaults } from "../ledger/sqlite/WriterConfig.ts"
+import { linkNew } from "./LinkNew.ts"
+import { attempt, type LedgerFileError } from "./ReadLedger.ts"
+import { readHeldDraw } from "./StoredLottery.ts"
+import { finishedAgencies, untoldAgencies } from "./UnsettledAgencies.ts"
 
-export type Outcome =
-  /** `archive` is where the old ledger is now, if there was one that held anything. */
-  | { readonly _tag: "Begun"; readonly draw: string; readonly archive: string | undefined }
-  /** The ledger that is there waits for its draw. */
-  | { readonly _tag: "NotDrawn" }
-  /** There are agencies of which it isn't sure that they were told what they have to know. */
-  | { readonly _tag: "Unsettled"; readonly reasons: ReadonlyArray<string> }
-  /** The ledger that is there is of a draw of this name. */
-  | { readonly _tag: "SameDraw"; readonly draw: string }
-  /** The old ledger's new name is taken. */
-  | { readonly _tag: "ArchiveExists"; readonly archive: string }
-  /** Another program has the old ledger open. */
-  | { readonly _tag: "BeingRead" }
-
-/** `config.path` may or may not exist. `anyway`: also where agencies would lose by it. */
-export const beginNext = (config: WriterConfig, anyway = false): Outcome => {
-  const { file, lock } = takePlace(config.path)
-  try {
-    return whileOpening(file, () => begin({ ...config, path: file }, anyway))
-  } finally {
-    lock.close()
+/** The ledger has bets and waits for its draw. */
+export class DrawNotHeld extends Schema.TaggedError<DrawNotHeld>()("DrawNotHeld", {
+  path: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path}: its draw has not been held; hold it, or begin another file (--ledger)`
   }
 }
 
-const begin = (config: WriterConfig, anyway: boolean): Outcome => {
-  const { path: file } = config
-  const old = fs.existsSync(file) ? look(file, config.busyTimeoutMs) : undefined
-  if (old !== undefined && old.heldAt === undefined && old.bets > 0) return { _tag: "NotDrawn" }
-  if (old?.heldAt !== undefined && config.draw === old.draw) {
-    return { _tag: "SameDraw", draw: old.draw }
+/** The next draw was to have the name of the one before it. */
+export class DrawNameTaken extends Schema.TaggedError<DrawNameTaken>()("DrawNameTaken", {
+  path: Schema.String,
+  draw: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path}: the draw that is put aside is called ${this.draw}; give the next one another name `
+      + "(lottery.draw, DRAW, or --draw), or none"
   }
-  if (old !== undefined && !anyway && old.unsettled.length > 0) {
-    return { _tag: "Unsettled", reasons: old.unsettled }
-  }
-  const archive = old?.heldAt === undefined ? undefined : archiveName(file, old.heldAt)
-  if (old !== undefined && !settle(file, config.busyTimeoutMs)) return { _tag: "BeingRead" }
-  const draw = config.draw ?? nextDrawName(old)
-  const next = writeNext({ ...config, draw })
-  if (archive !== undefined && !linkNew(file, archive)) {
-    fs.rmSync(next)
-    return { _tag: "ArchiveExists", archive }
-  }
-  // The old ledger must not lose its only name on disk before it has the other.
-  syncPath(path.dirname(file))
-  fs.renameSync(next, file)
-  syncPath(path.dirname(file))
-  return { _tag: "Begun", draw, archive }
 }
 
-/** `ledger.sqlite`, held at 2026-12-31T20:15:00Z, becomes `ledger-2026-12-31T20-15-00Z.sqlite`. */
-const archiveName = (file: string, heldAt: string): string => {
-  const { dir, ext, name } = path.parse(file)
-  return path.join(dir, `${name}-${heldAt.replaceAll(":", "-")}${ext}`)
+/** Agencies would lose something. */
+export class AgenciesUnsettled
+  extends Schema.TaggedError<AgenciesUnsettled>()("AgenciesUnsettled", {
+    path: Schema.String,
+    reasons: Schema.Array(Schema.String)
+  })
+{
+  override get message(): string {
+    return `${this.path}: ${this.reasons.join("; ")}. Once the next draw has begun, `
+      + "they can no longer ask for this one. Let them ask first, or go on with --yes"
+  }
 }
 
-/** The ledger that is there. */
+/** The name that the old ledger would get is taken. */
+export class ArchiveExists extends Schema.TaggedError<ArchiveExists>()("ArchiveExists", {
+  path: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path} already exists, and is left as it is; move it away`
+  }
+}
+
+export interface NewLottery {
+  readonly roster: Roster
+  readonly winningNumber: WinningNumber
+  /** A draw without one is named after the time. */
+  readonly draw?: DrawName | undefined
+}
+
+export interface Begun {
+  readonly draw: string
+  /** Where the old ledger is now, if there was one with a draw. */
+  readonly archive: string | undefined
+}
+
+type Refusal = AgenciesUnsettled | DrawNameTaken | DrawNotHeld
+
+/** `file` may or may not exist. `anyway`: even where agencies would lose something. */
+export const beginLedger = Effect.fn("NextLedger.beginLedger")(
+  function*(
+    file: string,
+    lottery: NewLottery,
+    anyway = false
+  ): Effect.fn.Return<Begun, Refusal | ArchiveExists | LedgerFileError, Scope.Scope> {
+    const { file: place } = yield* takeLedger(file)
+    const step = <A>(work: () => A) => attempt("begin", file, () => whileOpening(place, work))
+    const old = yield* step(() => fs.existsSync(place) ? readOld(place) : undefined)
+    if (old !== undefined) {
+      const refusal = refusalOf(file, old, lottery, anyway)
+      if (refusal !== undefined) return yield* refusal
+      if (!(yield* step(() => mergeLog(place)))) {
+        const cause = new Error("another program has it open; close it and try again")
+        return yield* new LedgerUnavailable({ operation: "begin", cause })
+      }
+    }
+    const draw = lottery.draw ?? nextDrawName(old)
+    const next = yield* step(() => writeNext(place, lottery, draw))
+    const archive = old?.heldAt === undefined ? undefined : archiveName(place, old.heldAt)
+    if (archive !== undefined && !(yield* step(() => linkNew(place, archive)))) {
+      yield* step(() => fs.rmSync(next))
+      return yield* new ArchiveExists({ path: archive })
+    }
+    yield* step(() => {
+      // The old ledger must have its second name on disk before it loses the first.
+      syncPath(path.dirname(place))
+      fs.renameSync(next, place)
+      syncPath(path.dirname(place))
+    })
+    return { draw, archive }
+  },
+  Effect.scoped,
+  Effect.uninterruptible
+)
+
+const takeLedger = (file: string) =>
+  Effect.acquireRelease(
+    attempt("begin", file, () => takePlace(path.resolve(file))),
+    ({ lock }) => Effect.sync(() => lock.close())
+  )
+
+/** The ledger that is at the path. */
 interface OldLedger {
   readonly draw: string
   readonly bets: number
   /** When its draw was held, if it was. */
   readonly heldAt: string | undefined
-  /** What agencies would lose by it if it were put aside. */
+  /** What agencies would lose if it were put aside. */
   readonly unsettled: ReadonlyArray<string>
 }
 
 /** Undefined when no lottery has begun in the file. */
-const look = (file: string, busyTimeoutMs: number): OldLedger | undefined => {
-  const db = openReadOnly(file, busyTimeoutMs)
+const readOld = (file: string): OldLedger | undefined => {
+  const db = openReadOnly(file, writerDefaults.busyTimeoutMs)
   try {
     const lottery = readLottery(db)
     if (lottery === undefined) return undefined
-    const held = db.prepare("SELECT held_at FROM draw").get()
+    const held = readHeldDraw(db)
     return {
       draw: lottery.draw,
       bets: integer(db.prepare("SELECT coalesce(sum(bets), 0) AS bets FROM chunk").get(), "bets"),
-      heldAt: held && text(held, "held_at"),
-      unsettled: held === undefined ? finishedAgencies(db) : untoldAgencies(db, lottery.roster)
+      heldAt: held?.heldAt,
+      unsettled: held === undefined ? finishedAgencies(db) : untoldAgencies(db, lottery)
     }
   } finally {
     db.close()
   }
 }
 
-/** Before the draw: who would wait for it in vain. */
-const finishedAgencies = (db: DatabaseSync): ReadonlyArray<string> => {
-  const rows = db.prepare("SELECT agency FROM agency WHERE finished = 1 ORDER BY agency").all()
-  const agencies = rows.map((row) => integer(row, "agency"))
-  return agencies.length === 0
-    ? []
-    : [`${named(agencies)}: finished without a bet, and would have to finish again`]
+/** Why the old ledger must stay where it is, if it must. */
+const refusalOf = (
+  file: string,
+  old: OldLedger,
+  lottery: NewLottery,
+  anyway: boolean
+): Refusal | undefined => {
+  if (old.heldAt === undefined && old.bets > 0) return new DrawNotHeld({ path: file })
+  if (old.heldAt !== undefined && lottery.draw === old.draw) {
+    return new DrawNameTaken({ path: file, draw: old.draw })
+  }
+  return old.unsettled.length > 0 && !anyway
+    ? new AgenciesUnsettled({ path: file, reasons: old.unsettled })
+    : undefined
 }
 
-/** After the draw: who is not known to have been told its winners. */
-const untoldAgencies = (db: DatabaseSync, notation: string): ReadonlyArray<string> => {
-  const roster = Option.getOrElse(parseRoster(notation, agenciesCeiling), () => [])
-  const told = readTold(db)
-  const untold = roster.filter((agency) => !told.has(agency))
-  const unsure = roster.filter((agency) => told.get(agency)?.how === "sent")
-  return [
-    ...(untold.length === 0 ? [] : [`${named(untold)}: not told the winners, as far as is known`]),
-    ...(unsure.length === 0
-      ? []
-      : [`${named(unsure)}: sent the winners, but it isn't confirmed that they were taken`])
-  ]
-}
-
-/** More than this are counted. */
-const namedMax = 20
-
-const named = (agencies: ReadonlyArray<number>): string => {
-  const [first, ...others] = agencies
-  if (others.length === 0) return `agency ${first}`
-  const more = agencies.length - namedMax
-  return `agencies ${agencies.slice(0, namedMax).join(", ")}${more > 0 ? ` and ${more} more` : ""}`
+/** `ledger.sqlite`, held at 2026-12-31T20:15:00Z, becomes `ledger-2026-12-31T20-15-00Z.sqlite`. */
+const archiveName = (file: string, heldAt: string): string => {
+  const { dir, ext, name } = path.parse(file)
+  return path.join(dir, `${name}-${heldAt.replaceAll(":", "-")}${ext}`)
 }
 
 /**
@@ -152,9 +189,9 @@ const nextDrawName = (old: OldLedger | undefined): string => {
   return name === old?.draw ? `${name}-2` : name
 }
 
-/** Brings everything into the one file, which then needs no log beside it; false when somebody reads it. */
-const settle = (file: string, busyTimeoutMs: number): boolean => {
-  const db = new DatabaseSync(file, { timeout: busyTimeoutMs })
+/** Brings everything into the one file, which then needs no log beside it. False when another program reads it. */
+const mergeLog = (file: string): boolean => {
+  const db = new DatabaseSync(file, { timeout: writerDefaults.busyTimeoutMs })
   try {
     db.exec("PRAGMA wal_checkpoint(TRUNCATE)")
     return text(db.prepare("PRAGMA journal_mode = DELETE").get(), "journal_mode") === "delete"
@@ -166,45 +203,30 @@ const settle = (file: string, busyTimeoutMs: number): boolean => {
   }
 }
 
-/** The new ledger under a temporary name, which it gets when it is whole and on disk. */
-const writeNext = (config: WriterConfig): string => {
-  const unfinished = unfinishedNextOf(config.path)
+/** Writes the new ledger beside the place. It has its name there only when it is complete and on disk. */
+const writeNext = (
+  place: string,
+  { roster, winningNumber }: NewLottery,
+  draw: string
+): string => {
+  const unfinished = unfinishedNextOf(place)
   removeDatabase(unfinished)
-  const db = openForWriting({ ...config, path: unfinished })
+  const config: WriterConfig = {
+    ...writerDefaults,
+    path: unfinished,
+    roster: formatRoster(roster),
+    agencies: roster,
+    winningNumber,
+    draw
+  }
+  const db = openForWriting(config)
   try {
     db.exec("PRAGMA wal_checkpoint(TRUNCATE)")
   } finally {
     db.close()
   }
-  const next = nextOf(config.path)
+  const next = nextOf(place)
   fs.renameSync(unfinished, next)
   syncPath(path.dirname(next))
   return next
-}
-
-/** File systems without hard links say one of these. */
-const noLinks: ReadonlySet<unknown> = new Set([
-  "EPERM",
-  "ENOTSUP",
-  "EOPNOTSUPP",
-  "ENOSYS",
-  "EMLINK"
-])
-
-/**
- * Gives the file the name as well, where that is free: false when it is taken, and by another file. Without hard links
- * the file is renamed.
- */
-export const linkNew = (file: string, name: string): boolean => {
-  try {
-    fs.linkSync(file, name)
-    return true
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined
-    if (code === "EEXIST") return fs.statSync(file).ino === fs.statSync(name).ino
-    if (!noLinks.has(code)) throw error
-    if (fs.existsSync(name)) return false
-    fs.renameSync(file, name)
-    return true
-  }
 }

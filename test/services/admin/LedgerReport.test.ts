@@ -8,7 +8,7 @@ import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { BetFields } from "../../../src/domain/Bet.ts"
 import { DrawName } from "../../../src/domain/Draw.ts"
-import { exportCsv } from "../../../src/services/admin/LedgerExport.ts"
+import { exportChunks } from "../../../src/services/admin/LedgerExport.ts"
 import { results } from "../../../src/services/admin/LedgerReport.ts"
 import { BetLedger } from "../../../src/services/ledger/BetLedger.ts"
 import { five, lottery, three } from "../../suites/BetLedgerSuite.ts"
@@ -34,6 +34,9 @@ const life = <A, E>(
       local: true
     }
   )
+
+const exportCsv = (path: string) =>
+  Stream.map(exportChunks(path), (chunks) => Buffer.concat(chunks.map(({ csv }) => csv)))
 
 const exported = (path: string) =>
   Effect.map(Stream.runCollect(exportCsv(path)), (pieces) => Buffer.concat([...pieces]).toString())

@@ -1,0 +1,68 @@
+/**
+ * The chunks of a ledger by agency, then in the order stored. They are read in short transactions and are still of one
+ * moment, because chunks are only ever added.
+ */
+import { Effect, Stream } from "effect"
+import type { DatabaseSync, StatementSync } from "node:sqlite"
+import { chunkColumns, type ChunkRow, intactChunk } from "../ledger/sqlite/ChunkTable.ts"
+import { integer } from "../ledger/sqlite/Columns.ts"
+import { damaged } from "../ledger/sqlite/LedgerProblem.ts"
+import { attempt, inTransaction, type LedgerFileError, openLedger } from "./ReadLedger.ts"
+
+/** Chunks are read, and given out, in pieces of about this size. */
+const pieceBytes = 256 * 1024
+
+/** Chunks that hold bets, in pieces of a bounded size: memory doesn't grow with the ledger. */
+export const chunksByAgency = (
+  operation: string,
+  file: string
+): Stream.Stream<ReadonlyArray<ChunkRow>, LedgerFileError> =>
+  Stream.unwrap(Effect.gen(function*() {
+    const db = yield* openLedger(file)
+    const start = yield* attempt(operation, file, () => fixOrder(db))
+    return Stream.unfold(
+      start,
+      (place) => attempt(operation, file, () => inTransaction(db, () => nextPiece(place)))
+    )
+  }))
+
+/** How far the reading is. */
+interface Place {
+  readonly order: StatementSync
+  readonly chunk: StatementSync
+  /** The last position of the order that was given out. */
+  readonly after: number
+}
+
+/** Writes down which chunks come in which order, in a temporary table that SQLite moves to disk when it is large. */
+const fixOrder = (db: DatabaseSync): Place => {
+  db.exec(`
+    CREATE TEMP TABLE reading_order (position INTEGER PRIMARY KEY, agency INTEGER, chunk INTEGER);
+    INSERT INTO temp.reading_order (agency, chunk)
+      SELECT agency, id FROM chunk WHERE bets > 0 ORDER BY agency, id;
+  `)
+  return {
+    order: db.prepare(
+      "SELECT position, agency, chunk FROM temp.reading_order WHERE position > ? ORDER BY position"
+    ),
+    chunk: db.prepare(`SELECT ${chunkColumns} FROM chunk WHERE id = ?`),
+    after: 0
+  }
+}
+
+const nextPiece = (place: Place): readonly [ReadonlyArray<ChunkRow>, Place] | undefined => {
+  const chunks: Array<ChunkRow> = []
+  let bytes = 0
+  let after = place.after
+  for (const row of place.order.iterate(after)) {
+    const chunk = intactChunk(place.chunk.get(integer(row, "chunk")))
+    if (chunk.agency !== integer(row, "agency")) {
+      throw damaged(`a chunk of agency ${chunk.agency} is not in its place`)
+    }
+    chunks.push(chunk)
+    bytes += chunk.body.length
+    after = integer(row, "position")
+    if (bytes >= pieceBytes) break
+  }
+  return chunks.length === 0 ? undefined : [chunks, { ...place, after }]
+}

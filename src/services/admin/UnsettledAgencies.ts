@@ -1,0 +1,47 @@
+/** Which agencies would lose something if their ledger were put aside. */
+import type { DatabaseSync } from "node:sqlite"
+import { integer } from "../ledger/sqlite/Columns.ts"
+import type { LotteryRecord } from "../ledger/sqlite/LotteryTable.ts"
+import { readTold } from "../ledger/sqlite/ToldTable.ts"
+import { agenciesOf } from "./StoredLottery.ts"
+
+/** Before the draw: agencies that have finished, and wait for a draw that won't be held. */
+export const finishedAgencies = (db: DatabaseSync): ReadonlyArray<string> => {
+  const rows = db.prepare("SELECT agency FROM agency WHERE finished = 1 ORDER BY agency").all()
+  return reason(
+    rows.map((row) => integer(row, "agency")),
+    "finished without a bet, and would have to finish again"
+  )
+}
+
+/** After the draw: agencies that may not know their winners. */
+export const untoldAgencies = (
+  db: DatabaseSync,
+  lottery: LotteryRecord
+): ReadonlyArray<string> => {
+  const roster = agenciesOf(lottery)
+  const told = readTold(db)
+  return [
+    ...reason(
+      roster.filter((agency) => !told.has(agency)),
+      "not told the winners, as far as is known"
+    ),
+    ...reason(
+      roster.filter((agency) => told.get(agency)?.how === "sent"),
+      "sent the winners, but it isn't confirmed that they were taken"
+    )
+  ]
+}
+
+const reason = (agencies: ReadonlyArray<number>, problem: string): ReadonlyArray<string> =>
+  agencies.length === 0 ? [] : [`${named(agencies)}: ${problem}`]
+
+/** More than this are counted. */
+const namedMax = 20
+
+const named = (agencies: ReadonlyArray<number>): string => {
+  const [first, ...others] = agencies
+  if (others.length === 0) return `agency ${first}`
+  const more = agencies.length - namedMax
+  return `agencies ${agencies.slice(0, namedMax).join(", ")}${more > 0 ? ` and ${more} more` : ""}`
+}
