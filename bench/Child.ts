@@ -40,7 +40,7 @@ export const spawnLogged = (
   return child
 }
 
-export const isRunning = (child: ChildProcess): boolean =>
+const isRunning = (child: ChildProcess): boolean =>
   child.pid !== undefined && child.exitCode === null && child.signalCode === null
 
 export const pidOf = (child: ChildProcess): number => {

@@ -6,7 +6,7 @@
 import type { Contender } from "./Contender.ts"
 import { type Bench, measure, type Measurement, type Shape } from "./Measure.ts"
 
-export interface Contest {
+interface Contest {
   readonly contender: string
   readonly runs: ReadonlyArray<Measurement>
   readonly median: Omit<Measurement, "contender" | "problems">

@@ -57,7 +57,7 @@ export interface Consults {
   readonly close: () => void
 }
 
-export interface Informed {
+interface Informed {
   readonly informed: number
   readonly failed: number
   readonly bytes: number

@@ -18,7 +18,7 @@ const megabytes = (bytes: number): string =>
 const times = (value: number): string => `${value.toFixed(value < 10 ? 2 : 1)} x`
 
 /** The first column is text, the others are figures. */
-export const formatTable = (
+const formatTable = (
   head: ReadonlyArray<string>,
   rows: ReadonlyArray<ReadonlyArray<string>>
 ): string => {

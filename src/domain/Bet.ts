@@ -4,7 +4,6 @@
  * here they get types, and arbitraries that generate awkward but valid bets.
  */
 import { Option, Schema, SchemaTransformation } from "effect"
-import { AgencyId } from "./Agency.ts"
 import { fieldRules, isBirthdate, isDocument, isName, isNumber } from "./BetRules.ts"
 
 /** A rule as a check; `source` generates strings that mostly keep it, the rule itself has the last word. */
@@ -19,13 +18,13 @@ const nameSource =
   "^(?:[A-Za-zÁÉÍÓÚÜÑáéíóúüñçøß ]{1,24}|[ -~áñ¡ €漢\u{2028}\u{1f600}\u{10ffff}]{1,12}"
   + "|[a,\"'\\\\{}\\[\\]:;é\u{1d49c}]{90,100})$"
 
-export const Name = Schema.String.check(
+const Name = Schema.String.check(
   rule(isName, fieldRules["first name"], nameSource)
 )
 export const Document = Schema.String.check(
   rule(isDocument, fieldRules.document, "^(?:[0-9]{8}|[A-Za-z0-9]{1,20})$")
 )
-export const Birthdate = Schema.String.check(
+const Birthdate = Schema.String.check(
   rule(
     isBirthdate,
     fieldRules.birthdate,
@@ -33,7 +32,7 @@ export const Birthdate = Schema.String.check(
   )
 )
 /** Kept as written: `0042` and `42` are different texts of one integer. */
-export const BetNumber = Schema.String.check(
+const BetNumber = Schema.String.check(
   rule(isNumber, fieldRules.number, "^[0-9]{1,4}$")
 )
 
@@ -46,9 +45,6 @@ export const BetFields = Schema.Struct({
   number: BetNumber
 })
 export type BetFields = typeof BetFields.Type
-
-export const Bet = Schema.Struct({ agency: AgencyId, ...BetFields.fields })
-export type Bet = typeof Bet.Type
 
 export type FiveFields = readonly [
   firstName: string,

@@ -62,18 +62,17 @@ const chunk = <const N extends number, const Tag extends string>(type: N, tag: T
     bets: Schema.Array(PayloadItem)
   }).pipe(Schema.encodeKeys({ _tag: "type_message", bets: "payload" }))
 
-export const SendChunk = chunk(1, "SendChunk")
-export const SendLastChunk = chunk(2, "SendLastChunk")
+const SendChunk = chunk(1, "SendChunk")
+const SendLastChunk = chunk(2, "SendLastChunk")
 
-export const ConsultWinners = Schema.Struct({
+const ConsultWinners = Schema.Struct({
   _tag: wireType(3, "ConsultWinners"),
   agency: WireAgency,
   payload: noPayload,
   wait
 }).pipe(Schema.encodeKeys({ _tag: "type_message" }))
-export type ConsultWinners = typeof ConsultWinners.Type
 
-export const Resume = Schema.Struct({
+const Resume = Schema.Struct({
   _tag: wireType(4, "Resume"),
   agency: WireAgency
 }).pipe(Schema.encodeKeys({ _tag: "type_message" }))
@@ -90,7 +89,7 @@ const errorCodes = Record.keys(codes).filter((code: Code): code is ErrorCode =>
   codes[code].answer !== "rejection"
 )
 
-export const ChunkProcessed = Schema.Struct({
+const ChunkProcessed = Schema.Struct({
   _tag: Schema.Literal(1).transform("ChunkProcessed"),
   payload: noPayload,
   seq: Schema.optional(Seq),
@@ -108,13 +107,13 @@ const DocumentList = Schema.String.pipe(Schema.decodeTo(
   })
 ))
 
-export const InformAgencyWinners = Schema.Struct({
+const InformAgencyWinners = Schema.Struct({
   _tag: Schema.Literal(2).transform("InformAgencyWinners"),
   /** Of the winning bets, one per bet, in the order stored. */
   documents: DocumentList
 }).pipe(Schema.encodeKeys({ _tag: "type_message", documents: "payload" }))
 
-export const ChunkRejected = Schema.Struct({
+const ChunkRejected = Schema.Struct({
   _tag: Schema.Literal(3).transform("ChunkRejected"),
   payload: noPayload,
   seq: Schema.optional(Seq),
@@ -129,7 +128,7 @@ export const ChunkRejected = Schema.Struct({
   retryAfterMs: "retry_after_ms"
 }))
 
-export const ResumePoint = Schema.Struct({
+const ResumePoint = Schema.Struct({
   _tag: Schema.Literal(4).transform("ResumePoint"),
   /** Of the last stored chunk; 0 when there is none. */
   seq: Count,
@@ -141,13 +140,13 @@ export const ResumePoint = Schema.Struct({
   draw: Schema.optional(DrawName)
 }).pipe(Schema.encodeKeys({ _tag: "type_message" }))
 
-export const WinnersNotReady = Schema.Struct({
+const WinnersNotReady = Schema.Struct({
   _tag: Schema.Literal(5).transform("WinnersNotReady"),
   payload: noPayload,
   retryAfterMs: Count
 }).pipe(Schema.encodeKeys({ _tag: "type_message", retryAfterMs: "retry_after_ms" }))
 
-export const ErrorAnswer = Schema.Struct({
+const ErrorAnswer = Schema.Struct({
   _tag: Schema.Literal(6).transform("ErrorAnswer"),
   payload: noPayload,
   code: Schema.Literals(errorCodes),

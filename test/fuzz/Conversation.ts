@@ -3,7 +3,7 @@ import type { Random } from "../simulation/Random.ts"
 import { bomb, damaged, framed, json, payload, perverted } from "./Mutations.ts"
 import { type AgencyModel, ConnectionModel, frameBytesMax } from "./Oracle.ts"
 
-export interface Burst {
+interface Burst {
   readonly bytes: Uint8Array
   readonly cuts: ReadonlyArray<number>
   /** How many answers there must be after it, in all. */

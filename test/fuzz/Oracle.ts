@@ -6,7 +6,7 @@ import { createHash } from "node:crypto"
 
 /** The longest bodies: of the bets port, and of the consult port. */
 export const frameBytesMax = 1024 * 1024
-export const consultFrameBytesMax = 128 * 1024
+const consultFrameBytesMax = 128 * 1024
 
 type Json = Readonly<Record<string, unknown>>
 

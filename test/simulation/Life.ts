@@ -28,7 +28,7 @@ import type { LedgerLife } from "./SimulatedLedger.ts"
 import type { ParserLife } from "./SimulatedParser.ts"
 import type { Timeline } from "./Timeline.ts"
 
-export type LogObserver = (
+type LogObserver = (
   level: LogLevel,
   action: string,
   result: string,

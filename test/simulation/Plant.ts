@@ -11,7 +11,7 @@ const root = new URL("../../", import.meta.url).href
 const mark = /\?mutant=(\d+)$/
 
 /** The source with the mistake in it. */
-export const plant = (source: string, index: number): string => {
+const plant = (source: string, index: number): string => {
   const mutant = mutants[index]
   if (mutant === undefined) throw new Error(`there is no mutant ${index}`)
   return mutant.edits.reduce((text, [original, planted]) => {

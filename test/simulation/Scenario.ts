@@ -25,7 +25,7 @@ export interface Blow {
 }
 
 /** `mended` is an agency from the field that gets a client that counts, and sometimes its old one back. */
-export type AgencyKind = "field" | "counting" | "mended"
+type AgencyKind = "field" | "counting" | "mended"
 
 export interface AgencyPlan {
   readonly file: AgencyFile

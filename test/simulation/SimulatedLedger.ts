@@ -37,7 +37,7 @@ export interface LedgerWorld {
   readonly onMisuse: (problem: string) => void
 }
 
-export type Operation = "commit" | "draw" | "read" | "news"
+type Operation = "commit" | "draw" | "read" | "news"
 
 export interface LedgerLottery {
   readonly roster: Roster

@@ -29,7 +29,7 @@ export const lookAt = (agency: number, bets: ReadonlyArray<string>): BetsLook =>
   digest: digestOf(agency, bets)
 })
 
-export interface Trial {
+interface Trial {
   readonly central: ScriptedCentral
   readonly log: () => ReadonlyArray<string>
   readonly client: (

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto"
 
-export const winningNumber = 7574
+const winningNumber = 7574
 
 const firstNames = ["María José", "Ñusta", "O'Higgins", "Zoë", "\"Pepe\" Luis", "李", "Åsa", "Ana"]
 const lastNames = ["Peña", "Muñoz Ávila", "D'Ambrosio", "Güemes", "Lorca", "Iñíguez", "🎲 Gómez"]

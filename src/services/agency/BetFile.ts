@@ -31,10 +31,10 @@ export interface BetProblem {
 }
 
 /** As many are named as a person wants to see at once. */
-export const problemsShownMax = 20
+const problemsShownMax = 20
 
 /** Lines that are not bets. */
-export class BetLinesInvalid extends Schema.TaggedError<BetLinesInvalid>()("BetLinesInvalid", {
+class BetLinesInvalid extends Schema.TaggedError<BetLinesInvalid>()("BetLinesInvalid", {
   path: Schema.String,
   /** The first of them. */
   problems: Schema.Array(Schema.Struct({ line: Schema.Int, problem: Schema.String })),
@@ -66,7 +66,7 @@ export interface BetLine {
 }
 
 /** What stands on a line: a bet, or what is wrong with it. */
-export type BetStep = BetLine | BetProblem
+type BetStep = BetLine | BetProblem
 
 /** Where bets come from. The stream can be run again and then gives the same. */
 export interface BetInput {

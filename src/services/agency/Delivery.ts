@@ -67,7 +67,7 @@ export class BetsChanged extends Schema.TaggedError<BetsChanged>()("BetsChanged"
  * The central and the agency disagree about where they are, as when another connection sent in between. Asking again
  * where to go on cures it, unless it comes again at once.
  */
-export class OutOfStep extends Data.TaggedError("OutOfStep")<{ readonly refusal: AgencyRefused }> {}
+class OutOfStep extends Data.TaggedError("OutOfStep")<{ readonly refusal: AgencyRefused }> {}
 
 export interface DeliveryOptions {
   readonly agency: AgencyId

@@ -12,7 +12,7 @@ import { DrawName } from "../../domain/Draw.ts"
 import { betFileUnusable } from "./BetFile.ts"
 
 /** The central holds another draw than the one that these bets are for. */
-export class DrawDiffers extends Schema.TaggedError<DrawDiffers>()("DrawDiffers", {
+class DrawDiffers extends Schema.TaggedError<DrawDiffers>()("DrawDiffers", {
   agency: Schema.Int,
   /** Who says for which draw the bets are. */
   source: Schema.String,
