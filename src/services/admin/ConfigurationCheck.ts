@@ -1,6 +1,6 @@
 /**
- * Whether the central would run with a configuration on the ledger that it names. Reads only, also while a central runs
- * on that ledger, and says of a ledger what it is, so that a wrong path is seen before the draw.
+ * `serve --check-config`: whether the central would start on the ledger that its configuration names. Only reads, even
+ * beside a central that runs on that ledger. It describes the ledger, so that a wrong path is noticed before the draw.
  */
 import { Effect } from "effect"
 import * as fs from "node:fs"
@@ -9,19 +9,15 @@ import { SettingsError, type SettingsShape } from "../base/Settings.ts"
 import { LedgerMismatch, LedgerUnreadable } from "../ledger/BetLedger.ts"
 import { nextOf, otherNamesProblem, placeOf } from "../ledger/sqlite/LedgerPlace.ts"
 import { nothingBegun, olderVersion } from "../ledger/sqlite/OpenLedger.ts"
-import { ledgerInfo } from "./LedgerInfo.ts"
+import { type LedgerInfo, ledgerInfo } from "./LedgerInfo.ts"
 
-/** Succeeds with what is to be said of the ledger. `configuration` is for messages. */
+/** Succeeds with a description of the ledger. `configuration` is for messages. */
 export const checkWithLedger = Effect.fnUntraced(function*(
   configuration: string,
   { ledger: { path }, lottery }: SettingsShape
 ) {
   if (!fs.existsSync(path)) return `${path}: no ledger yet; the central begins one`
-  const { nlink } = fs.statSync(path)
-  // With a next ledger beside it, the second name is of a `ledger begin` that the central finishes.
-  if (nlink > 1 && !fs.existsSync(nextOf(placeOf(path)))) {
-    return yield* new LedgerUnreadable({ path, problem: otherNamesProblem(placeOf(path), nlink) })
-  }
+  yield* requireOneName(path)
   const found = yield* ledgerInfo(path).pipe(
     // The central begins in an empty file, and brings an older ledger up to date.
     Effect.catchTag(
@@ -33,20 +29,41 @@ export const checkWithLedger = Effect.fnUntraced(function*(
     )
   )
   if (typeof found === "string") return found
+  const problems = mismatches(found, lottery)
+  if (problems.length > 0) return yield* new SettingsError({ path: configuration, problems })
+  return description(found)
+})
+
+const requireOneName = (path: string) =>
+  Effect.suspend(() => {
+    const { nlink } = fs.statSync(path)
+    // Beside a next ledger, the second name is the archive's of a `ledger begin` that the central will finish.
+    if (nlink === 1 || fs.existsSync(nextOf(placeOf(path)))) return Effect.void
+    const problem = otherNamesProblem(placeOf(path), nlink)
+    return Effect.fail(new LedgerUnreadable({ path, problem }))
+  })
+
+const mismatches = (
+  { drawName, path, roster, winningNumber }: LedgerInfo,
+  lottery: SettingsShape["lottery"]
+): ReadonlyArray<string> => {
   const values = [
-    ["agencies", found.roster, formatRoster(lottery.agencies)],
-    ["winning number", String(found.winningNumber), String(lottery.winningNumber)],
-    // A configuration without a name is of whatever draw the ledger is of.
-    ["draw", found.drawName, lottery.draw ?? found.drawName]
+    ["agencies", roster, formatRoster(lottery.agencies)],
+    ["winning number", String(winningNumber), String(lottery.winningNumber)],
+    // A configuration without a draw's name takes the ledger's.
+    ["draw", drawName, lottery.draw ?? drawName]
   ] as const
-  const problems = values.flatMap(([what, ledger, configured]) =>
+  return values.flatMap(([what, ledger, configured]) =>
     ledger === configured
       ? []
       : [new LedgerMismatch({ path, what, ledger, configured }).message]
   )
-  if (problems.length > 0) return yield* new SettingsError({ path: configuration, problems })
-  const bets = `${found.bets.toLocaleString("en-US")} ${found.bets === 1 ? "bet" : "bets"}`
-  return `${path}: draw ${found.drawName}, ${bets}, ${found.finished} of ${found.agencies} agencies finished, draw ${
-    found.draw === undefined ? "not held" : "held"
-  }`
-})
+}
+
+const description = ({ agencies, bets, draw, drawName, finished, path }: LedgerInfo): string =>
+  [
+    `${path}: draw ${drawName}`,
+    `${bets.toLocaleString("en-US")} ${bets === 1 ? "bet" : "bets"}`,
+    `${finished} of ${agencies} agencies finished`,
+    `draw ${draw === undefined ? "not held" : "held"}`
+  ].join(", ")

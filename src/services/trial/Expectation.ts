@@ -1,6 +1,6 @@
 /**
- * What a bet file says must come out, read without any of the code that takes part in the run: the three fields that
- * count are the last of a line and never quoted.
+ * The result that a bet file must have, read without any of the code that takes part in the run: the three fields that
+ * matter are the last of a line and never quoted.
  */
 import { Effect } from "effect"
 import { createReadStream } from "node:fs"
@@ -8,7 +8,7 @@ import { createInterface } from "node:readline"
 
 export interface Expectation {
   readonly bets: number
-  /** Documents of the bets that win, in the order of the file. */
+  /** The documents of the winning bets, in the order of the file. */
   readonly winners: ReadonlyArray<string>
 }
 

@@ -1,7 +1,7 @@
 /**
  * Plausible bets for trials and the demo, from a seed: the same seed gives the same bets on every machine. Names are
- * Argentina's, with accents, two-word first names, and now and then an apostrophe, a quote or a comma; numbers are
- * uniform, so that any winning number occurs about once in 10,000 bets; agencies differ in size as real ones do.
+ * Argentine, with accents, two first names, and sometimes an apostrophe, a quote or a comma. Numbers are uniform, so any
+ * winning number occurs about once in 10,000 bets. Agencies differ in size as real ones do.
  */
 import type { FiveFields } from "../../domain/Bet.ts"
 import { isCalendarDate, numberMax } from "../../domain/BetRules.ts"
@@ -12,7 +12,7 @@ export interface Generation {
   readonly seed: number
 }
 
-/** How many times the smallest agency's bets the largest has. */
+/** The largest agency has this many times the bets of the smallest. */
 export const sizeSpread = 20
 
 const birthYearMin = 1930
@@ -34,7 +34,7 @@ const lastNames =
     + "Páez,Peralta,Pereyra,Quiroga,Quispe,Raimundo,Ríos,Rodríguez,Rotundo,Saldaña,Sánchez,Soto,Suárez,Toledo,"
     + "Valenzuela,Vázquez,Vera,Villalba,Yáñez,Zárate,Zúñiga").split(",")
 
-/** What a bet file must quote, and what a careless reader trips over. One bet in a hundred has one of them. */
+/** Names that a bet file must quote, or that a careless reader gets wrong. One bet in a hundred has one of them. */
 const awkwardLastNames = [
   "D'Angelo",
   "O'Higgins",
@@ -46,7 +46,7 @@ const awkwardLastNames = [
 ]
 const awkwardIn = 100
 
-/** xoshiro128**, its state filled by splitmix32; unsigned 32-bit words. */
+/** xoshiro128** of unsigned 32-bit words; splitmix32 fills its state. */
 class Random {
   readonly #state: Uint32Array
 
@@ -106,7 +106,7 @@ export const agencySizes = ({ agencies, bets, seed }: Generation): ReadonlyArray
     weights[other] = weight
   }
   const total = weights.reduce((sum, weight) => sum + weight, 0)
-  // Cutting the running total at whole bets, not each share, leaves no remainder to hand out.
+  // Rounding the running total, not each share, leaves no remainder to distribute.
   let upTo = 0
   let given = 0
   return weights.map((weight, index) => {
@@ -132,7 +132,7 @@ const generateBirthdate = (random: Random): string => {
 const generateBet = (random: Random): FiveFields => {
   const name = random.pick(firstNames, "")
   const secondName = random.pick(firstNames, "")
-  // About as many people with two first names as with one.
+  // About half of the people have two first names.
   const first = random.below(2) === 0 && secondName !== name ? `${name} ${secondName}` : name
   const last = random.below(awkwardIn) === 0
     ? random.pick(awkwardLastNames, "")
@@ -146,7 +146,7 @@ const generateBet = (random: Random): FiveFields => {
   ]
 }
 
-/** The bets of one agency (from 1), one by one. An agency's bets don't depend on the other agencies. */
+/** The bets of one agency, one by one. They don't depend on the other agencies. */
 export function* generateBets(seed: number, agency: number, count: number): Generator<FiveFields> {
   const random = new Random(seed, agency)
   for (let made = 0; made < count; made++) yield generateBet(random)

@@ -1,4 +1,4 @@
-/** Agency files for trials: the same ones for the same seed, each an agency's own bet file (domain/Csv.ts). */
+/** Bet files for trials, one for each agency: the same seed gives the same files (their format: domain/Csv.ts). */
 import { Effect, Stream } from "effect"
 import { lstatSync } from "node:fs"
 import { mkdir } from "node:fs/promises"
@@ -22,15 +22,15 @@ export interface GeneratedFile {
 }
 
 export interface GenerationOptions extends NewFileOptions {
-  /** Write only the files that aren't there. */
+  /** Keeps existing files, and writes only the others. */
   readonly keep: boolean
 }
 
-const isThere = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined
+const exists = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined
 
 /**
- * Writes `agency-N.csv` for every agency of the generation, and gives what it wrote. The folder may be where real bet
- * files lie: nothing is written when one of the names is taken by what must stay, unless it is to be kept.
+ * Writes `agency-N.csv` for every agency, and gives the files that it wrote. The folder may hold real bet files: nothing
+ * is written when one of the names belongs to a file that must stay, unless existing files are kept.
  */
 export const generateFiles = Effect.fnUntraced(function*(
   folder: string,
@@ -45,7 +45,7 @@ export const generateFiles = Effect.fnUntraced(function*(
     agency: index + 1,
     path: join(folder, `agency-${index + 1}.csv`),
     bets
-  })).filter(({ path }) => !options.keep || !isThere(path))
+  })).filter(({ path }) => !options.keep || !exists(path))
   yield* Effect.forEach(files, ({ path }) => checkReplaceable(path, options), { discard: true })
   yield* Effect.forEach(
     files,
@@ -56,7 +56,7 @@ export const generateFiles = Effect.fnUntraced(function*(
   return files
 })
 
-/** Lines are gathered into pieces of about this size before they are written. */
+/** Lines are written in pieces of about this size. */
 const pieceCharacters = 64 * 1024
 
 function* piecesOf(bets: Iterable<FiveFields>): Generator<Uint8Array> {

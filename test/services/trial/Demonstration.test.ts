@@ -4,7 +4,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { AgencyResult } from "../../../src/services/admin/LedgerReport.ts"
-import { type AgencyOutcome, differences } from "../../../src/services/trial/Demonstration.ts"
+import type { AgencyOutcome } from "../../../src/services/trial/AgencyRun.ts"
+import { differences } from "../../../src/services/trial/Demonstration.ts"
 import { expectationOf } from "../../../src/services/trial/Expectation.ts"
 
 describe("the demo's check", () => {

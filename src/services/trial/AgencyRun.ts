@@ -1,0 +1,52 @@
+/** An agency of a demonstration: a process that delivers one bet file and prints its winners. */
+import { Clock, Effect } from "effect"
+import type { Ports } from "./CentralRun.ts"
+import { ChildFailed, runChild } from "./ChildRun.ts"
+import type { GeneratedFile } from "./GeneratedFiles.ts"
+
+/** The central is on this machine: an agency that can't reach it for this long never will. */
+const giveUpAfterS = 30
+
+export interface AgencyOutcome {
+  readonly agency: number
+  /** How many the central acknowledged. */
+  readonly bets: number
+  /** The documents that the agency printed. */
+  readonly winners: ReadonlyArray<string>
+  /** From the agency's start until it had its winners. */
+  readonly ms: number
+}
+
+/** `onDelivered` is called with the number of bets in each chunk that was acknowledged. */
+export const runAgency = Effect.fnUntraced(function*(
+  file: GeneratedFile,
+  ports: Ports,
+  folder: string,
+  onDelivered: (bets: number) => void
+) {
+  const name = `agency-${file.agency}`
+  const started = yield* Clock.currentTimeMillis
+  const winners: Array<string> = []
+  let bets = 0
+  const onLine = (line: string) => {
+    const sent = /action: apuestas_enviadas \| result: success \|.* cantidad: (\d+)$/.exec(line)
+    if (sent !== null) {
+      bets += Number(sent[1])
+      onDelivered(Number(sent[1]))
+    } else if (/^[A-Za-z0-9]{1,20}$/.test(line)) winners.push(line)
+  }
+  const flags = {
+    id: file.agency,
+    file: file.path,
+    server: `127.0.0.1:${ports.bets}`,
+    consult: `127.0.0.1:${ports.consult}`,
+    "give-up-after": giveUpAfterS
+  }
+  const args = ["agency", ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`)]
+  const child = yield* runChild(name, args, folder, onLine)
+  const code = yield* child.exitCode
+  if (code !== 0) return yield* new ChildFailed({ name, problem: `ended with exit code ${code}` })
+  const ms = (yield* Clock.currentTimeMillis) - started
+  const outcome: AgencyOutcome = { agency: file.agency, bets, winners, ms }
+  return outcome
+}, Effect.scoped)
