@@ -73,7 +73,7 @@ describe("the Dockerfile", () => {
 })
 
 const pidsLimit = Number(
-  /\n {4}pids_limit: (\d+)\n {4}# A descriptor/.exec(read("docker-compose.yaml"))?.[1]
+  /\n {4}pids_limit: (\d+)\n(?: {4}#.*\n)* {4}ulimits:/.exec(read("docker-compose.yaml"))?.[1]
 )
 
 const missing = obstacle()
