@@ -70,7 +70,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "lose the finished marks at a restart",
     file: "src/services/draw/Lottery.ts",
-    edits: [[".filter(([, record]) => record.finished)", ".filter(() => false)"]]
+    edits: [[".filter(([, standing]) => standing.finished)", ".filter(() => false)"]]
   },
   {
     name: "hold the draw again after a restart",
@@ -83,10 +83,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "hold the draw when one agency is still selling",
     file: "src/services/draw/Lottery.ts",
-    edits: [[
-      "=== roster.size) {\n          yield* Deferred",
-      ">= roster.size - 1) {\n          yield* Deferred"
-    ]]
+    edits: [["if (count === roster.size) ", "if (count >= roster.size - 1) "]]
   },
   {
     name: "reorder within an agency: a newer connection doesn't wait for the older one's chunk",

@@ -1,20 +1,13 @@
 /** Which chunks go to the ledger together, when, and when they are answered. The ledger stores when the test says so. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { AgencyId } from "../../../src/domain/Agency.ts"
-import { DrawName } from "../../../src/domain/Draw.ts"
-import { Keeper } from "../../../src/services/base/Keeper.ts"
 import { Lifetime } from "../../../src/services/base/Lifetime.ts"
-import { LogWriter, OperatorLog } from "../../../src/services/base/OperatorLog.ts"
-import { decodeSettings, Settings } from "../../../src/services/base/Settings.ts"
-import {
-  BetLedger,
-  type LedgerChunk,
-  LedgerUnavailable
-} from "../../../src/services/ledger/BetLedger.ts"
+import { type LedgerChunk, LedgerUnavailable } from "../../../src/services/ledger/BetLedger.ts"
 import { GroupCommit } from "../../../src/services/ledger/GroupCommit.ts"
 import { plainChunk } from "../../support/LedgerChunks.ts"
+import { aroundLedger, ledgerStub } from "../../support/LedgerStub.ts"
 
 /** Everything that happened, in order: `to disk: 1 2`, `stored: 1`, `failed: 1`. */
 const committing = (
@@ -25,38 +18,18 @@ const committing = (
     const events: Array<string> = []
     const disk: Array<Deferred.Deferred<void, LedgerUnavailable>> = []
     const numbered = (chunks: ReadonlyArray<LedgerChunk>) => chunks.map(({ seq }) => seq).join(" ")
-    const unused = Effect.die("not asked for here")
-    const ledger = BetLedger.of({
-      opened: {
-        agencies: new Map(),
-        draw: Option.none(),
-        drawName: DrawName.make("d"),
-        told: new Map(),
-        isNew: true
-      },
+    const ledger = ledgerStub({
       commit: (chunks) =>
         Effect.gen(function*() {
           events.push(`to disk: ${numbered(chunks)}`)
           const done = yield* Deferred.make<void, LedgerUnavailable>()
           disk.push(done)
           yield* Deferred.await(done)
-        }),
-      chunkAt: () => unused,
-      readBets: () => unused,
-      digest: () => unused,
-      told: () => Effect.void,
-      holdDraw: unused
+        })
     })
-    const settings = yield* decodeSettings("the test", { ledger: ledgerSettings }, {})
-    const log = new LogWriter({ level: "CRITICAL", format: "text", flushMs: 0 }, () => {})
-    const services = GroupCommit.layer.pipe(
-      Layer.provideMerge(Keeper.layer),
-      Layer.provideMerge(Lifetime.layer),
-      Layer.provide(Layer.mergeAll(
-        Layer.succeed(BetLedger, ledger),
-        Layer.succeed(Settings, settings),
-        Layer.succeed(OperatorLog, log)
-      ))
+    const services = Layer.provideMerge(
+      GroupCommit.layer,
+      aroundLedger(ledger, { ledger: ledgerSettings })
     )
     const scope = yield* Scope.make()
     const context = yield* Layer.buildWithScope(services, scope)

@@ -1,0 +1,138 @@
+/** When the draw is due and held, and what of it is known before and after. The ledger is a stub. */
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Fiber, Layer, Option } from "effect"
+import { TestClock } from "effect/testing"
+import { AgencyId } from "../../../src/domain/Agency.ts"
+import { type Draw, WinningNumber } from "../../../src/domain/Draw.ts"
+import { nothingStored } from "../../../src/domain/Intake.ts"
+import { Lifetime } from "../../../src/services/base/Lifetime.ts"
+import { LogWriter } from "../../../src/services/base/OperatorLog.ts"
+import { Lottery } from "../../../src/services/draw/Lottery.ts"
+import { type BetLedger, LedgerUnavailable } from "../../../src/services/ledger/BetLedger.ts"
+import { GroupCommit } from "../../../src/services/ledger/GroupCommit.ts"
+import { aroundLedger, ledgerStub } from "../../support/LedgerStub.ts"
+
+const [one, two, three] = [AgencyId.make(1), AgencyId.make(2), AgencyId.make(3)]
+const draw: Draw = {
+  winningNumber: WinningNumber.make(7574),
+  winners: new Map([[two, ["30904465"]]])
+}
+const finishedStanding = { ...nothingStored, finished: true }
+
+/** A lottery of three agencies. */
+const lotteryOf = Effect.fnUntraced(
+  function*(opened: Partial<BetLedger["Service"]["opened"]> = {}) {
+    const logged: Array<string> = []
+    const log = new LogWriter(
+      { level: "INFO", format: "text", flushMs: 0 },
+      (lines) => logged.push(lines)
+    )
+    let failuresLeft = 0
+    let tries = 0
+    const ledger = ledgerStub({
+      opened,
+      holdDraw: Effect.suspend(() => {
+        tries++
+        return failuresLeft-- > 0
+          ? Effect.fail(
+            new LedgerUnavailable({ operation: "holdDraw", cause: new Error("disk full") })
+          )
+          : Effect.succeed(draw)
+      })
+    })
+    const context = yield* Layer.build(Lottery.layer.pipe(
+      Layer.provideMerge(GroupCommit.layer),
+      Layer.provideMerge(
+        aroundLedger(ledger, { lottery: { agencies: 3 }, ledger: { retryFirstMs: 50 } }, log)
+      )
+    ))
+    const lifetime = Context.get(context, Lifetime)
+    lifetime.setReady(true)
+    return {
+      lottery: Context.get(context, Lottery),
+      unready: lifetime.unready,
+      failTimes: (times: number) => {
+        failuresLeft = times
+      },
+      tries: () => tries,
+      logged: () => {
+        log.flush()
+        return logged.join("")
+      }
+    }
+  }
+)
+
+/** Fibers have done all that they can do without time passing. */
+const settled = TestClock.adjust(0)
+
+describe("the draw", () => {
+  it.effect("is held once, when the last agency of the roster has finished", () =>
+    Effect.gen(function*() {
+      const { logged, lottery, tries } = yield* lotteryOf({
+        agencies: new Map([[one, finishedStanding], [three, nothingStored]])
+      })
+      const waiting = yield* Effect.forkChild(lottery.drawn)
+      yield* lottery.finish(two)
+      yield* settled
+      assert.deepStrictEqual(yield* lottery.current, Option.none())
+      assert.strictEqual(tries(), 0)
+
+      yield* lottery.finish(three)
+      assert.deepStrictEqual(yield* Fiber.join(waiting), draw)
+      assert.deepStrictEqual(yield* lottery.current, Option.some(draw))
+      yield* lottery.finish(three)
+      yield* settled
+      assert.strictEqual(tries(), 1)
+      assert.match(logged(), /action: sorteo \| result: success/)
+    }))
+
+  it.effect("that can't be held is tried again after a growing wait, and is trouble until then", () =>
+    Effect.gen(function*() {
+      const { failTimes, logged, lottery, tries, unready } = yield* lotteryOf()
+      failTimes(2)
+      for (const agency of [one, two, three]) yield* lottery.finish(agency)
+      yield* settled
+      assert.strictEqual(tries(), 1)
+      assert.match(unready().join(), /^draw: .*disk full/)
+      assert.match(logged(), /action: sorteo \| result: fail \| problem: .*disk full/)
+      yield* TestClock.adjust(50)
+      assert.strictEqual(tries(), 2)
+      yield* TestClock.adjust(99)
+      assert.deepStrictEqual(yield* lottery.current, Option.none())
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(yield* lottery.drawn, draw)
+      assert.deepStrictEqual(unready(), [])
+    }))
+
+  it.effect("that was due when the server ended is held at the next start", () =>
+    Effect.gen(function*() {
+      const standings = [one, two, three].map((id) => [id, finishedStanding] as const)
+      const { lottery, tries } = yield* lotteryOf({ agencies: new Map(standings) })
+      assert.deepStrictEqual(yield* lottery.drawn, draw)
+      assert.strictEqual(tries(), 1)
+    }))
+
+  it.effect("that was held is served, and not held again", () =>
+    Effect.gen(function*() {
+      const standings = [one, two, three].map((id) => [id, finishedStanding] as const)
+      const { logged, lottery, tries } = yield* lotteryOf({
+        agencies: new Map(standings),
+        draw: Option.some(draw)
+      })
+      assert.deepStrictEqual(yield* lottery.current, Option.some(draw))
+      yield* settled
+      assert.strictEqual(tries(), 0)
+      assert.match(logged(), /action: draw_held/)
+    }))
+
+  it.effect("waits for the missing agencies of the roster, and for nobody else", () =>
+    Effect.gen(function*() {
+      const { lottery: { finish, isAgency, missing } } = yield* lotteryOf()
+      yield* finish(two)
+      assert.deepStrictEqual([1, 2, 3, 4].map(missing.has), [true, false, true, false])
+      assert.deepStrictEqual(missing.first(1), [one])
+      assert.deepStrictEqual(missing.first(9), [one, three])
+      assert.deepStrictEqual([0, 1, 3, 4].map(isAgency), [false, true, true, false])
+    }))
+})
