@@ -3,7 +3,8 @@ import { Console, Effect, Layer, Option } from "effect"
 import { CliError } from "effect/cli"
 import type { DrawName } from "../domain/Draw.ts"
 import { AgencyClient, agencyDefaults } from "../services/agency/AgencyClient.ts"
-import { BetFileUnusable, type BetInput, betsOf, lookOver } from "../services/agency/BetFile.ts"
+import { checkBets } from "../services/agency/BetCheck.ts"
+import { BetFileUnusable, type BetInput, betsOf } from "../services/agency/BetFile.ts"
 import { openBets } from "../services/agency/BetSource.ts"
 import { openDrawMemory } from "../services/agency/DrawMemory.ts"
 import type { ProgressBar } from "../services/agency/ProgressBar.ts"
@@ -98,9 +99,9 @@ const sourceOf = Effect.fnUntraced(function*(file: Option.Option<string>, id: nu
 })
 
 /** Checks every bet before the first is sent. An input without bets is refused unless it is meant to be empty. */
-const lookOverAll = Effect.fnUntraced(function*(input: BetInput, agency: number, empty: boolean) {
-  const look = yield* lookOver(input, agency)
-  if (look.bets > 0 || empty) return look
+const checkAll = Effect.fnUntraced(function*(input: BetInput, agency: number, empty: boolean) {
+  const checked = yield* checkBets(input, agency)
+  if (checked.bets > 0 || empty) return checked
   // An agency's end is final, and an empty input is more often a failed export than a day without sales.
   const problem = "it has no bets; an agency that has sold none says so with --empty"
   return yield* new BetFileUnusable({ path: input.name, problem })
@@ -108,7 +109,7 @@ const lookOverAll = Effect.fnUntraced(function*(input: BetInput, agency: number,
 
 const check = Effect.fnUntraced(function*(path: string, empty: boolean) {
   const { input } = yield* openBets(path)
-  const { bets } = yield* lookOverAll(input, 1, empty)
+  const { bets } = yield* checkAll(input, 1, empty)
   yield* Console.log(`${input.name}: ${bets} ${bets === 1 ? "bet" : "bets"}, nothing wrong`)
 }, Effect.scoped)
 
@@ -128,12 +129,12 @@ const deliver = Effect.fnUntraced(function*(options: AgencyFlags & DeliveryFlags
     draw: Option.getOrUndefined(options.draw),
     path: Option.getOrElse(options.state, () => file && `${file}.loteria.json`)
   })
-  const look = yield* lookOverAll(input, agency, options.empty)
+  const checked = yield* checkAll(input, agency, options.empty)
   const bets = betsOf(input)
   yield* Effect.scoped(Effect.gen(function*() {
-    if (bar === undefined) return yield* client.deliver(bets, { look, memory })
-    const onProgress = yield* bar.follow(look.bets)
-    return yield* client.deliver(bets, { look, memory, onProgress })
+    if (bar === undefined) return yield* client.deliver(bets, { checked, memory })
+    const onProgress = yield* bar.follow(checked.bets)
+    return yield* client.deliver(bets, { checked, memory, onProgress })
   }))
   yield* printWinners(yield* showing(bar, "all delivered, waiting for the draw", client.winners))
 })

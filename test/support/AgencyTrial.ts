@@ -7,7 +7,8 @@ import {
   agencyDefaults,
   type AgencyOptions
 } from "../../src/services/agency/AgencyClient.ts"
-import type { BetLine, BetsLook } from "../../src/services/agency/BetFile.ts"
+import type { CheckedBets } from "../../src/services/agency/BetCheck.ts"
+import type { BetLine } from "../../src/services/agency/BetFile.ts"
 import { LogWriter, OperatorLog } from "../../src/services/base/OperatorLog.ts"
 import { digestOf } from "./Sales.ts"
 import { type Reaction, ScriptedCentral } from "./ScriptedCentral.ts"
@@ -23,8 +24,8 @@ export const fileOf = (bets: ReadonlyArray<string>, firstLine = 1): Stream.Strea
       Stream.rechunk(7)
     )
 
-/** What an agency finds when it looks over these bets. */
-export const lookAt = (agency: number, bets: ReadonlyArray<string>): BetsLook => ({
+/** What an agency finds when it checks these bets. */
+export const checkedBets = (agency: number, bets: ReadonlyArray<string>): CheckedBets => ({
   bets: bets.length,
   digest: digestOf(agency, bets)
 })

@@ -1,13 +1,14 @@
 /**
  * The agency's side of the wire: delivers a stream of bets, each stored exactly once and in order however often either
- * side or the network fails, and consults the winners without holding a connection. It reconnects with backoff, asks
- * the central where to go on (RESUME), and checks that the central holds the beginning of the same bets. It ends with
- * an error only when trying again can't help, or when there was no progress for `giveUpAfterMs`.
+ * side or the network fails, and asks for the winners without holding a connection. A lost connection is made again
+ * (Retry.ts); each asks the central where to go on, and checks that it holds the beginning of the same bets (Delivery.ts).
+ * It ends with an error only when trying again can't help, or when there was no progress for `giveUpAfterMs`.
  */
-import { Context, Effect, Layer, Option, Schema, type Scope, type Stream } from "effect"
+import { Context, Effect, Layer, Schema, type Scope, type Stream } from "effect"
 import { BoundedLines } from "../base/BoundedLines.ts"
 import type { LogLevel } from "../base/LogLevel.ts"
 import { type LogWriter, OperatorLog } from "../base/OperatorLog.ts"
+import { BetsChanged } from "./BetCheck.ts"
 import type { BetFileError, BetLine } from "./BetFile.ts"
 import {
   type Address,
@@ -17,29 +18,35 @@ import {
   formatAddress,
   openConnection
 } from "./CentralConnection.ts"
+import { askForWinners } from "./Consult.ts"
 import {
-  AgencyRefused,
-  BetRefused,
-  BetsChanged,
   deliverOver,
   type DeliveryChecks,
+  type DeliveryObserver,
   type DeliveryOptions,
-  failureOfError,
   ResumeMismatch
 } from "./Delivery.ts"
+import { DeliveryState } from "./DeliveryState.ts"
 import { DrawError } from "./DrawMemory.ts"
-import { CentralUnreachable, makePatience, type PatienceOptions } from "./Patience.ts"
+import { AgencyRefused, BetRefused } from "./Refusal.ts"
+import {
+  CentralUnreachable,
+  makeRetry,
+  type Retry,
+  type RetryOptions,
+  retryWhenLost
+} from "./Retry.ts"
 
-export interface AgencyOptions extends DeliveryOptions, ConnectionTimeouts, PatienceOptions {
-  /** Where bets go. */
+export interface AgencyOptions extends DeliveryOptions, ConnectionTimeouts, RetryOptions {
+  /** The central's bets port. */
   readonly server: Address
-  /** Where winners are asked for. */
+  /** Its consult port. */
   readonly consult: Address
   /** Of the log line that each stored chunk gets. */
   readonly chunkLogLevel: LogLevel
 }
 
-/** Every bound's default; an agency on a poor line must get through with them. */
+/** Every bound's default: an agency on a poor line must get through with them. */
 export const agencyDefaults = {
   chunkBets: 100,
   windowChunks: 8,
@@ -78,7 +85,7 @@ export interface DeliveryRequest extends DeliveryChecks {
 export class AgencyClient extends Context.Service<AgencyClient, {
   /**
    * Delivers the bets and the mark that they are all; succeeds with their number when all are on the central's disk.
-   * The stream is run again after every lost connection. Given a look, what it gives must stay what was looked over.
+   * The stream is run again after every lost connection. Bets that were checked must stay as they were.
    */
   readonly deliver: (
     bets: Stream.Stream<BetLine, BetFileError>,
@@ -91,158 +98,111 @@ export class AgencyClient extends Context.Service<AgencyClient, {
     Layer.effect(AgencyClient, makeAgencyClient(options))
 }
 
-/** That the draw has not been held is how it goes; being cut off is not. */
-const consultWaitLevel = (lost: ConnectionLost): LogLevel =>
-  lost.retryAfterMs === undefined ? "WARNING" : "DEBUG"
-
-/** Log lines of tries that failed. */
+/** Of the log lines of attempts that failed: an agency may wait all night. */
 const waitLines = { linesMax: 10, windowMs: 300_000 } as const
 
 const rivalDetail =
   "another client of this agency sends too, and each takes the connection from the other: stop one of them"
 
-const untilSome = <A, E>(attempt: Effect.Effect<Option.Option<A>, E>): Effect.Effect<A, E> =>
-  Effect.flatMap(
-    attempt,
-    (outcome) => Option.isSome(outcome) ? Effect.succeed(outcome.value) : untilSome(attempt)
-  )
-
-/** One question on a connection of its own. */
-const ask = Effect.fnUntraced(function*({ agency, ...options }: AgencyOptions) {
-  const central = formatAddress(options.consult)
-  const connection = yield* openConnection(options.consult, options)
-  yield* connection.send({ _tag: "ConsultWinners", agency, wait: false })
-  const answer = yield* connection.receive
-  switch (answer._tag) {
-    case "InformAgencyWinners":
-      return answer.documents
-    case "WinnersNotReady":
-      return yield* new ConnectionLost({
-        problem: "the draw has not been held",
-        retryAfterMs: answer.retryAfterMs
-      })
-    case "ErrorAnswer":
-      return yield* failureOfError(agency, answer.code, answer.message)
-    default:
-      return yield* new AnswerUnreadable({ central, problem: `${answer._tag} out of place` })
-  }
-}, Effect.scoped)
-
 /** Logs a wait before it begins. */
 type LogWait = (
   action: string,
   central: string,
-  level: (lost: ConnectionLost) => LogLevel
-) => (lost: ConnectionLost, waitMs: number) => void
+  level: LogLevel,
+  lost: ConnectionLost,
+  waitMs: number
+) => void
+
+/** What an answer of the central changes: what is known of it, the retry, the log. */
+const observe = (
+  { agency, chunkLogLevel }: AgencyOptions,
+  log: LogWriter,
+  state: DeliveryState,
+  retry: Retry,
+  tell: (waiting: boolean) => void
+): DeliveryObserver => ({
+  connected: (seq) => {
+    if (state.hasRival(seq)) {
+      log.write("WARNING", "superseded", "success", { agencia: agency, detail: rivalDetail })
+    }
+    state.connected(seq)
+    return retry.connected
+  },
+  resumed: (seq, cantidad) => {
+    state.resumed(cantidad)
+    if (seq > 0) log.write("INFO", "resume", "success", { agencia: agency, seq, cantidad })
+    tell(false)
+  },
+  sending: (seq) => state.sending(seq),
+  stored: Effect.fnUntraced(function*(cantidad) {
+    state.stored(cantidad)
+    log.write(chunkLogLevel, "apuestas_enviadas", "success", { agencia: agency, cantidad })
+    yield* retry.progressed
+    tell(false)
+  })
+})
 
 const deliverWith = (
   options: AgencyOptions,
   log: LogWriter,
   logWait: LogWait
 ): AgencyClient["Service"]["deliver"] => {
-  const { agency } = options
-  return Effect.fnUntraced(
-    function*(bets, { onProgress, ...checks } = {}) {
-      const central = formatAddress(options.server)
-      let held = 0
-      let known = false
-      const tell = (waiting: boolean) => onProgress?.({ bets: known ? held : undefined, waiting })
-      const logLost = logWait("apuestas_enviadas", central, () => "WARNING")
-      const patience = yield* makePatience(central, options, (lost, waitMs) => {
-        logLost(lost, waitMs)
-        tell(true)
-      })
-      let sent: number | undefined
-      let heldSeq = 0
-      let outOfStep = false
-
-      const observer = {
-        connected: (seq: number) => {
-          // A chunk may have been stored although its answer was lost: that is progress too.
-          if (seq > heldSeq) outOfStep = false
-          heldSeq = seq
-          // Chunks are stored that this client never sent.
-          if (sent !== undefined && seq > sent) {
-            log.write("WARNING", "superseded", "success", { agencia: agency, detail: rivalDetail })
-          }
-          sent = seq
-          return patience.connected
-        },
-        resumed: (seq: number, count: number) => {
-          held = count
-          known = true
-          if (seq > 0) {
-            log.write("INFO", "resume", "success", { agencia: agency, seq, cantidad: count })
-          }
-          tell(false)
-        },
-        sending: (seq: number) => {
-          sent = seq
-        },
-        stored: Effect.fnUntraced(function*(count: number) {
-          held += count
-          heldSeq++
-          outOfStep = false
-          log.write(options.chunkLogLevel, "apuestas_enviadas", "success", {
-            agencia: agency,
-            cantidad: count
-          })
-          yield* patience.progressed
-          tell(false)
-        })
-      }
-
-      yield* openConnection(options.server, options).pipe(
-        Effect.flatMap((connection) =>
-          deliverOver(central, connection, options, bets, checks, observer)
-        ),
-        Effect.scoped,
-        Effect.asSome,
-        Effect.catchTag("OutOfStep", ({ refusal }) => {
-          const again = outOfStep
-          outOfStep = true
-          return Effect.fail(again ? refusal : new ConnectionLost({ problem: refusal.code }))
-        }),
-        Effect.catchTag("ConnectionLost", (lost) => Effect.as(patience.wait(lost), Option.none())),
-        // They were all bets when they were looked over.
-        Effect.catchTag("BetLinesInvalid", (invalid) =>
+  const { agency, server } = options
+  const central = formatAddress(server)
+  return Effect.fnUntraced(function*(bets, { onProgress, ...checks } = {}) {
+    const state = new DeliveryState()
+    const tell = (waiting: boolean) => onProgress?.({ bets: state.bets, waiting })
+    const retry = yield* makeRetry(central, options, (lost, waitMs) => {
+      logWait("apuestas_enviadas", central, "WARNING", lost, waitMs)
+      tell(true)
+    })
+    const observer = observe(options, log, state, retry, tell)
+    const attempt = openConnection(server, options).pipe(
+      Effect.flatMap((connection) => deliverOver(connection, options, bets, checks, observer)),
+      Effect.scoped,
+      Effect.catchTags({
+        OutOfStep: ({ refusal }) =>
           Effect.fail(
-            checks.look === undefined
+            state.disagreed() ? refusal : new ConnectionLost({ problem: refusal.code })
+          ),
+        // They were all bets when they were checked.
+        BetLinesInvalid: (invalid) =>
+          Effect.fail(
+            checks.checked === undefined
               ? invalid
               : new BetsChanged({ agency, problem: "it has lines that are no bets" })
-          )),
-        untilSome
-      )
-      log.write("INFO", "delivered", "success", {
-        agencia: agency,
-        cantidad: held,
-        detail: "all delivered, waiting for the draw"
+          )
       })
-      return held
-    }
-  )
+    )
+    yield* retryWhenLost(retry, attempt)
+    const cantidad = state.bets ?? 0
+    log.write("INFO", "delivered", "success", {
+      agencia: agency,
+      cantidad,
+      detail: "all delivered, waiting for the draw"
+    })
+    return cantidad
+  })
 }
 
 const winnersWith = (
   options: AgencyOptions,
   log: LogWriter,
   logWait: LogWait
-): AgencyClient["Service"]["winners"] =>
-  Effect.gen(function*() {
-    const central = formatAddress(options.consult)
-    const patience = yield* makePatience(
-      central,
-      options,
-      logWait("consulta_ganadores", central, consultWaitLevel)
-    )
-    const documents = yield* ask(options).pipe(
-      Effect.asSome,
-      Effect.catchTag("ConnectionLost", (lost) => Effect.as(patience.wait(lost), Option.none())),
-      untilSome
-    )
+): AgencyClient["Service"]["winners"] => {
+  const { agency, consult } = options
+  const central = formatAddress(consult)
+  return Effect.gen(function*() {
+    const retry = yield* makeRetry(central, options, (lost, waitMs) => {
+      // A draw that has not been held is no trouble; a central that can't be reached is.
+      const level = lost.retryAfterMs === undefined ? "WARNING" : "DEBUG"
+      logWait("consulta_ganadores", central, level, lost, waitMs)
+    })
+    const documents = yield* retryWhenLost(retry, askForWinners(agency, consult, options))
     log.write("INFO", "consulta_ganadores", "success", { cant_ganadores: documents.length })
     return documents
   })
+}
 
 const makeAgencyClient = Effect.fnUntraced(function*(
   options: AgencyOptions
@@ -250,16 +210,15 @@ const makeAgencyClient = Effect.fnUntraced(function*(
   const log = yield* OperatorLog
   const { agency } = options
 
-  /** An agency may wait all night. */
   const waits = new BoundedLines<string>(waitLines, (action, cantidad) => {
     log.write("WARNING", action, "left_out", { agencia: agency, cantidad })
   })
   yield* Effect.addFinalizer(() => Effect.sync(() => waits.endWindow()))
 
-  const logWait: LogWait = (action, central, level) => (lost, waitMs) => {
-    if (!log.enabled(level(lost)) || !waits.take(action)) return
+  const logWait: LogWait = (action, central, level, lost, waitMs) => {
+    if (!log.enabled(level) || !waits.take(action)) return
     const details = { agencia: agency, error: lost.problem, retry_in_ms: waitMs, central }
-    log.write(level(lost), action, "fail", details)
+    log.write(level, action, "fail", details)
   }
 
   return {

@@ -4,11 +4,9 @@
  */
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Effect, Option, Schema, Stream } from "effect"
-import { createHash } from "node:crypto"
 import { createReadStream } from "node:fs"
-import { type BetFields, betOfFields, fieldsOfBet } from "../../domain/Bet.ts"
+import { type BetFields, betOfFields } from "../../domain/Bet.ts"
 import { brokenRules } from "../../domain/BetRules.ts"
-import { csvLine } from "../../domain/Csv.ts"
 import { systemReason } from "../base/SystemReason.ts"
 import { type BetHint, betHints, hintsOf } from "./BetHint.ts"
 import { CsvReader, type CsvStep, notUtf8 } from "./CsvReader.ts"
@@ -29,9 +27,6 @@ export interface BetProblem {
   readonly problem: string
   readonly hints: ReadonlyArray<BetHint>
 }
-
-/** As many are named as a person wants to see at once. */
-const problemsShownMax = 20
 
 /** Lines that are not bets. */
 class BetLinesInvalid extends Schema.TaggedError<BetLinesInvalid>()("BetLinesInvalid", {
@@ -135,7 +130,7 @@ export const betsOf = ({ name, steps }: BetInput): Stream.Stream<BetLine, BetFil
     (step) => "bet" in step ? Effect.succeed(step) : Effect.fail(linesInvalid(name, [step], 1, []))
   )
 
-const linesInvalid = (
+export const linesInvalid = (
   path: string,
   problems: ReadonlyArray<BetProblem>,
   count: number,
@@ -147,42 +142,3 @@ const linesInvalid = (
     problems: problems.map(({ line, problem }) => ({ line, problem })),
     hints: hints.map((hint) => betHints[hint])
   })
-
-/** What bets were when they were looked over. */
-export interface BetsLook {
-  readonly bets: number
-  /** SHA-256 of their lines in the export, as RESUME_POINT's. */
-  readonly digest: string
-}
-
-/** Reads all bets before the first one is sent; tells of every line that is none. */
-export const lookOver = Effect.fnUntraced(function*(
-  { name, steps }: BetInput,
-  agency: number
-): Effect.fn.Return<BetsLook, BetFileError> {
-  const hash = createHash("sha256")
-  const problems: Array<BetProblem> = []
-  const hints = new Set<BetHint>()
-  let bets = 0
-  let count = 0
-  let endsEmpty = false
-  yield* Stream.runForEachArray(steps, (piece) =>
-    Effect.sync(() => {
-      for (const step of piece) {
-        endsEmpty = false
-        if ("bet" in step) {
-          bets++
-          hash.update(csvLine(agency, fieldsOfBet(step.bet)))
-          continue
-        }
-        if (count++ < problemsShownMax) problems.push(step)
-        for (const hint of step.hints) {
-          if (hint === "empty") endsEmpty = true
-          else hints.add(hint)
-        }
-      }
-    }))
-  if (endsEmpty) hints.add("empty")
-  if (count > 0) return yield* linesInvalid(name, problems, count, [...hints])
-  return { bets, digest: hash.digest("hex") }
-})

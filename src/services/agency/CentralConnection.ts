@@ -23,8 +23,8 @@ export const formatAddress = ({ host, port }: Address): string =>
 export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
   readonly problem: string
   /** The central is there and said when to come back. */
-  readonly retryAfterMs?: number
-  /** The central closed it, and said nothing: it stops, or another client of the agency has taken over. */
+  readonly retryAfterMs?: number | undefined
+  /** The central closed it without an answer: it stops, or another client of the agency has taken over. */
   readonly closed?: boolean
 }> {}
 
@@ -47,6 +47,8 @@ export interface ConnectionTimeouts {
 export interface CentralConnection {
   readonly send: (message: Request) => Effect.Effect<void, ConnectionLost>
   readonly receive: Effect.Effect<Answer, ConnectionLost | AnswerUnreadable>
+  /** The failure of an answer that doesn't belong where it came. */
+  readonly outOfPlace: (answer: Answer) => AnswerUnreadable
 }
 
 /** A system error's code (`ECONNREFUSED`) says more than the layers that it was wrapped in. */
@@ -147,6 +149,7 @@ export const openConnection = Effect.fnUntraced(function*(
     )
 
   return {
+    outOfPlace: ({ _tag }) => new AnswerUnreadable({ central, problem: `${_tag} out of place` }),
     send: (message) => inTime(writeOpen(encodeRequest(message))),
     receive: readFrame().pipe(
       Effect.flatMap((body) =>

@@ -4,11 +4,11 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fieldsOfBet } from "../../../src/domain/Bet.ts"
+import { checkBets } from "../../../src/services/agency/BetCheck.ts"
 import {
   type BetInput,
   betsOf,
   betsOfBytes,
-  lookOver,
   readBets
 } from "../../../src/services/agency/BetFile.ts"
 import { generateBets } from "../../../src/services/trial/Generate.ts"
@@ -41,14 +41,17 @@ describe("bet files", () => {
   it.effect("names every line that is not a bet with the field and the rule, never the value", () =>
     Effect.gen(function*() {
       const one = yield* Effect.flip(
-        lookOver(read("A,B,1,2000-01-01,1\r\nC,D,2,2000-02-31,2\r\n"), 3)
+        checkBets(read("A,B,1,2000-01-01,1\r\nC,D,2,2000-02-31,2\r\n"), 3)
       )
       assert.strictEqual(
         one.message,
         "agency-3.csv: line 2: the birthdate must be a calendar date, YYYY-MM-DD; correct the line and start again"
       )
       const several = yield* Effect.flip(
-        lookOver(read("A,B,1,2000-01-01,1\nC,,2-2,2000-01-02,2\nE,F\nG,H,3,2000-01-01,3\n\"I,J"), 3)
+        checkBets(
+          read("A,B,1,2000-01-01,1\nC,,2-2,2000-01-02,2\nE,F\nG,H,3,2000-01-01,3\n\"I,J"),
+          3
+        )
       )
       assert.strictEqual(
         several.message,
@@ -63,7 +66,7 @@ describe("bet files", () => {
   it.effect("names 20 lines at most, and counts them all", () =>
     Effect.gen(function*() {
       const file = `A,B,1,2000-01-01,1\n${"Secreta,B,1\n".repeat(1000)}`
-      const { message } = yield* Effect.flip(lookOver(read(file), 3))
+      const { message } = yield* Effect.flip(checkBets(read(file), 3))
       assert.include(message, "1000 lines are not bets")
       assert.lengthOf([...message.matchAll(/^ {2}line /gm)], 20)
       assert.match(message, /^ {2}and 980 more$/m)
@@ -98,7 +101,7 @@ describe("bet files", () => {
   for (const [what, file, expected] of hints) {
     it.effect(`says what to do about ${what}`, () =>
       Effect.gen(function*() {
-        const { message } = yield* Effect.flip(lookOver(read(file), 3))
+        const { message } = yield* Effect.flip(checkBets(read(file), 3))
         const found = message.split("\n").filter((line) => line.startsWith("  hint: "))
         assert.lengthOf(found, expected.length, message)
         for (const hint of expected) assert.match(message, hint)
@@ -108,7 +111,7 @@ describe("bet files", () => {
   it.effect("refuses a file that isn't UTF-8, even when it ends within a character", () =>
     Effect.gen(function*() {
       for (const bytes of [[0xd1, 0x75, 0xf1], [0x41, 0xc3]]) {
-        const error = yield* Effect.flip(lookOver(read(Uint8Array.from(bytes)), 3))
+        const error = yield* Effect.flip(checkBets(read(Uint8Array.from(bytes)), 3))
         assert.match(error.message, /line 1: not UTF-8; /)
       }
     }))
@@ -116,8 +119,8 @@ describe("bet files", () => {
   it.effect("has the digest that RESUME_POINT has of it", () =>
     Effect.gen(function*() {
       const bets = sales(3, 1500)
-      const look = yield* lookOver(read(betFile(bets)), 3)
-      assert.deepStrictEqual(look, { bets: 1500, digest: digestOf(3, bets) })
+      const checked = yield* checkBets(read(betFile(bets)), 3)
+      assert.deepStrictEqual(checked, { bets: 1500, digest: digestOf(3, bets) })
     }))
 
   it.live("are read back as they were generated, names with commas and quotes included", () =>
@@ -146,7 +149,7 @@ describe("bet files", () => {
 
   it.live("name the path and the reason when they can't be opened", () =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(lookOver(readBets("/nowhere/agency-3.csv"), 3))
+      const error = yield* Effect.flip(checkBets(readBets("/nowhere/agency-3.csv"), 3))
       assert.strictEqual(error.message, "/nowhere/agency-3.csv: there is no such file or folder")
     }))
 })

@@ -1,7 +1,7 @@
 /** What an agency notices of its own bet file while it sends it. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import { fileOf, lookAt, onceTo, trial } from "../../support/AgencyTrial.ts"
+import { checkedBets, fileOf, onceTo, trial } from "../../support/AgencyTrial.ts"
 import { sales } from "../../support/Sales.ts"
 
 describe("bets that change while they are sent", () => {
@@ -18,7 +18,7 @@ describe("bets that change while they are sent", () => {
       Effect.gen(function*() {
         const { central, client } = yield* trial
         const { deliver } = yield* client({ windowChunks: 1 })
-        const error = yield* Effect.flip(deliver(fileOf(changed), { look: lookAt(3, all) }))
+        const error = yield* Effect.flip(deliver(fileOf(changed), { checked: checkedBets(3, all) }))
         assert.strictEqual(error._tag, "BetsChanged")
         assert.include(error.message, problem)
         assert.isFalse(central.finished)
@@ -34,7 +34,7 @@ describe("bets that change while they are sent", () => {
       onceTo(central, 3, () => "cut")
       let run = 0
       const bets = Stream.suspend(() => fileOf(run++ === 0 ? all : all.slice(0, 15)))
-      const error = yield* Effect.flip(deliver(bets, { look: lookAt(3, all) }))
+      const error = yield* Effect.flip(deliver(bets, { checked: checkedBets(3, all) }))
       assert.strictEqual(error._tag, "BetsChanged")
       assert.include(error.message, "it had 40 bets and has 15 now")
       assert.deepStrictEqual(central.bets, all.slice(0, 20))

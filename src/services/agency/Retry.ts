@@ -1,26 +1,27 @@
 /**
- * How an agency tries again: exponential backoff with full jitter, so that agencies cut off together don't come back
- * together, and never before the central's `retry_after_ms`. Any progress starts the backoff anew. Every single wait is
- * bounded, and so is the time without progress, after which the agency says so and ends.
+ * An agency's retry: exponential backoff with full jitter, so that agencies that were cut off together don't come back
+ * together, and never before the central's `retry_after_ms`. Progress resets the backoff. Each wait is bounded, and so is
+ * the time without progress, after which the agency ends with an error.
  *
- * Two clients of one agency take the connection from each other, each making progress in between. So connections that
- * the central closes one after another have a backoff of their own, which no progress starts anew: only a connection
- * that was left alone for longer than its longest wait, or a central that isn't there, shows that nobody else wants it.
+ * Two clients of one agency take the connection from each other, and both make progress in between. So connections that
+ * the central closes one after another have a backoff of their own, which progress doesn't reset. It is reset by a
+ * connection that lasted longer than the longest wait, since a rival would have taken it, and by an attempt that reaches
+ * no central.
  */
 import { Clock, Effect, Random, Schema } from "effect"
 import { backoffMs } from "../base/Backoff.ts"
-import type { ConnectionLost } from "./CentralConnection.ts"
+import { ConnectionLost } from "./CentralConnection.ts"
 
-export interface PatienceOptions {
+export interface RetryOptions {
   readonly backoffFirstMs: number
   readonly backoffMaxMs: number
   /** The longest wait of a client that the connection is taken from. */
   readonly takeoverBackoffMaxMs: number
-  /** Without progress for as long as this, trying ends. */
+  /** The longest time without progress. */
   readonly giveUpAfterMs: number
 }
 
-/** The central could not be reached, or not be made to take anything, for as long as the agency would try. */
+/** The central could not be reached, or took nothing, for as long as the agency tries. */
 export class CentralUnreachable
   extends Schema.TaggedError<CentralUnreachable>()("CentralUnreachable", {
     central: Schema.String,
@@ -34,19 +35,29 @@ export class CentralUnreachable
   }
 }
 
-/** A central that asks for more is asked again after this long anyway. */
+/** The longest wait that a central can ask for. */
 const retryAfterMsMax = 600_000
 
-export interface Patience {
-  /** The central answers on a new connection. */
+export interface Retry {
+  /** The central answered on a new connection. */
   readonly connected: Effect.Effect<void>
-  /** Something was achieved: the backoff and the time to give up start anew. */
+  /** Resets the backoff and the time without progress. */
   readonly progressed: Effect.Effect<void>
-  /** Waits until it is time to try again. */
+  /** Waits until it is time for the next attempt. */
   readonly wait: (lost: ConnectionLost) => Effect.Effect<void, CentralUnreachable>
 }
 
-/** Connections that the central closed one after another, as when another client takes each of them over. */
+/** Makes the attempt again, after a wait, each time that it ends with a lost connection. */
+export const retryWhenLost = <A, E>(
+  retry: Retry,
+  attempt: Effect.Effect<A, E | ConnectionLost>
+): Effect.Effect<A, E | CentralUnreachable> =>
+  Effect.catch(attempt, (failure) =>
+    failure instanceof ConnectionLost
+      ? Effect.andThen(retry.wait(failure), retryWhenLost(retry, attempt))
+      : Effect.fail(failure))
+
+/** Connections that the central closed one after another, as it does when another client takes each of them over. */
 class Takeovers {
   readonly #longestWaitMs: number
   #count = 0
@@ -60,7 +71,7 @@ class Takeovers {
     this.#connectedAt = now
   }
 
-  /** How many, the one that was just lost included. */
+  /** How many they are, with the one that was just lost. */
   lost(closed: boolean, now: number): number {
     const connectedAt = this.#connectedAt
     this.#connectedAt = undefined
@@ -70,15 +81,15 @@ class Takeovers {
   }
 }
 
-/** A wall clock that is set must not make an agency give up, nor try in vain for ever. */
+/** A wall clock that is set must neither make an agency give up, nor keep it trying for ever. */
 const monotonicMs = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos / 1_000_000n))
 
-/** `onWait` is told of every wait before it begins. */
-export const makePatience = Effect.fnUntraced(function*(
+/** `onWait` is called before each wait. */
+export const makeRetry = Effect.fnUntraced(function*(
   central: string,
-  { backoffFirstMs, backoffMaxMs, giveUpAfterMs, takeoverBackoffMaxMs }: PatienceOptions,
+  { backoffFirstMs, backoffMaxMs, giveUpAfterMs, takeoverBackoffMaxMs }: RetryOptions,
   onWait: (lost: ConnectionLost, waitMs: number) => void
-): Effect.fn.Return<Patience> {
+): Effect.fn.Return<Retry> {
   let failures = 0
   let progressAt = yield* monotonicMs
   const takeovers = new Takeovers(takeoverBackoffMaxMs)
@@ -91,7 +102,7 @@ export const makePatience = Effect.fnUntraced(function*(
     }),
     wait: Effect.fnUntraced(function*(lost) {
       const now = yield* monotonicMs
-      // A central that says when to come back is there: waiting for it isn't in vain.
+      // A central that says when to come back can be reached.
       if (lost.retryAfterMs !== undefined) progressAt = now
       const forMs = now - progressAt
       if (forMs >= giveUpAfterMs) {

@@ -2,9 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Random, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { ConnectionLost } from "../../../src/services/agency/CentralConnection.ts"
-import { makePatience } from "../../../src/services/agency/Patience.ts"
+import { makeRetry } from "../../../src/services/agency/Retry.ts"
 
-describe("patience", () => {
+describe("retry", () => {
   const milliseconds = (maximum: number) =>
     Schema.Int.check(Schema.isBetween({ minimum: 1, maximum }))
 
@@ -20,7 +20,7 @@ describe("patience", () => {
       Effect.gen(function*() {
         const waits: Array<number> = []
         const giveUpAfterMs = 1_000_000
-        const patience = yield* makePatience(
+        const retry = yield* makeRetry(
           "central:1",
           {
             backoffFirstMs: first,
@@ -34,7 +34,7 @@ describe("patience", () => {
           retryAfterMs === undefined ? { problem: "cut" } : { problem: "later", retryAfterMs }
         )
         for (let failure = 0; failure < failures; failure++) {
-          const waiting = yield* Effect.forkChild(patience.wait(lost))
+          const waiting = yield* Effect.forkChild(retry.wait(lost))
           yield* TestClock.adjust(retryAfterMs ?? 0)
           yield* TestClock.adjust(maximum + 1)
           yield* Fiber.join(waiting)
@@ -45,10 +45,10 @@ describe("patience", () => {
           assert.isAtLeast(waitMs, least)
           assert.isAtMost(waitMs, Math.ceil(least + Math.min(maximum, first * 2 ** failure)))
         }
-        yield* patience.progressed
+        yield* retry.progressed
         yield* TestClock.adjust(giveUpAfterMs)
         const outcome = yield* Effect.exit(
-          Effect.timeoutOption(patience.wait(new ConnectionLost({ problem: "cut" })), 0)
+          Effect.timeoutOption(retry.wait(new ConnectionLost({ problem: "cut" })), 0)
         )
         assert.isTrue(Exit.isFailure(outcome))
       })
@@ -62,18 +62,18 @@ describe("patience", () => {
     losses: ReadonlyArray<{ readonly lost: ConnectionLost; readonly heldMs: number | undefined }>
   ) {
     const waits: Array<number> = []
-    const patience = yield* makePatience(
+    const retry = yield* makeRetry(
       "central:1",
       { backoffFirstMs: 100, backoffMaxMs: 400, takeoverBackoffMaxMs: 1600, giveUpAfterMs: 60_000 },
       (_, waitMs) => waits.push(waitMs)
     )
     for (const { heldMs, lost } of losses) {
       if (heldMs !== undefined) {
-        yield* patience.connected
+        yield* retry.connected
         yield* TestClock.adjust(heldMs)
-        yield* patience.progressed
+        yield* retry.progressed
       }
-      const waiting = yield* Effect.forkChild(patience.wait(lost))
+      const waiting = yield* Effect.forkChild(retry.wait(lost))
       yield* TestClock.adjust(1600)
       yield* Fiber.join(waiting)
     }
