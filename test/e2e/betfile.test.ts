@@ -360,10 +360,13 @@ describe("the draw that bets were begun in", () => {
     const state = join(folder, "agency-1.csv.loteria.json")
     for (
       const [text, problem] of [
-        ["", "it is damaged, or no file of ours"],
-        ["{\"agency\": 1, \"draw\": \"mon", "it is damaged, or no file of ours"],
-        ["{\"agency\": 1}", "it is damaged, or no file of ours"],
-        [`{"agency": 1, "draw": "monday"}${" ".repeat(5000)}`, "it is damaged, or no file of ours"],
+        ["", "it is damaged, or not a file of this program"],
+        ["{\"agency\": 1, \"draw\": \"mon", "it is damaged, or not a file of this program"],
+        ["{\"agency\": 1}", "it is damaged, or not a file of this program"],
+        [
+          `{"agency": 1, "draw": "monday"}${" ".repeat(5000)}`,
+          "it is damaged, or not a file of this program"
+        ],
         ["{\"agency\": 2, \"draw\": \"monday\"}", "it is of agency 2, and this is agency 1"]
       ] as const
     ) {

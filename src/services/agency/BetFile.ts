@@ -1,6 +1,6 @@
 /**
- * Bet files of an agency: one bet a line, five fields, as the field's tools write them (domain/Csv.ts). Read as a stream
- * that can be run again, piece by piece, each bet checked and known by its line.
+ * An agency's bet file: one bet a line, five fields, in the format of the field's tools (domain/Csv.ts). It is read piece
+ * by piece as a stream that can be run again, and gives each bet with its line.
  */
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Effect, Option, Schema, Stream } from "effect"
@@ -60,17 +60,17 @@ export interface BetLine {
   readonly bet: BetFields
 }
 
-/** What stands on a line: a bet, or what is wrong with it. */
+/** A line: a bet, or what is wrong with it. */
 type BetStep = BetLine | BetProblem
 
-/** Where bets come from. The stream can be run again and then gives the same. */
+/** Where bets come from. The stream gives the same each time that it is run. */
 export interface BetInput {
   /** For messages. */
   readonly name: string
   readonly steps: Stream.Stream<BetStep, BetFileUnusable>
 }
 
-/** What the system says of a file, in words. */
+/** The failure of an operation on a file, in words. */
 export const betFileUnusable = (path: string) => (cause: unknown): BetFileUnusable =>
   new BetFileUnusable({ path, problem: systemReason(cause) })
 
@@ -123,7 +123,7 @@ export const readBets = (path: string): BetInput =>
     })
   )
 
-/** The bets alone; fails at the first line that is none. */
+/** The bets alone; fails at the first line that is not a bet. */
 export const betsOf = ({ name, steps }: BetInput): Stream.Stream<BetLine, BetFileError> =>
   Stream.mapEffect(
     steps,

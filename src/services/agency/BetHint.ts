@@ -1,4 +1,4 @@
-/** What people do to a bet file, told from a line that is no bet: so that they learn what to do and not only where. */
+/** Frequent mistakes in bet files, recognized by a line that is not a bet: the hint says what to do about all such lines. */
 
 export type BetHint = "empty" | "encoding" | "export" | "header" | "semicolons"
 
@@ -11,7 +11,7 @@ export const betHints: Readonly<Record<BetHint, string>> = {
   encoding: "save the file as UTF-8 (in a spreadsheet: CSV UTF-8)"
 }
 
-/** Fields of a line that is no bet. A line that is empty is a hint only at the end of its file. */
+/** The mistakes that the fields of a line suggest. An empty line counts only at the end of its file. */
 export const hintsOf = (line: number, fields: ReadonlyArray<string>): ReadonlyArray<BetHint> => {
   const text = fields.join(",")
   const hints: Array<BetHint> = []

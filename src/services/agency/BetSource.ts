@@ -1,7 +1,7 @@
 /**
- * Where an agency's bets come from, by the name that was given. A regular file is read where it lies. What can be read
- * only once is copied first (BetSpool.ts): standard input, and whatever else isn't a regular file, as a FIFO or a shell's
- * `<(…)`. Waiting for any of them can be interrupted.
+ * Opens an agency's bets by their path. A regular file is read in its place. What can be read only once is copied first
+ * (BetSpool.ts): standard input, and whatever else isn't a regular file, such as a FIFO or a shell's `<(…)`. Waiting for
+ * any of them can be interrupted.
  */
 import { Effect, type Scope } from "effect"
 import { close, constants, createReadStream, fstat, open } from "node:fs"
@@ -15,11 +15,11 @@ import { spoolBets } from "./BetSpool.ts"
 
 export interface BetSource {
   readonly input: BetInput
-  /** The file itself, behind all links; undefined for bets that come from elsewhere. */
+  /** The file itself, with all links resolved; undefined for bets from elsewhere. */
   readonly file: string | undefined
 }
 
-/** Opened by name it would be another, or none at all: some systems can't open a socket so. */
+/** These are read through the process's own descriptor: some systems can't open a socket by a path. */
 const namesOfStdin: ReadonlySet<string> = new Set([
   "-",
   "/dev/stdin",
@@ -27,7 +27,7 @@ const namesOfStdin: ReadonlySet<string> = new Set([
   "/proc/self/fd/0"
 ])
 
-/** A stream that gives up its descriptor at once when it is destroyed, also while nothing comes. */
+/** A stream that closes its descriptor as soon as it is destroyed, also while it waits for input. */
 const readableOf = (fd: number, isFifo: boolean): Readable => {
   if (isFifo) return new Socket({ fd, readable: true, writable: false })
   return isatty(fd) ? new ReadStream(fd) : createReadStream("", { fd })
@@ -37,9 +37,9 @@ const openDescriptor = promisify(open)
 const statDescriptor = promisify(fstat)
 const closeDescriptor = promisify(close)
 
-/** What is to be read once; undefined for a regular file. */
+/** A stream of what can be read only once; undefined for a regular file. */
 const openStream = async (path: string): Promise<Readable | undefined> => {
-  // Without O_NONBLOCK a FIFO that nobody writes to would keep a thread, and the process, until somebody does.
+  // Without O_NONBLOCK, opening a FIFO without a writer blocks a thread, and the end of the process.
   const fd = await openDescriptor(path, constants.O_RDONLY | constants.O_NONBLOCK)
   const found = await statDescriptor(fd)
   if (!found.isFile() && !found.isDirectory()) return readableOf(fd, found.isFIFO())

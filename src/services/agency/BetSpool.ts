@@ -1,7 +1,7 @@
 /**
- * Bets that can be read only once, as from a pipe, made readable again: delivery starts over after every lost connection.
- * They are copied to a file in the folder for temporary files, piece by piece. The file has no name, so that nothing is
- * left of it however the process ends.
+ * Makes bets that can be read only once, as from a pipe, readable again: delivery reads them anew after every lost
+ * connection. They are copied piece by piece to a file in the folder for temporary files. The file is unlinked at once,
+ * so that nothing is left of it however the process ends.
  */
 import { Effect, type Scope, Stream } from "effect"
 import { randomUUID } from "node:crypto"
@@ -12,7 +12,7 @@ import type { Readable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import { type BetFileUnusable, betFileUnusable, type BetInput, betsOfBytes } from "./BetFile.ts"
 
-/** A file of one's own that nobody else can open. */
+/** A file that nobody else can open. */
 const openNameless = async (): Promise<FileHandle> => {
   const path = join(tmpdir(), `loteria-${randomUUID()}`)
   const file = await open(path, "wx+", 0o600)
@@ -22,7 +22,7 @@ const openNameless = async (): Promise<FileHandle> => {
 
 const pieceBytes = 64 * 1024
 
-/** Each run has a position of its own. */
+/** Each iteration has its own position. */
 async function* pieces(file: FileHandle): AsyncGenerator<Uint8Array> {
   let position = 0
   while (true) {

@@ -1,7 +1,8 @@
 /**
  * One connection to the central, seen from the agency: messages out, answers in, both as frames. It owns the socket
- * for the scope it is opened in. Every wait has a deadline; whatever ends the connection (refused, reset, closed,
- * silent) is one retryable failure, ConnectionLost. An answer that can't be read is not: trying again can't help.
+ * for the scope in which it is opened. Every wait has a deadline. Whatever ends the connection (refused, reset, closed,
+ * silent) is one failure, ConnectionLost, after which connecting again can help. After an answer that can't be read it
+ * can't.
  */
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Data, Effect, Option, Schema, type Scope } from "effect"
@@ -22,7 +23,7 @@ export const formatAddress = ({ host, port }: Address): string =>
 /** The connection ended or stayed silent, or the central asked for patience. Connecting again can help. */
 export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
   readonly problem: string
-  /** The central is there and said when to come back. */
+  /** The central was reached, and said when to come back. */
   readonly retryAfterMs?: number | undefined
   /** The central closed it without an answer: it stops, or another client of the agency has taken over. */
   readonly closed?: boolean
@@ -51,17 +52,15 @@ export interface CentralConnection {
   readonly outOfPlace: (answer: Answer) => AnswerUnreadable
 }
 
-/** A system error's code (`ECONNREFUSED`) says more than the layers that it was wrapped in. */
-const describe = (error: Socket.SocketError): string => {
-  const { reason } = error
+/** A system error's code (`ECONNREFUSED`) says more than the errors that wrap it. */
+const describe = ({ reason }: Socket.SocketError): string => {
   if (reason._tag === "SocketCloseError") return reason.message
-  if (reason._tag === "SocketOpenError" && reason.kind === "Timeout") return "connecting timed out"
   const { cause } = reason
   if (cause instanceof Error && "code" in cause && typeof cause.code === "string") return cause.code
   return reason.message
 }
 
-/** Writing to a connection fails so when the other side has closed it. */
+/** The codes with which a write fails after the other side has closed the connection. */
 const closedCodes: ReadonlySet<string> = new Set(["EPIPE", "ERR_STREAM_WRITE_AFTER_END"])
 
 const closedByCentral = Effect.suspend(() =>
@@ -77,14 +76,17 @@ const lost = (error: Socket.SocketError): Effect.Effect<never, ConnectionLost> =
 
 const utf8 = new TextEncoder()
 
-/** Bytes that a silent central doesn't take in must not keep the socket. */
+/** Bytes that a silent central doesn't take must not keep the socket open. */
 const hangUp = (tcp: TcpSocket): void => {
   if (tcp.connecting || tcp.writableLength > 0) tcp.destroy()
   else tcp.destroySoon()
 }
 
-/** Connects for as long as the scope lasts. */
-const dial = ({ host, port }: Address): Effect.Effect<TcpSocket, Socket.SocketError, Scope.Scope> =>
+/** A socket that is connected, and closed at the end of the scope. */
+const connect = (
+  { host, port }: Address,
+  { connectTimeoutMs }: ConnectionTimeouts
+): Effect.Effect<TcpSocket, ConnectionLost, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => createConnection({ host, port, noDelay: true, keepAlive: true })),
     (tcp) => Effect.sync(() => hangUp(tcp))
@@ -92,13 +94,18 @@ const dial = ({ host, port }: Address): Effect.Effect<TcpSocket, Socket.SocketEr
     Effect.tap((tcp) =>
       Effect.callback<void, Socket.SocketError>((resume) => {
         tcp.once("connect", () => resume(Effect.void))
-        // It stays: an error of a socket that nobody listens to would end the process.
+        // This listener stays: without one, an error of the socket would end the process.
         tcp.on("error", (cause) => {
           const reason = new Socket.SocketOpenError({ kind: "Unknown", cause })
           resume(Effect.fail(new Socket.SocketError({ reason })))
         })
       })
-    )
+    ),
+    Effect.catch(lost),
+    Effect.timeoutOrElse({
+      duration: connectTimeoutMs,
+      orElse: () => Effect.fail(new ConnectionLost({ problem: "connecting timed out" }))
+    })
   )
 
 export const openConnection = Effect.fnUntraced(function*(
@@ -106,14 +113,8 @@ export const openConnection = Effect.fnUntraced(function*(
   timeouts: ConnectionTimeouts
 ): Effect.fn.Return<CentralConnection, ConnectionLost, Scope.Scope> {
   const central = formatAddress(address)
-  let tcp: TcpSocket | undefined
-  const socket = yield* NodeSocket.fromDuplex(
-    Effect.tap(dial(address), (connected) =>
-      Effect.sync(() => {
-        tcp = connected
-      })),
-    { openTimeout: timeouts.connectTimeoutMs }
-  )
+  const tcp = yield* connect(address, timeouts)
+  const socket = yield* NodeSocket.fromDuplex(Effect.succeed(tcp))
   const { pull } = yield* socket.reader.pipe(Effect.catch(lost))
   const { write } = yield* socket.writer
   const decoder = new FrameDecoder()
@@ -142,11 +143,9 @@ export const openConnection = Effect.fnUntraced(function*(
       Effect.fail(new ConnectionLost({ problem: `no answer in ${timeouts.answerTimeoutMs} ms` }))
   })
 
-  /** Writing to a socket that has ended would wait for events that it has already had. */
+  /** A write to a socket that has ended would wait for events that were emitted before. */
   const writeOpen = (bytes: Uint8Array) =>
-    Effect.suspend(() =>
-      tcp?.writable === true ? write(bytes).pipe(Effect.catch(lost)) : closedByCentral
-    )
+    Effect.suspend(() => tcp.writable ? write(bytes).pipe(Effect.catch(lost)) : closedByCentral)
 
   return {
     outOfPlace: ({ _tag }) => new AnswerUnreadable({ central, problem: `${_tag} out of place` }),

@@ -5,13 +5,13 @@
 import { carriageReturn, lineFeed } from "../../domain/Ascii.ts"
 import { betFields } from "../../domain/BetRules.ts"
 
-/** The longest line that is taken: five fields of legal length, quoted throughout, are far below. */
+/** The longest line: five valid fields, each character quoted, are far below. */
 export const lineBytesMax = 16 * 1024
 
 /** What stands on a line, counted from 1. */
 export type CsvStep =
   | { readonly _tag: "Record"; readonly line: number; readonly fields: ReadonlyArray<string> }
-  /** Not a bet's five fields. The problem names no value; `fields` is what could be told apart. */
+  /** Not five fields. The problem names no value; `fields` is what could be read. */
   | {
     readonly _tag: "Fault"
     readonly line: number
@@ -41,7 +41,7 @@ const quotedLine = (text: string): Line => {
     let from = at + 1
     while (true) {
       const close = text.indexOf("\"", from)
-      // No bet holds a line end, so a quote that goes on there was never meant to be one.
+      // No field of a bet holds a line end, so the quote isn't closed on the next line either.
       if (close === -1) {
         return { fields: [...fields, text.slice(from)], problem: "a quoted field is not closed" }
       }
@@ -70,22 +70,22 @@ const readLine = (text: string): Line => {
   return { fields, problem: `${found} instead of ${betFields.length}` }
 }
 
-/** The problem of a line whose bytes are no text. */
+/** The problem of a line whose bytes are not text. */
 export const notUtf8 = "not UTF-8"
 
 const utf8 = new TextEncoder()
 const lenient = new TextDecoder("latin1")
 
 /**
- * Reads a bet file piece by piece: bytes go in as they come, what stands on each line comes out, and any split of the
- * bytes gives the same. A line with a fault says nothing about the next.
+ * Takes a bet file's bytes piece by piece and gives its lines. However the bytes are split, it gives the same. A line with a
+ * fault doesn't affect the next.
  */
 export class CsvReader {
   readonly #strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
   #line = 0
-  /** A line that is begun. */
+  /** The beginning of a line whose end hasn't come. */
   #rest: Uint8Array = new Uint8Array(0)
-  /** The line under way is too long, which was said. */
+  /** The rest of a line that was reported as too long is being dropped. */
   #skipping = false
 
   /** The lines that the bytes complete. */
@@ -107,7 +107,7 @@ export class CsvReader {
     return steps
   }
 
-  /** The last line, when it doesn't end in a line end. */
+  /** The last line, if it has no line end. */
   end(): ReadonlyArray<CsvStep> {
     const steps: Array<CsvStep> = []
     if (this.#rest.length === 0) return steps
@@ -117,7 +117,7 @@ export class CsvReader {
     return steps
   }
 
-  /** Keeps what may become a line. */
+  /** Keeps the beginning of a line. */
   #keep(bytes: Uint8Array, steps: Array<CsvStep>): void {
     if (this.#skipping || bytes.length === 0) return
     // One more for a carriage return, which isn't part of the line.
@@ -130,7 +130,7 @@ export class CsvReader {
     steps.push(tooLong(++this.#line))
   }
 
-  /** Whole lines. They are decoded in one go, which is as good as always possible. */
+  /** Takes whole lines. They are decoded together, unless one of them isn't UTF-8. */
   #take(block: Uint8Array, steps: Array<CsvStep>): void {
     const text = this.#decode(block)
     if (text !== undefined) {
@@ -163,14 +163,14 @@ export class CsvReader {
   #step(text: string | undefined, bytes: Uint8Array | undefined, steps: Array<CsvStep>): void {
     const line = ++this.#line
     if (text === undefined && (bytes?.length ?? 0) <= lineBytesMax) {
-      // Its structure can be told all the same.
+      // Its fields can be told apart all the same.
       const { fields } = readLine(lenient.decode(bytes))
       steps.push({ _tag: "Fault", line, problem: notUtf8, fields })
       return
     }
     if (
       text === undefined
-      // A character is at most three bytes of each of its units.
+      // A unit of UTF-16 takes at most three bytes of UTF-8.
       || (text.length * 3 > lineBytesMax && utf8.encode(text).length > lineBytesMax)
     ) {
       steps.push(tooLong(line))

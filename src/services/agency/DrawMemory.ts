@@ -1,7 +1,7 @@
 /**
- * In which draw an agency's bets were begun, kept beside its bet file: an agency that is started again after the next draw
- * has begun would sell them once more. It is written before the first chunk is sent, whole or not at all, and compared
- * each time that the central says which draw it holds.
+ * Remembers, in a small file beside the bet file, the draw for which an agency's bets were first sent. Without it, an agency
+ * that is started again after the next draw has begun would sell the same bets in it. The file is written before the first
+ * chunk is sent, whole or not at all, and compared each time that the central names its draw.
  */
 import { Effect, Option, Schema } from "effect"
 import { randomUUID } from "node:crypto"
@@ -11,10 +11,10 @@ import { AgencyId } from "../../domain/Agency.ts"
 import { DrawName } from "../../domain/Draw.ts"
 import { betFileUnusable } from "./BetFile.ts"
 
-/** The central holds another draw than the one that these bets are for. */
+/** The central's draw is not the one that these bets are for. */
 class DrawDiffers extends Schema.TaggedError<DrawDiffers>()("DrawDiffers", {
   agency: Schema.Int,
-  /** Who says for which draw the bets are. */
+  /** What says which draw the bets are for. */
   source: Schema.String,
   expected: Schema.String,
   /** Undefined when the central is too old to name its draw. */
@@ -28,7 +28,7 @@ class DrawDiffers extends Schema.TaggedError<DrawDiffers>()("DrawDiffers", {
   }
 }
 
-/** The file that remembers the draw is of no use. */
+/** The file that remembers the draw can't be used. */
 export class DrawStateUnusable
   extends Schema.TaggedError<DrawStateUnusable>()("DrawStateUnusable", {
     path: Schema.String,
@@ -45,29 +45,29 @@ export const DrawError = Schema.Union([DrawDiffers, DrawStateUnusable])
 export type DrawError = typeof DrawError.Type
 
 export interface DrawMemory {
-  /** Fails when the bets are for another draw than the one that the central holds; undefined from a central that names none. */
+  /** Fails when the bets are for another draw than the central's; undefined is that of a central that names none. */
   readonly check: (held: DrawName | undefined) => Effect.Effect<void, DrawDiffers>
-  /** Remembers the draw; what `check` has found good is sent after this succeeds. */
+  /** Remembers a draw that passed `check`; chunks are sent only after this succeeds. */
   readonly remember: (held: DrawName | undefined) => Effect.Effect<void, DrawStateUnusable>
 }
 
 export interface DrawMemoryOptions {
   readonly agency: number
-  /** Where it is kept; undefined for bets that have no file. */
+  /** The file; undefined for bets that have none. */
   readonly path: string | undefined
-  /** What the operator says the draw is. */
+  /** The draw that the operator named. */
   readonly draw: DrawName | undefined
 }
 
 const StateFile = Schema.fromJsonString(Schema.Struct({ agency: AgencyId, draw: DrawName }))
 type StateFile = typeof StateFile.Type
 
-/** What is kept is far below. */
+/** A longer file isn't one of ours. */
 const stateBytesMax = 4096
 
 const decode = Schema.decodeUnknownOption(StateFile)
 
-/** `None` when there is no such file. */
+/** Undefined when there is no such file. */
 const readState = async (path: string): Promise<string | undefined> => {
   try {
     const { size } = await stat(path)
@@ -88,7 +88,7 @@ const syncFolder = async (path: string): Promise<void> => {
   }
 }
 
-/** On disk under its name, or not at all. Only its owner can read it. */
+/** Writes the file, readable by its owner alone: after a crash it is there whole or not at all. */
 const writeState = async (path: string, state: StateFile): Promise<void> => {
   const partial = `${path}.${randomUUID()}.partial`
   const file = await open(partial, "wx", 0o600)
@@ -108,8 +108,8 @@ const writeState = async (path: string, state: StateFile): Promise<void> => {
 }
 
 const withoutIt =
-  "Without it nobody would notice if these bets were sent into the next draw as well: let the folder be written to, "
-  + "say --state PATH for a file elsewhere, or name the draw with --draw NAME"
+  "Without it, nothing would prevent these bets from being sent into the next draw as well: make the folder writable, "
+  + "give a file elsewhere with --state PATH, or name the draw with --draw NAME"
 
 const loadState = Effect.fnUntraced(function*(path: string, agency: number) {
   const unusable = (problem: string, action: string) =>
@@ -119,15 +119,15 @@ const loadState = Effect.fnUntraced(function*(path: string, agency: number) {
     catch: (cause) =>
       unusable(
         betFileUnusable(path)(cause).problem,
-        "It may say in which draw these bets were begun: let it be read"
+        "It may say which draw these bets were sent to: make it readable"
       )
   })
   if (text === undefined) return undefined
   const state = Option.getOrUndefined(decode(text))
   if (state === undefined) {
     return yield* unusable(
-      "it is damaged, or no file of ours; it should say in which draw these bets were begun",
-      "If they were never sent, remove it and start again. If they were, compare with what the central exports first"
+      "it is damaged, or not a file of this program; it should say which draw these bets were sent to",
+      "If they were never sent, remove it and start again. If they were, first compare them with the central's export"
     )
   }
   if (state.agency !== agency) {
@@ -139,12 +139,12 @@ const loadState = Effect.fnUntraced(function*(path: string, agency: number) {
   return state.draw
 })
 
-/** Reads what is remembered; for good or bad, before anything is sent. */
+/** Reads what is remembered, before anything is sent. */
 export const openDrawMemory = Effect.fnUntraced(function*(
   { agency, draw, path }: DrawMemoryOptions
 ): Effect.fn.Return<DrawMemory, DrawStateUnusable> {
   let kept = path === undefined ? undefined : yield* loadState(path, agency)
-  /** What an earlier connection of this process was told. */
+  /** The draw that the central named on an earlier connection of this process. */
   let begun: DrawName | undefined
 
   const expectations = () => [

@@ -229,14 +229,14 @@ describe("when something fails", () => {
     Effect.gen(function*() {
       const { client, log } = yield* trial
       const nowhere = { host: "127.0.0.1", port: yield* Effect.promise(freePort) }
-      const options = { server: nowhere, consult: nowhere, giveUpAfterMs: 500 }
+      const options = { server: nowhere, consult: nowhere, giveUpAfterMs: 1500 }
       const { deliver, winners } = yield* client(options)
       assert.isTrue(Exit.isFailure(yield* Effect.exit(deliver(fileOf(sales(3, 5))))))
       assert.isTrue(Exit.isFailure(yield* Effect.exit(winners)))
       const lines = log().map((line) => line.replace(/^\S+ \S+ /, ""))
       for (const action of ["apuestas_enviadas", "consulta_ganadores"]) {
         const told = lines.filter((line) => line.includes(action))
-        // With waits of 10 ms at the most there were at least 50 tries.
+        // There were far more attempts: the waits are 10 ms at most, also where the machine is busy.
         assert.lengthOf(told, 10)
         for (const line of told) {
           assert.match(
