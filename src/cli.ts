@@ -7,7 +7,7 @@ import { compose } from "./commands/Compose.ts"
 import { consult } from "./commands/Consult.ts"
 import { demo } from "./commands/Demo.ts"
 import { exportBets } from "./commands/Export.ts"
-import { WrongUsage } from "./commands/Failure.ts"
+import { usualExitCodes, WrongUsage } from "./commands/Failure.ts"
 import { generate } from "./commands/Generate.ts"
 import { health } from "./commands/Health.ts"
 import { ledger } from "./commands/Ledger.ts"
@@ -16,8 +16,7 @@ import { serve } from "./commands/Serve.ts"
 
 const loteria = Command.make("loteria").pipe(
   Command.withDescription(
-    "The central of a national lottery and its agencies. "
-      + "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration."
+    `The central of a national lottery, and its agencies. ${usualExitCodes}`
   ),
   Command.withSubcommands([
     serve,

@@ -1,10 +1,10 @@
 /**
- * Entry of the containers' healthcheck: whether the server in this container is ready, at a sixth of what `health` costs.
- * The image and the compose files set the port; it doesn't read config.yaml. No Effect here.
+ * Entry of the containers' healthcheck: asks whether the server in this container is ready, at a sixth of the cost of
+ * `health`. The image and the compose files set the port; config.yaml is not read, and Effect is not loaded.
  */
 import { get } from "node:http"
 
-/** Below the deadline of the healthcheck. */
+/** Below the time limit of the healthcheck. */
 const answerTimeoutMs = 4000
 
 const fail = (problem: string): never => {

@@ -1,4 +1,4 @@
-/** `compose`: writes a compose file for a central and so many agencies. */
+/** `compose`: writes a compose file for a central and its agencies. */
 import { Console, Effect, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { composeAgenciesMax } from "../domain/Limits.ts"
@@ -11,11 +11,13 @@ export const compose = Command.make(
   {
     agencies: Argument.Int("agencies").pipe(
       Argument.withSchema(integer(1, composeAgenciesMax)),
-      Argument.withDescription(`How many agencies, 1 to ${composeAgenciesMax}`)
+      Argument.withDescription(`Number of agencies, 1 to ${composeAgenciesMax}`)
     ),
     trial: Flag.Boolean("trial").pipe(
       Flag.withDefault(false),
-      Flag.withDescription("Agencies sell generated bets, into a ledger of the trial's own")
+      Flag.withDescription(
+        "The agencies send generated bets, and the trial has a ledger of its own"
+      )
     ),
     out: outFlag,
     force: forceFlag
@@ -30,7 +32,8 @@ export const compose = Command.make(
   }, failWhenInterrupted)
 ).pipe(
   Command.withDescription(
-    "Write a compose file with a central and N agencies, numbered from 1, each with its bet file data/agency-ID.csv."
+    "Write a compose file with a central and the given number of agencies. They are numbered from 1, and agency N sends "
+      + "data/agency-N.csv."
   ),
   Command.withShortDescription("Write a compose file"),
   Command.withExamples([{ command: "loteria compose 12 --out compose-12.yaml" }])

@@ -1,7 +1,8 @@
-/** `demo`: the whole lottery on this machine, with generated bets, checked. */
+/** `demo`: a whole lottery on this machine, with generated bets and checked results. */
 import { Cause, Clock, Console, Effect, Exit, FileSystem } from "effect"
 import { Command, Flag } from "effect/cli"
 import { integer } from "./Flags.ts"
+import { counted, grouped } from "./Numbers.ts"
 import { formatTable } from "./Table.ts"
 import { barOnTerminal } from "./TerminalBar.ts"
 
@@ -9,31 +10,30 @@ const flags = {
   agencies: Flag.Int("agencies").pipe(
     Flag.withDefault(5),
     Flag.withSchema(integer(1, 50)),
-    Flag.withDescription("How many agencies, each a process")
+    Flag.withDescription("Number of agencies, each a process; 5 by default")
   ),
   bets: Flag.Int("bets").pipe(
     Flag.withDefault(80_000),
     Flag.withSchema(integer(0, 10_000_000)),
-    Flag.withDescription("How many bets, over all agencies")
+    Flag.withDescription("Number of bets of all agencies together; 80000 by default")
   ),
   seed: Flag.Int("seed").pipe(
     Flag.withDefault(42),
     Flag.withSchema(integer(0, Number.MAX_SAFE_INTEGER)),
-    Flag.withDescription("The same seed gives the same bets")
+    Flag.withDescription("The same seed gives the same bets; 42 by default")
   )
 }
 
-const count = (value: number): string => value.toLocaleString("en-US")
 const seconds = (ms: number): string => (ms / 1000).toFixed(1)
 
-/** A line whenever the number has changed, once a second at most: for an output that is no terminal. */
+/** A line when the number has changed, once a second at most: for an output that is not a terminal. */
 const followInLines = Effect.fnUntraced(function*(total: number) {
   let delivered = 0
   let shown = 0
   const show = Effect.suspend(() => {
     if (delivered === shown) return Effect.void
     shown = delivered
-    return Console.log(`  delivered ${count(delivered)} of ${count(total)} bets`)
+    return Console.log(`  delivered ${grouped(delivered)} of ${counted(total, "bet")}`)
   })
   yield* Effect.addFinalizer(() => show)
   yield* show.pipe(Effect.delay("1 second"), Effect.forever, Effect.forkScoped)
@@ -85,8 +85,8 @@ export const demo = Command.make(
 ).pipe(
   Command.withDescription(
     "Run a whole lottery on this machine: generate bet files, start the central and one agency per file as processes on "
-      + "free ports, hold the draw, check every count and every winner, and stop the central. Exit codes: 0 everything is "
-      + "right, 1 something is wrong (the logs are kept), 2 wrong usage."
+      + "free ports, hold the draw, check every count and every winner, and stop the central. "
+      + "Exit codes: 0 all results are right, 1 a result is wrong or a process failed (the logs are kept), 2 wrong usage."
   ),
   Command.withShortDescription("Run a whole lottery on this machine, and check it")
 )

@@ -1,13 +1,15 @@
-/** `export`: the ledger's bets as the trade's CSV, to stdout or to a file, also while the central runs. */
+/** `export`: writes the stored bets as CSV, to stdout or to a file, also while the central runs. */
 import * as NodeSink from "@effect/platform-node/NodeSink"
 import { Console, Effect, Option, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { createHash, type Hash } from "node:crypto"
 import type { ExportedChunk } from "../services/admin/LedgerExport.ts"
 import { configuredLedger, ledgerFlags, ledgerPath } from "./ConfigurationFlags.ts"
+import { usualExitCodes } from "./Failure.ts"
 import { failWhenInterrupted, forceFlag, outFlag } from "./NewFileFlags.ts"
+import { counted } from "./Numbers.ts"
 
-/** What was exported could not be written. */
+/** The bets could not be written to stdout. */
 class ExportFailed extends Schema.TaggedError<ExportFailed>()("ExportFailed", {
   target: Schema.String,
   problem: Schema.String
@@ -17,7 +19,7 @@ class ExportFailed extends Schema.TaggedError<ExportFailed>()("ExportFailed", {
   }
 }
 
-/** stdout stays open: it is the process's. */
+/** stdout belongs to the process, and stays open. */
 const stdoutSink = NodeSink.fromWritable<ExportFailed, Uint8Array>({
   evaluate: () => process.stdout,
   endOnDone: false,
@@ -29,11 +31,9 @@ const stdoutSink = NodeSink.fromWritable<ExportFailed, Uint8Array>({
 })
 
 const digestLine = (what: string, bets: number, hash: Hash): string =>
-  `${what}: ${bets.toLocaleString("en-US")} ${bets === 1 ? "bet" : "bets"}, SHA-256 ${
-    hash.digest("hex")
-  }`
+  `${what}: ${counted(bets, "bet")}, SHA-256 ${hash.digest("hex")}`
 
-/** Of all that was written, and of each agency's lines: the latter is the digest that RESUME_POINT tells the agency. */
+/** Digests of everything written and of each agency's lines; the latter is the digest in RESUME_POINT. */
 class Digests {
   readonly #all = createHash("sha256")
   readonly #agencies = new Map<number, { readonly hash: Hash; bets: number }>()
@@ -51,7 +51,7 @@ class Digests {
     known.bets += bets
   }
 
-  /** Ends the digests. */
+  /** To be called once: it ends the digests. */
   text(target: string): string {
     return [
       digestLine(target, this.#bets, this.#all),
@@ -69,7 +69,7 @@ export const exportBets = Command.make(
     format: Flag.Literals("format", ["csv"]).pipe(
       Flag.withDefault("csv"),
       Flag.withDescription(
-        "agency,first name,last name,document,birthdate,number, without a header"
+        "Lines of agency,first name,last name,document,birthdate,number, without a header"
       )
     ),
     out: outFlag,
@@ -89,9 +89,9 @@ export const exportBets = Command.make(
     )
     if (Option.isNone(out)) {
       return yield* Stream.run(bytes, stdoutSink).pipe(
-        // stdout holds the bets and nothing else.
+        // stdout is for the bets alone.
         Effect.tap(() => Console.error(digests.text("stdout"))),
-        // Whoever read our output has seen enough of it.
+        // The reader of the output, such as `head`, has read enough.
         Effect.catchIf(
           (error) => error._tag === "ExportFailed" && error.problem === "EPIPE",
           () => Effect.void
@@ -105,10 +105,9 @@ export const exportBets = Command.make(
   }, failWhenInterrupted)
 ).pipe(
   Command.withDescription(
-    "Write every stored bet as CSV, by agency, then in the order stored. Works while the central runs. A file that is "
-      + "there is left as it is unless --force replaces it. Prints the SHA-256 of what was written and of each agency's part "
-      + "(on stderr when the bets go to stdout). "
-      + "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration."
+    "Write every stored bet as CSV, by agency and then in the order stored. Works while the central runs. An existing file "
+      + "is replaced only with --force. Prints the SHA-256 of the output and of each agency's lines (on stderr when the bets "
+      + `go to stdout). ${usualExitCodes}`
   ),
   Command.withShortDescription("Write the stored bets as CSV")
 )

@@ -2,6 +2,9 @@
 import { Cause, Effect, Exit, Runtime, Schema } from "effect"
 import { ExitCode } from "../services/base/ExitCode.ts"
 
+/** The end of a command's help. */
+export const usualExitCodes = "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration."
+
 /** Wrong usage, reported with the help. */
 export class WrongUsage extends Schema.TaggedError<WrongUsage>()("WrongUsage", {}) {
   override readonly [Runtime.errorExitCode] = ExitCode.wrongUsage

@@ -37,5 +37,5 @@ export const logLevelFlag = (variable: string) =>
       (text) => Option.fromUndefinedOr(logLevels.find((level) => level === text.toUpperCase())),
       () => `expected one of ${logLevels.join(", ")}`
     ),
-    Flag.withDescription(`One of ${logLevels.join(", ")} (or ${variable}); INFO when absent`)
+    Flag.withDescription(`One of ${logLevels.join(", ")} (or ${variable}); INFO by default`)
   )

@@ -1,4 +1,4 @@
-/** `generate`: writes agency files for trials, the same ones for the same seed. */
+/** `generate`: writes bet files for trials, the same files for the same seed. */
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { configuredLedger } from "./ConfigurationFlags.ts"
@@ -11,26 +11,26 @@ export const generate = Command.make(
     agencies: Flag.Int("agencies").pipe(
       Flag.withDefault(5),
       Flag.withSchema(integer(1, 100_000)),
-      Flag.withDescription("How many agencies")
+      Flag.withDescription("Number of agencies; 5 by default")
     ),
     bets: Flag.Int("bets").pipe(
       Flag.withDefault(80_000),
       Flag.withSchema(integer(0, 1_000_000_000)),
-      Flag.withDescription("How many bets, over all agencies")
+      Flag.withDescription("Number of bets of all agencies together; 80000 by default")
     ),
     seed: Flag.Int("seed").pipe(
       Flag.withDefault(42),
       Flag.withSchema(integer(0, Number.MAX_SAFE_INTEGER)),
-      Flag.withDescription("The same seed gives the same files")
+      Flag.withDescription("The same seed gives the same files; 42 by default")
     ),
     out: Flag.String("out").pipe(
       Flag.withDefault("data"),
-      Flag.withDescription("The folder for agency-1.csv, agency-2.csv and so on")
+      Flag.withDescription("The folder for agency-1.csv, agency-2.csv and so on; data by default")
     ),
     force: forceFlag,
     keep: Flag.Boolean("keep").pipe(
       Flag.withDefault(false),
-      Flag.withDescription("Write only the files that aren't there")
+      Flag.withDescription("Write only the files that do not exist yet")
     )
   },
   Effect.fnUntraced(function*({ force, keep, out, ...generation }) {
@@ -44,8 +44,8 @@ export const generate = Command.make(
   }, failWhenInterrupted)
 ).pipe(
   Command.withDescription(
-    "Write plausible agency files, of sizes as uneven as real ones. Files that are there are left as they are, and "
-      + "nothing is written then, unless --force replaces them or --keep adds the others."
+    "Write plausible bet files, with sizes as uneven as real ones. If one of the files exists, nothing is written, unless "
+      + "--force replaces it or --keep writes only the others."
   ),
-  Command.withShortDescription("Write agency files for trials")
+  Command.withShortDescription("Write bet files for trials")
 )

@@ -14,7 +14,7 @@ export const health = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Ask the server on this machine whether it serves agencies. "
+    "Ask the server on this machine whether it is ready to serve agencies. "
       + "Exit codes: 0 ready, 1 not ready or not running, 2 wrong usage, 78 wrong configuration."
   ),
   Command.withShortDescription("Ask the server whether it is ready")

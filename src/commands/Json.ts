@@ -1,4 +1,4 @@
-/** Reports as JSON, for scripts: keys in snake_case as in the protocol, what isn't known as null. */
+/** Reports as JSON, for scripts: keys in snake_case as in the protocol, and null for what is not known. */
 import { Console, type Effect } from "effect"
 import { Flag } from "effect/cli"
 

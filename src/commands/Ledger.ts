@@ -1,4 +1,4 @@
-/** `ledger`: look at a ledger, check it, back it up, begin the next one. */
+/** `ledger`: shows a ledger, checks it, copies it, and begins the next one. */
 import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { formatRoster, parseRoster } from "../domain/Agency.ts"
@@ -11,13 +11,10 @@ import {
   ledgerPath,
   loadConfiguration
 } from "./ConfigurationFlags.ts"
+import { usualExitCodes } from "./Failure.ts"
 import { jsonFlag, printJson } from "./Json.ts"
 import { failWhenInterrupted } from "./NewFileFlags.ts"
-
-const exitCodes = "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration."
-
-const counted = (value: number, one: string, more = `${one}s`): string =>
-  `${value.toLocaleString("en-US")} ${value === 1 ? one : more}`
+import { counted } from "./Numbers.ts"
 
 const info = Command.make(
   "info",
@@ -52,9 +49,9 @@ const info = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    `Show which lottery a ledger is of and how far it is. Works while the central runs. ${exitCodes}`
+    `Show which lottery a ledger belongs to, and its progress. Works while the central runs. ${usualExitCodes}`
   ),
-  Command.withShortDescription("Show which lottery a ledger is of")
+  Command.withShortDescription("Show which lottery a ledger belongs to")
 )
 
 const verify = Command.make(
@@ -85,8 +82,8 @@ const verify = Command.make(
   }, failWhenInterrupted)
 ).pipe(
   Command.withDescription(
-    "Check a ledger: the file's structure, every chunk and every bet in it, the counts, the draw and its winners. "
-      + `Works while the central runs. Exit codes: 0 no problems, 1 problems (each is shown) or failed, `
+    "Check a ledger: the structure of its file, every chunk and every bet, the counts, the draw and its winners. "
+      + "Works while the central runs. Exit codes: 0 no problems, 1 problems (they are shown) or failed, "
       + "2 wrong usage, 78 wrong configuration."
   ),
   Command.withShortDescription("Check a ledger")
@@ -97,7 +94,7 @@ const backup = Command.make(
   {
     ...ledgerFlags,
     out: Flag.String("out").pipe(
-      Flag.withDescription("The file to write, which must not exist and appears when it is whole")
+      Flag.withDescription("The file to write; it must not exist, and appears when it is complete")
     )
   },
   Effect.fnUntraced(function*({ out, ...flags }) {
@@ -111,9 +108,9 @@ const backup = Command.make(
   }, failWhenInterrupted)
 ).pipe(
   Command.withDescription(
-    `Copy a ledger as it is at this moment, and check the copy. Works while the central runs. ${exitCodes}`
+    `Copy a ledger as it is now, and check the copy. Works while the central runs. ${usualExitCodes}`
   ),
-  Command.withShortDescription("Copy a ledger, also while the central runs")
+  Command.withShortDescription("Copy a ledger, even while the central runs")
 )
 
 const begin = Command.make(
@@ -123,7 +120,7 @@ const begin = Command.make(
     winningNumber: Flag.Int("winning-number").pipe(
       Flag.withSchema(WinningNumber),
       Flag.optional,
-      Flag.withDescription("The number that will win; the configuration's when absent")
+      Flag.withDescription("The winning number; by default the configuration's")
     ),
     agencies: Flag.String("agencies").pipe(
       Flag.filterMap(
@@ -131,24 +128,28 @@ const begin = Command.make(
         () => "expected a number of agencies (5 means 1 to 5) or their ids (3,5 or 3,)"
       ),
       Flag.optional,
-      Flag.withDescription("Who takes part: 5 means 1 to 5; the configuration's when absent")
+      Flag.withDescription(
+        "The agencies: 5 means 1 to 5, and 3,5 names two; by default the configuration's"
+      )
     ),
     draw: Flag.String("draw").pipe(
       Flag.withSchema(DrawName),
       Flag.optional,
       Flag.withDescription(
-        "The draw's name; the configuration's when absent, or one from the time of day when that has none"
+        "The draw's name; by default the configuration's, or one made of the current time"
       )
     ),
     yes: Flag.Boolean("yes").pipe(
       Flag.withDefault(false),
-      Flag.withDescription("Also where agencies are not known to have been told their winners")
+      Flag.withDescription(
+        "Begin even if agencies have not confirmed their winners, or have finished without bets"
+      )
     )
   },
   Effect.fnUntraced(function*(flags) {
     const { beginLedger } = yield* Effect.promise(() => import("../services/admin/NextLedger.ts"))
     const load = loadConfiguration(flags.config)
-    // The configuration is needed only for what isn't said.
+    // The configuration is needed only for what the flags leave out.
     const settings = yield* Effect.option(load)
     const configured = Option.match(settings, {
       onNone: () => Effect.map(load, ({ lottery }) => lottery),
@@ -161,14 +162,14 @@ const begin = Command.make(
     const roster = Option.isSome(flags.agencies)
       ? flags.agencies.value
       : (yield* configured).agencies
-    // Without a configuration the draw has no configured name: that must not stop who has said the rest.
+    // A draw needs no name, so without a configuration none is missing.
     const configuredDraw = Option.isSome(settings) ? settings.value.lottery.draw : undefined
     const { archive, draw } = yield* beginLedger(path, {
       roster,
       winningNumber,
       draw: Option.getOrUndefined(flags.draw) ?? configuredDraw
     }, flags.yes)
-    if (archive !== undefined) yield* Console.log(`${archive}: the ledger that was there`)
+    if (archive !== undefined) yield* Console.log(`${archive}: the previous ledger`)
     const agencies = formatRoster(roster)
     yield* Console.log(
       `${path}: draw ${draw}, agencies ${agencies}, winning number ${winningNumber}`
@@ -184,23 +185,23 @@ const begin = Command.make(
     ]
     if (differing.length > 0) {
       yield* Console.log(
-        `the configuration (${flags.config} and the environment) says something else, and the central would refuse `
-          + `this ledger: set ${differing.join(" and ")}`
+        `the configuration (${flags.config} and the environment) differs, and the central would refuse this ledger: `
+          + `set ${differing.join(" and ")}`
       )
     }
   })
 ).pipe(
   Command.withDescription(
-    "Begin the next lottery in a new ledger. A ledger that is there is kept under a name with the time of its draw, which "
-      + "must have been held, and whose agencies must have been told their winners, or --yes is wanted; one without bets is "
-      + "begun anew. No central may be running on it. "
-      + exitCodes
+    "Begin the next lottery in a new ledger. An existing ledger is kept under a name with the time of its draw. Its draw "
+      + "must have been held and its agencies must have confirmed that they were told their winners; --yes lifts the second "
+      + "condition. A ledger without bets is replaced. No central may use the ledger. "
+      + usualExitCodes
   ),
   Command.withShortDescription("Begin the next lottery in a new ledger"),
   Command.withExamples([{ command: "loteria ledger begin --winning-number 1234 --agencies 5" }])
 )
 
 export const ledger = Command.make("ledger").pipe(
-  Command.withDescription("Look at a ledger, check it, back it up, begin the next one"),
+  Command.withDescription("Show, check or copy a ledger, or begin the next one"),
   Command.withSubcommands([info, verify, backup, begin])
 )

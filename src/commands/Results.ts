@@ -1,10 +1,11 @@
-/** `results`: what the ledger says of each agency, or its winning bets, also while the central runs. */
+/** `results`: bets and winners of each agency, or the winning bets, also while the central runs. */
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { localTime } from "../domain/LocalTime.ts"
 import type { AgencyResult } from "../services/admin/LedgerReport.ts"
 import type { HeldDraw } from "../services/admin/StoredLottery.ts"
 import { ledgerFlags, ledgerPath } from "./ConfigurationFlags.ts"
+import { usualExitCodes } from "./Failure.ts"
 import { jsonFlag, printJson } from "./Json.ts"
 import { formatTable } from "./Table.ts"
 
@@ -15,7 +16,7 @@ const heldText = (drawName: string, draw: HeldDraw | undefined): string =>
       localTime(new Date(draw.heldAt))
     }: ${draw.winningNumber} won.`
 
-/** Names and documents, for whoever asked for them: nothing else prints them, and no log has them. */
+/** Personal data: only this flag and `export` print them, and no log holds them. */
 const showWinners = Effect.fnUntraced(function*(path: string, json: boolean) {
   const { winningBets } = yield* Effect.promise(() => import("../services/admin/WinningBets.ts"))
   const report = yield* winningBets(path)
@@ -32,7 +33,7 @@ const showWinners = Effect.fnUntraced(function*(path: string, json: boolean) {
   yield* Console.log(heldText(report.drawName, report.draw))
 })
 
-/** When an agency was told its winners, and by which connection. */
+/** When and over which connection an agency was told its winners. */
 const toldText = (told: AgencyResult["told"]): string => {
   if (told === undefined) return "-"
   const { address, at, how, port } = told
@@ -47,7 +48,7 @@ export const results = Command.make(
     winners: Flag.Boolean("winners").pipe(
       Flag.withDefault(false),
       Flag.withDescription(
-        "List the winning bets: agency, which of its bets, document and name; personal data, on stdout"
+        "List the winning bets with agency, position, document and name: personal data, on stdout"
       )
     ),
     json: jsonFlag
@@ -83,14 +84,14 @@ export const results = Command.make(
     yield* Console.log(
       told === agencies.length
         ? "  Every agency has been told its winners."
-        : `  ${told} of ${agencies.length} agencies have surely been told their winners.`
+        : `  ${told} of ${agencies.length} agencies have confirmed that they were told their winners.`
     )
   })
 ).pipe(
   Command.withDescription(
-    "Show what the ledger holds of every agency: bets, whether it has finished, winners, and when and by which "
-      + "connection it was told them. Works while the central runs. With --winners, its winning bets. "
-      + "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration."
+    "Show for every agency the number of its bets, whether it has finished, the number of its winners, and when and over "
+      + "which connection it was told them. With --winners, show the winning bets. Works while the central runs. "
+      + usualExitCodes
   ),
   Command.withShortDescription("Show bets and winners of every agency")
 )

@@ -1,11 +1,11 @@
-/** Plain tables for people: numbers grouped and to the right, as wide as they need to be. */
+/** Plain tables for people: right-aligned columns, as wide as their contents. */
+import { grouped } from "./Numbers.ts"
 
-export type Cell = string | number
+type Cell = string | number
 
-const formatCell = (cell: Cell): string =>
-  typeof cell === "number" ? cell.toLocaleString("en-US") : cell
+const formatCell = (cell: Cell): string => typeof cell === "number" ? grouped(cell) : cell
 
-/** A header, the rows, and a last row under a line when `total` is given. */
+/** A header, the rows, and below a rule the totals, if there are any. */
 export const formatTable = (
   header: ReadonlyArray<string>,
   rows: ReadonlyArray<ReadonlyArray<Cell>>,

@@ -210,7 +210,7 @@ describe("ledger begin", () => {
       "2,"
     )
     assert.strictEqual(code, 0, stderr)
-    const archive = /^(.*): the ledger that was there$/m.exec(stdout)?.[1] ?? ""
+    const archive = /^(.*): the previous ledger$/m.exec(stdout)?.[1] ?? ""
     assert.match(archive, /\/ledger-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ\.sqlite$/)
     assert.strictEqual(statSync(archive).ino, before)
     assert.match(stdout, /: draw \d{4}-\d\d-\d\dT\d{6}(?:-2)?, agencies 2,, winning number 1234$/m)

@@ -60,7 +60,7 @@ describe("an agency that asks for its winners", () => {
     assert.strictEqual((await toldOf(central))[0], "-")
     assert.include(
       await fullResults(central),
-      "1 of 2 agencies have surely been told their winners."
+      "1 of 2 agencies have confirmed that they were told their winners."
     )
     const line = `action: ganadores_informados | result: success | agencia: 2 | cantidad: 1 | `
       + `ip: 127.0.0.1 | port: ${port}`

@@ -1,6 +1,6 @@
 /**
- * So many log lines of each kind in a window of time: what comes in floods must not fill the disk, nor hide what else is
- * said. Lines beyond are counted, and told of when the window ends. Kinds are few: whoever uses it sees to that.
+ * A bound on the log lines of each kind in a window of time, so that a flood of lines neither fills the disk nor hides
+ * other lines. Further lines are counted, and reported when the window ends. Its user keeps the number of kinds small.
  */
 export interface LineBound {
   readonly linesMax: number
@@ -18,7 +18,7 @@ export class BoundedLines<Kind> {
     this.#onLeftOut = onLeftOut
   }
 
-  /** Whether a line of this kind may be written; if not, it counts as left out. */
+  /** Counts a line of this kind, and says whether it may be written. */
   take(kind: Kind): boolean {
     const lines = (this.#lines.get(kind) ?? 0) + 1
     this.#lines.set(kind, lines)
@@ -26,7 +26,7 @@ export class BoundedLines<Kind> {
     return lines <= this.#bound.linesMax
   }
 
-  /** Tells what was left out. To be called at the end, too: the window's own end may not come. */
+  /** Reports what was left out. To be called on closing too, when the current window is not over. */
   endWindow(): void {
     clearTimeout(this.#window)
     this.#window = undefined

@@ -1,21 +1,22 @@
-/** How long the server lives: until it is done (`exitWhenServed`), or a defect in the ledger's path ends it. */
+/**
+ * The server's end other than by a signal: it is done (`exitWhenServed`), or a defect ends it. And its readiness: the
+ * phase of its life, and the troubles for which agencies are not served in between.
+ */
 import { Cause, Context, Deferred, Effect, Layer } from "effect"
 import { localTime } from "../../domain/LocalTime.ts"
 
 export class Lifetime extends Context.Service<Lifetime, {
-  /** Ends the server in good order. */
+  /** Begins a shutdown with success. */
   readonly endUnsafe: () => void
-  /** Ends the server with a defect; an interruption is none. */
+  /** Begins a shutdown with a defect. Does nothing for an interruption. */
   readonly failUnsafe: (where: string, cause: Cause.Cause<unknown>) => void
-  /** Waits for either. */
+  /** Ends, or dies, when a shutdown is to begin. */
   readonly awaitEnd: Effect.Effect<void>
-  /**
-   * Why agencies are not served now, in words; empty when they are, which is from when all doors are open until the
-   * shutdown begins, unless something is in trouble.
-   */
+  /** Why agencies are not served now, in words; empty when they are. */
   readonly unready: () => ReadonlyArray<string>
+  /** True from when all ports are open; false from when the shutdown begins. */
   readonly setReady: (ready: boolean) => void
-  /** `what` can't do its part because of `problem`, as far as is known now, until it is set to undefined. */
+  /** Records that `what` fails because of `problem`; undefined ends the trouble. */
   readonly setTrouble: (what: string, problem: string | undefined) => void
 }>()("loteria-nacional/services/base/Lifetime") {
   static readonly layer = Layer.effect(
@@ -46,7 +47,7 @@ export class Lifetime extends Context.Service<Lifetime, {
         },
         setTrouble: (what, problem) => {
           if (problem === undefined) troubles.delete(what)
-          // What nobody has tried again since may be over.
+          // The trouble may be over and not noticed yet, so its age matters.
           else troubles.set(what, `${problem}, as of ${localTime(new Date())}`)
         }
       })

@@ -1,13 +1,14 @@
 /**
- * Processes and threads: Linux counts both, all of a user together, against one limit (`ulimit -u`). Node meets its end
- * there badly: it aborts without a word where it can't have its threads for files, and hangs where it can't have those
- * of its engine, which is how a parser would start. So a start with too few is refused, with the numbers.
+ * Processes and threads. Linux counts both, all of a user together, against one limit (`ulimit -u`). At that limit Node
+ * aborts without a message when it cannot start its threads for files, and a parser hangs when it cannot start those of
+ * its engine. So the server refuses to start with too few, and names the numbers.
  */
 import { Effect, Schema } from "effect"
 import { readdirSync, readFileSync } from "node:fs"
 import { processesNeeded } from "../../domain/Limits.ts"
+import { softLimit } from "./SystemLimit.ts"
 
-/** There are fewer left than the server needs. */
+/** Fewer processes and threads are left than the server needs. */
 export class TooFewProcesses extends Schema.TaggedError<TooFewProcesses>()("TooFewProcesses", {
   needed: Schema.Int,
   limit: Schema.Int,
@@ -23,14 +24,14 @@ export class TooFewProcesses extends Schema.TaggedError<TooFewProcesses>()("TooF
   }
 }
 
-/** CAP_SYS_ADMIN and CAP_SYS_RESOURCE: for who has one of them the limit isn't enforced, nor for root without. */
-const exempt = (1n << 21n) | (1n << 24n)
+/** CAP_SYS_ADMIN and CAP_SYS_RESOURCE. A process with either is exempt from the limit; so is root. */
+const exemptingCapabilities = (1n << 21n) | (1n << 24n)
 
 const statusOf = (process: string): string => {
   try {
     return readFileSync(`/proc/${process}/status`, "utf8")
   } catch {
-    // It has ended.
+    // The process has ended.
     return ""
   }
 }
@@ -39,25 +40,24 @@ const number = (text: string, pattern: RegExp): number => Number(pattern.exec(te
 const userOf = (status: string): number => number(status, /^Uid:\s+(\d+)/m)
 const threadsOf = (status: string): number => number(status, /^Threads:\s+(\d+)/m)
 
-/** What processes of this user other than this one have taken, as far as they are seen from here. */
+/** The threads of this user's other processes, as far as this process can see them. */
 const takenByOthers = (user: number): number =>
   readdirSync("/proc").filter((name) => /^\d+$/.test(name) && name !== String(process.pid))
     .map(statusOf).filter((status) => status !== "" && userOf(status) === user)
     .reduce((threads, status) => threads + threadsOf(status), 0)
 
-/** The limit in force; undefined where there is none, or the system doesn't tell in this way. */
-const limitInForce = (status: string): number | undefined => {
+/** The limit that is enforced on this process; undefined where none is. */
+const enforcedLimit = (status: string): number | undefined => {
   const held = BigInt(`0x${/^CapEff:\s+([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`)
-  if (userOf(status) === 0 || (held & exempt) !== 0n) return undefined
-  const limits = readFileSync("/proc/self/limits", "utf8")
-  const soft = /^Max processes +(\d+)/m.exec(limits)?.[1]
-  return soft === undefined ? undefined : Number(soft)
+  return userOf(status) === 0 || (held & exemptingCapabilities) !== 0n
+    ? undefined
+    : softLimit("Max processes")
 }
 
 const tooFew = (parsers: number): TooFewProcesses | undefined => {
   try {
     const status = statusOf("self")
-    const limit = limitInForce(status)
+    const limit = enforcedLimit(status)
     if (limit === undefined) return undefined
     const needed = processesNeeded.server + processesNeeded.perParser * parsers
     const taken = takenByOthers(userOf(status))
@@ -65,14 +65,14 @@ const tooFew = (parsers: number): TooFewProcesses | undefined => {
       ? new TooFewProcesses({ needed, limit, taken, parsers })
       : undefined
   } catch {
-    // No /proc: what can't be had is told when it is missed.
+    // Without /proc a lack is reported when a process or thread cannot be started.
     return undefined
   }
 }
 
 /**
- * Fails where the server, with so many parsers, can't have the processes and threads that it begins with. It reads no
- * file in a thread, so that it can be asked before Node has those.
+ * Fails when too few processes and threads are left for a server with this number of parsers. It reads files
+ * synchronously, without Node's threads, which may be those that are missing.
  */
 export const requireProcesses = (parsers: number): Effect.Effect<void, TooFewProcesses> =>
   Effect.suspend(() => {
@@ -80,7 +80,7 @@ export const requireProcesses = (parsers: number): Effect.Effect<void, TooFewPro
     return problem === undefined ? Effect.void : Effect.fail(problem)
   })
 
-/** What the system says where no process or thread is to be had, in words that name what to do. */
+/** Why a process or thread could not be started; at a limit, with what to do. */
 export const startProblem = (error: unknown): string => {
   const message = error instanceof Error ? error.message : String(error)
   return message.includes("EAGAIN")

@@ -1,8 +1,8 @@
 /**
- * What the server is told: config.yaml, overridden by the field's environment variables, decoded by Schema.
- * Every bound of the system is here with its default. Unknown keys and wrong values are refused, each named with its
- * path (or its environment variable), what it is and what it may be; nothing starts half-configured. A file that is
- * wrong is refused also where variables would win over what is wrong in it: what else it says may be lost with it.
+ * The server's configuration: config.yaml, overridden by environment variables, decoded by Schema. Every configurable
+ * bound is here with its default. Unknown keys and wrong values are refused, each with its path (or its environment
+ * variable), its value and the allowed values. A wrong value in the file is refused even if a variable overrides it: an
+ * error there may hide others.
  */
 import {
   Context,
@@ -31,11 +31,11 @@ import { ExitCode } from "./ExitCode.ts"
 import { logLevels } from "./LogLevel.ts"
 import { isTree, type KnownKeys, unknownKey, valueAt, wrongValue } from "./SettingsProblems.ts"
 
-/** The configuration can't be used. `message` says where it is wrong and what was expected. */
+/** The configuration cannot be used. `message` says where it is wrong and what is allowed there. */
 export class SettingsError extends Schema.TaggedError<SettingsError>()("SettingsError", {
   path: Schema.String,
   problems: Schema.Array(Schema.String),
-  /** How the log was to be written, as far as that could be read: the error is told in that form. */
+  /** The configured format of the log, if it could be read: the error is logged in it. */
   logFormat: Schema.optionalKey(Schema.Literals(["text", "json"]))
 }) {
   override readonly [Runtime.errorExitCode] = ExitCode.wrongConfiguration
@@ -47,7 +47,7 @@ export class SettingsError extends Schema.TaggedError<SettingsError>()("Settings
 const withDefault = <S extends Schema.Constraint>(schema: S, value: S["Encoded"]) =>
   Schema.withDecodingDefaultKey<S>(Effect.succeed(value))(schema)
 
-/** What a value must be, in words; every value of the schema says it as the `message` of all that can be wrong. */
+/** The allowed values, in words: the `message` of everything that can be wrong with a value of the schema. */
 const allowed = (message: string) => ({ message })
 
 const integer = (minimum: number, maximum: number) => {
@@ -94,14 +94,14 @@ const drawMessage = allowed(
   "a name in quotes: 1 to 64 letters, digits, dots, underscores and hyphens, of which the first is a letter or a digit"
 )
 
-/** YAML reads `2026-11-24` as a date and `0815` as a number: it is asked for as text, and not guessed back. */
+/** YAML reads an unquoted `2026-11-24` as a date and `0815` as a number, so only text is accepted. */
 const Draw = Schema.String.annotate(drawMessage)
   .check(Schema.makeFilter((value: string) => Schema.is(DrawName)(value), drawMessage))
   .pipe(Schema.decodeTo(DrawName))
 
 const port = integer(0, 65535)
 
-/** Absent means every interface, IPv6 and IPv4. */
+/** Without a host it listens on every interface, IPv6 and IPv4. */
 const listener = (fallbackPort: number) =>
   withDefault(
     Schema.Struct({
@@ -212,7 +212,7 @@ export class Settings extends Context.Service<Settings, SettingsShape>()(
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** The environment variables that deployments set, and the keys they override. */
+/** The environment variables that deployments use, and the keys that they override. */
 export const environmentKeys = {
   SERVER_PORT: ["bets", "port"],
   CONSULT_SERVER_PORT: ["consult", "port"],
@@ -235,7 +235,7 @@ const withOverride = (tree: unknown, path: ReadonlyArray<string>, value: unknown
   }
 }
 
-/** An environment variable is text; where it reads as a number it is one, but for a name. Empty counts as not set. */
+/** The value of a variable: a number if it reads as one and is not a name. */
 const environmentValue = (name: string, value: string): unknown =>
   name !== "DRAW" && /^-?\d+$/.test(value) ? Number(value) : value
 
@@ -256,7 +256,7 @@ const knownKeysOf = (ast: SchemaAST.AST): KnownKeys | undefined =>
 
 const knownKeys = knownKeysOf(SchemaAST.toEncoded(SettingsSchema.ast)) ?? {}
 
-/** A section whose keys are all comments is one that was left out. */
+/** A section whose keys are all commented out is null in YAML; it counts as absent. */
 const withoutEmptySections = (tree: unknown): unknown =>
   isTree(tree)
     ? Object.fromEntries(
@@ -271,7 +271,7 @@ const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1({
     issue._tag === "UnexpectedKey" ? isUnknownKey : SchemaIssue.defaultLeafHook(issue)
 })
 
-/** `placeOf` says where the value of a key comes from. */
+/** `placeOf` names the source of a key's value. */
 const decode = (
   tree: unknown,
   placeOf: (keys: ReadonlyArray<string>) => string
@@ -331,7 +331,7 @@ const atLeast = (
     : []
 }
 
-/** A message of the longest kind, made to be expensive, must not end a parser. */
+/** A parser must survive the most expensive message of the maximum length. */
 const parserMemoryProblems = (
   { connections: { frameBytesMax }, parsers: { memoryMb } }: SettingsShape
 ): ReadonlyArray<string> => {
@@ -343,7 +343,7 @@ const parserMemoryProblems = (
   ]
 }
 
-/** Relations between settings that no single value can break. */
+/** Relations that must hold between settings. */
 const relationProblems = (settings: SettingsShape): ReadonlyArray<string> => [
   ...portProblems(settings),
   ...atLeast(settings, ["connections", "frameBudgetBytes"], ["connections", "frameBytesMax"]),
@@ -352,7 +352,7 @@ const relationProblems = (settings: SettingsShape): ReadonlyArray<string> => [
   ...atLeast(settings, ["parsers", "restartMaxMs"], ["parsers", "restartFirstMs"])
 ]
 
-/** Decodes a configuration that was read; `path` is for messages. */
+/** Decodes the content of a configuration file; `path` is for messages. */
 export const decodeSettings = (
   path: string,
   tree: unknown,
@@ -366,7 +366,7 @@ export const decodeSettings = (
     onFailure: (problems: ReadonlyArray<string>) => problems,
     onSuccess: () => []
   })
-  // Each by itself, so that a variable never covers what is wrong around it in the file.
+  // File and variables are checked separately, so that a variable never hides an error in the file.
   const wrong = [
     ...problemsOf(decode(file, placeInFile)),
     ...problemsOf(decode(withVariables({}, environment), placeOfVariable))
@@ -412,7 +412,7 @@ export const loadSettings = Effect.fnUntraced(
       const problems = ["holds several YAML documents; remove the lines that are only ---"]
       return yield* new SettingsError({ path, problems })
     }
-    // A file of comments only holds none: every key is left out.
+    // A file that holds only comments has no document: every key has its default.
     return yield* decodeSettings(path, documents[0], environment)
   }
 )

@@ -1,9 +1,9 @@
 /**
- * What is wrong with a configuration, in sentences: the key (or the environment variable that its value came from), what
- * it is, and what it may be.
+ * The errors in a configuration, as sentences: the key (or the environment variable that set its value), the value, and
+ * the allowed values.
  */
 
-/** The keys of one level; a section has keys of its own, any other key a value. */
+/** The known keys of one level, with those of their sections; undefined for a key with a value. */
 export interface KnownKeys {
   readonly [key: string]: KnownKeys | undefined
 }
@@ -13,7 +13,7 @@ export type Tree = { readonly [key: string]: unknown }
 export const isTree = (value: unknown): value is Tree =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** Longer texts are cut: they are there to be recognised. */
+/** Longer values are cut: they only have to be recognised. */
 const shownCharactersMax = 40
 
 const shown = (value: unknown): string => {
@@ -31,7 +31,7 @@ export const valueAt = (tree: unknown, keys: ReadonlyArray<string>): unknown =>
 const keysAt = (known: KnownKeys, keys: ReadonlyArray<string>): KnownKeys | undefined =>
   keys.reduce<KnownKeys | undefined>((at, key) => at?.[key], known)
 
-/** `allowed` says what the value must be. */
+/** `allowed` describes the allowed values. */
 export const wrongValue = (
   known: KnownKeys,
   tree: unknown,
@@ -46,7 +46,7 @@ export const wrongValue = (
   return `${place} is ${shown(valueAt(tree, keys))}, but must be ${expected}`
 }
 
-/** Names the known key that was probably meant; where none comes near, those that there are. */
+/** Suggests the known key that was probably meant; if none is similar, lists the known keys. */
 export const unknownKey = (known: KnownKeys, keys: ReadonlyArray<string>): string => {
   const parent = keys.slice(0, -1)
   const key = keys.at(-1) ?? ""
@@ -66,7 +66,7 @@ export const unknownKey = (known: KnownKeys, keys: ReadonlyArray<string>): strin
 
 const nearestOf = (word: string, candidates: ReadonlyArray<string>): string | undefined => {
   let nearest: string | undefined
-  // A third of the word may be mistyped; what differs by more is another word.
+  // Up to a third of the word may be mistyped.
   let least = Math.max(1, Math.floor(word.length / 3)) + 1
   for (const candidate of candidates) {
     const shorter = Math.min(word.length, candidate.length)
@@ -80,7 +80,7 @@ const nearestOf = (word: string, candidates: ReadonlyArray<string>): string | un
   return nearest
 }
 
-/** How many characters must be put in, left out or replaced to make the one word of the other (Levenshtein). */
+/** The number of characters to insert, delete or replace to turn one word into the other (Levenshtein). */
 const editDistance = (one: string, other: string): number => {
   let row = Array.from({ length: other.length + 1 }, (_, index) => index)
   for (const [index, character] of [...one].entries()) {

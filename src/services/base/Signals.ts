@@ -1,21 +1,21 @@
 /**
- * What ends the program from outside: SIGTERM, SIGINT, and SIGHUP, with which a terminal says that it was closed. The
- * runner interrupts the program, which closes the scope in good order; here the signal is logged and the end is given a
- * bound. A second signal, or the end of the grace period, ends the process at once with code 1: what was acknowledged is
- * on disk, and parser children end by themselves.
+ * Signals that end the program: SIGTERM, SIGINT, and SIGHUP, which a closed terminal sends. On the first one the runner
+ * interrupts the program, which closes its scope in order; this file logs the signal and bounds the time for closing. A
+ * second signal, or the end of the grace period, ends the process at once with code 1: everything acknowledged is on
+ * disk, and parser children end by themselves.
  *
- * One Ctrl-C can come twice: from the terminal, which sends it to the whole process group, and from npm, which hands it
- * on; and `timeout` sends its signal to the program and to its group. So a signal right after the first is the same one.
+ * One Ctrl-C can arrive twice: from the terminal, which signals the whole process group, and from npm, which forwards
+ * it; `timeout` signals both the program and its group. So a signal right after the first counts as the same one.
  */
 import { Effect, type Scope } from "effect"
 import { OperatorLog } from "./OperatorLog.ts"
 
 const signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const
 
-/** Programs hand a signal on within milliseconds; a person who insists takes longer. */
+/** Programs forward a signal within milliseconds; a person who sends a second one takes longer. */
 const sameSignalMs = 500
 
-/** Ends the process when a signal's end, or another that `startGrace` begins, takes too long. */
+/** Handles the signals for the scope. `startGrace` starts the grace period for a shutdown without a signal. */
 export const endOnSignals = (
   graceMs: number
 ): Effect.Effect<{ readonly startGrace: () => void }, never, OperatorLog | Scope.Scope> =>
@@ -41,14 +41,14 @@ export const endOnSignals = (
       if (firstAt !== undefined) return endNow({ detail: "cut short by a second signal" })
       firstAt = now
       startGrace()
-      // The runner doesn't know this one. For us it comes right after the first, and is the same.
+      // The runner handles SIGTERM but not SIGHUP. Here it arrives right after the first, and so counts as the same.
       if (signal === "SIGHUP") process.emit("SIGTERM", "SIGTERM")
     }
-    // By default it ends a process at once; tools send it to whatever runs.
+    // SIGUSR2 would end the process by default, and some tools send it to every process.
     const ignored = () => log.write("DEBUG", "signal_received", "ignored", { signal: "SIGUSR2" })
     yield* Effect.acquireRelease(
       Effect.sync(() => {
-        // Before the runner's listener, so that the signal is logged before what it brings about.
+        // Prepended to the runner's listeners, so that the signal is logged before its effects.
         for (const signal of signals) process.prependListener(signal, onSignal)
         process.on("SIGUSR2", ignored)
       }),

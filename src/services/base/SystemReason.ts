@@ -1,4 +1,4 @@
-/** What the system says when a file can't be opened, read or written, in words for people. */
+/** Why a file could not be opened, read or written, in words for people. */
 
 const reasons: ReadonlyMap<unknown, string> = new Map([
   ["ENOENT", "there is no such file or folder"],

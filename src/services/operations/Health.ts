@@ -1,8 +1,8 @@
-/** Asks a running server, over its operations port, whether it serves agencies. */
+/** Asks a server over its operations port whether it is ready to serve agencies. */
 import { Effect, Option, Schema } from "effect"
 import { get } from "node:http"
 
-/** The server was not reached, or doesn't serve agencies (yet, or any more). */
+/** The server could not be reached, or is not ready. */
 export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", {
   address: Schema.String,
   problem: Schema.String
@@ -12,19 +12,19 @@ export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", {
   }
 }
 
-/** Well below the deadline that container engines give a healthcheck. */
+/** Well below the time limits that container engines set for a healthcheck. */
 const answerTimeoutMs = 2000
 
-/** A server that listens on every interface is asked on the loopback one. */
+/** A server that listens on every interface is asked on the loopback interface. */
 const reachableHost = (host: string): string =>
   host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host
 
-/** What a server that isn't ready answers; an answer of anybody else may be anything. */
+/** The answer of a server that is not ready. Another program on that port may answer anything. */
 const NotReadyAnswer = Schema.fromJsonString(
   Schema.Struct({ reasons: Schema.Array(Schema.String) })
 )
 
-/** More than a server says. */
+/** More than a server answers. */
 const answerCharactersMax = 64 * 1024
 
 const whyNotReady = (status: number | undefined, body: string): string =>

@@ -1,4 +1,4 @@
-/** The operations port: whether the server lives (`/healthz`) and whether agencies are served (`/readyz`). */
+/** The operations port: liveness (`/healthz`) and readiness to serve agencies (`/readyz`). */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer } from "effect"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
