@@ -57,7 +57,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "forget the chunks of a failed group that were to stay",
     file: "src/services/ledger/GroupCommit.ts",
-    edits: [["open.putBack(refuse(", "void (refuse("]]
+    edits: [["open.putBack(inHand.", "void (inHand."]]
   },
   {
     name: "lose a finished mark on its way to disk",

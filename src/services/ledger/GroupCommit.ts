@@ -10,8 +10,7 @@
  * Two groups take turns: while one is on its way to disk, the one before is settled and answered, and its clients' next
  * chunks are read, parsed and decided on. There is one writer, guarded by a permit that the draw takes too.
  */
-import { type Cause, Context, Effect, Exit, Fiber, Latch, Layer, Result, Semaphore } from "effect"
-import type { AgencyId } from "../../domain/Agency.ts"
+import { Context, Effect, Fiber, Latch, Layer, Result, Semaphore } from "effect"
 import { invariant } from "../../domain/Invariant.ts"
 import { type BackoffBounds, backoffMs } from "../base/Backoff.ts"
 import { Keeper } from "../base/Keeper.ts"
@@ -19,9 +18,8 @@ import { Lifetime } from "../base/Lifetime.ts"
 import { type LogWriter, OperatorLog } from "../base/OperatorLog.ts"
 import { Settings } from "../base/Settings.ts"
 import { BetLedger, type LedgerUnavailable } from "./BetLedger.ts"
-import { OpenGroup, type PendingChunk } from "./OpenGroup.ts"
-
-type Group = ReadonlyArray<PendingChunk>
+import { ChunksInHand, type Group, type PendingChunk } from "./ChunksInHand.ts"
+import { OpenGroup } from "./OpenGroup.ts"
 
 export class GroupCommit extends Context.Service<GroupCommit, {
   /** Puts a chunk that was decided on into the open group, and returns at once. */
@@ -43,7 +41,7 @@ export class GroupCommit extends Context.Service<GroupCommit, {
       const trouble = new LedgerTrouble(backoff, yield* OperatorLog, yield* Lifetime)
       const permit = yield* Semaphore.make(1)
       const open = new OpenGroup(bounds)
-      const inHand = new AgenciesInHand()
+      const inHand = new ChunksInHand()
       const notEmpty = yield* Latch.make(false)
       const due = yield* Latch.make(false)
 
@@ -67,7 +65,7 @@ export class GroupCommit extends Context.Service<GroupCommit, {
       const settleStored = Effect.suspend(() => {
         const group = stored
         stored = []
-        return settle(group, inHand)
+        return inHand.settleStored(group)
       })
 
       const round = Effect.gen(function*() {
@@ -88,7 +86,7 @@ export class GroupCommit extends Context.Service<GroupCommit, {
           stored = group
         } else {
           trouble.failed(group, outcome.failure)
-          open.putBack(refuse(group, trouble.retryMs, inHand))
+          open.putBack(inHand.settleFailed(group, trouble.retryMs))
         }
       })
       // Interrupted only while it gathers: then no group is on its way to disk, and none is on disk and not answered.
@@ -98,7 +96,7 @@ export class GroupCommit extends Context.Service<GroupCommit, {
 
       return GroupCommit.of({
         submit: (pending) => {
-          inHand.enter(pending.chunk.agency)
+          inHand.enter(pending)
           open.push(pending)
           notEmpty.openUnsafe()
           if (open.isDue) due.openUnsafe()
@@ -113,57 +111,6 @@ export class GroupCommit extends Context.Service<GroupCommit, {
     })
   )
 }
-
-/** The agencies that have a chunk between decision and settling: one each, which is settled once. */
-class AgenciesInHand {
-  readonly #agencies = new Set<AgencyId>()
-
-  enter(agency: AgencyId): void {
-    invariant(!this.#agencies.has(agency), "an agency has one chunk in hand at most")
-    this.#agencies.add(agency)
-  }
-
-  leave(agency: AgencyId): void {
-    invariant(this.#agencies.delete(agency), "a chunk is settled once")
-  }
-}
-
-/**
- * Settles every chunk of a group that is on disk, also after one whose settling had a defect, which comes out at the
- * end. Written down once: a generator function made anew for each group would each time leave V8 a map in its old space,
- * which keeps alive all that the generator sees, the whole group, until the next full collection.
- */
-const settle = Effect.fnUntraced(function*(group: Group, inHand: AgenciesInHand) {
-  let defect: Cause.Cause<never> | undefined
-  for (const pending of group) {
-    const left = settleStoredChunk(pending, inHand)
-    if (left === undefined) continue
-    const exit = yield* Effect.exit(left)
-    if (Exit.isFailure(exit)) defect ??= exit.cause
-  }
-  if (defect !== undefined) yield* Effect.failCause(defect)
-})
-
-/** What settling it leaves to do. */
-const settleStoredChunk = (
-  { chunk, onStored }: PendingChunk,
-  inHand: AgenciesInHand
-): Effect.Effect<void> | undefined => {
-  try {
-    inHand.leave(chunk.agency)
-    return onStored()
-  } catch (defect) {
-    return Effect.die(defect)
-  }
-}
-
-/** Settles the chunks of a group that failed, but for those that stay for the next try, which are given back. */
-const refuse = (group: Group, retryAfterMs: number, inHand: AgenciesInHand): Group =>
-  group.filter(({ chunk, onFailed }) => {
-    const stays = onFailed(retryAfterMs) === "stay"
-    if (!stays) inHand.leave(chunk.agency)
-    return stays
-  })
 
 /** From the first group that failed until one is stored: how long to wait for the next try, and what operators see. */
 class LedgerTrouble {

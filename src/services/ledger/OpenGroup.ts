@@ -7,21 +7,8 @@
  * all others wait for one more sync. So the open group is due once it holds as many chunks as frames are being parsed:
  * at least half of what it can get.
  */
-import type { Effect } from "effect"
 import { invariant } from "../../domain/Invariant.ts"
-import type { LedgerChunk } from "./BetLedger.ts"
-
-/** A chunk that was decided on, and what to do when its fate is known. Exactly one of the two settles it, once. */
-export interface PendingChunk {
-  readonly chunk: LedgerChunk
-  /** The chunk is on disk: settles and answers it. If that leaves anything to do, the effect is run at once. */
-  readonly onStored: () => Effect.Effect<void> | undefined
-  /**
-   * Its group failed, and the next try comes after `retryAfterMs`: the chunk stays for it, which may fail again, or has
-   * now been settled as not stored.
-   */
-  readonly onFailed: (retryAfterMs: number) => "stay" | "settled"
-}
+import type { Group, PendingChunk } from "./ChunksInHand.ts"
 
 export interface GroupBounds {
   readonly groupChunksMax: number
@@ -64,7 +51,7 @@ export class OpenGroup {
   }
 
   /** As many of the first chunks as fit into a group, and at least one if there is one. */
-  take(): ReadonlyArray<PendingChunk> {
+  take(): Group {
     const { groupBytesMax, groupChunksMax } = this.#bounds
     let count = 0
     let bytes = 0
@@ -77,7 +64,7 @@ export class OpenGroup {
   }
 
   /** What stays of a group that failed is the first to be taken again. */
-  putBack(staying: ReadonlyArray<PendingChunk>): void {
+  putBack(staying: Group): void {
     this.#chunks.unshift(...staying)
   }
 }

@@ -2,7 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { AgencyId } from "../../../src/domain/Agency.ts"
-import { OpenGroup, type PendingChunk } from "../../../src/services/ledger/OpenGroup.ts"
+import type { Group, PendingChunk } from "../../../src/services/ledger/ChunksInHand.ts"
+import { OpenGroup } from "../../../src/services/ledger/OpenGroup.ts"
 
 const bounds = { groupChunksMax: 4, groupBytesMax: 100, gatherMs: 5 }
 
@@ -19,9 +20,8 @@ const pendingOf = (seq: number, bytes: number): PendingChunk => ({
   onFailed: () => "stay"
 })
 
-const numbered = (group: ReadonlyArray<PendingChunk>) => group.map(({ chunk }) => chunk.seq)
-const bytesOf = (group: ReadonlyArray<PendingChunk>) =>
-  group.reduce((bytes, { chunk }) => bytes + chunk.body.length, 0)
+const numbered = (group: Group) => group.map(({ chunk }) => chunk.seq)
+const bytesOf = (group: Group) => group.reduce((bytes, { chunk }) => bytes + chunk.body.length, 0)
 
 const between = (minimum: number, maximum: number) =>
   Schema.Int.check(Schema.isBetween({ minimum, maximum }))
