@@ -1,12 +1,12 @@
 /**
- * Every code with which a message is refused. Codes are stable; the table in docs/PROTOCOL.md is equal to this one
+ * The codes of all refusals. Codes are stable; the table in docs/PROTOCOL.md is equal to this one
  * (a test compares them). No Effect here: the parser child imports this file.
  */
 
 export interface CodeMeaning {
   /** `rejection`: CHUNK_REJECTED. `error`: ERROR, then the connection is closed. */
   readonly answer: "rejection" | "error" | "both"
-  /** Whether the same message can succeed later; answered with `retry_after_ms`, only to clients that send `seq`. */
+  /** Whether the same message can succeed later; sent with `retry_after_ms`, and only to clients that send `seq`. */
   readonly retryable: boolean
   readonly meaning: string
   readonly action: string
@@ -17,7 +17,7 @@ export const codes = {
     answer: "both",
     retryable: false,
     meaning: "The frame is not UTF-8, not JSON, or not a message of this port.",
-    action: "Mend the client."
+    action: "Fix the client."
   },
   INVALID_BET: {
     answer: "rejection",
@@ -30,43 +30,44 @@ export const codes = {
     answer: "both",
     retryable: false,
     meaning: "The agency is not in the roster.",
-    action: "Check the agency's id, or have the central add it."
+    action: "Check the agency's id, or ask the central to add it."
   },
   AGENCY_MISMATCH: {
     answer: "rejection",
     retryable: false,
-    meaning: "The connection speaks for the agency of its first message, and this is another.",
-    action: "Use one connection per agency."
+    meaning:
+      "The connection speaks for the agency of its first message; this message is of another.",
+    action: "Use one connection for each agency."
   },
   AGENCY_FINISHED: {
     answer: "rejection",
     retryable: false,
-    meaning: "The agency's last chunk is stored; it sells no more in this draw.",
-    action: "Consult the winners; new bets belong to the next draw."
+    meaning: "The agency's last chunk is stored; it can send no more bets in this draw.",
+    action: "Ask for the winners; new bets belong to the next draw."
   },
   AGENCY_EXCLUDED: {
     answer: "rejection",
     retryable: false,
-    meaning: "The central has taken the agency out of this draw.",
+    meaning: "The central has excluded the agency from this draw.",
     action: "Ask the central."
   },
   SEQUENCE_GAP: {
     answer: "rejection",
     retryable: false,
-    meaning: "Chunks before this one are missing; `expected_seq` is the next.",
-    action: "Go on at `expected_seq`, or RESUME."
+    meaning: "Chunks before this one are missing; `expected_seq` is the next number.",
+    action: "Continue at `expected_seq`, or send RESUME."
   },
   SEQUENCE_CONFLICT: {
     answer: "rejection",
     retryable: false,
-    meaning: "Another chunk is stored under this `seq`.",
-    action: "RESUME and compare the digest: the bet file has changed."
+    meaning: "A different chunk is stored under this `seq`.",
+    action: "Send RESUME and compare the digest: the bet file has changed."
   },
   REPLAY_MISMATCH: {
     answer: "rejection",
     retryable: false,
-    meaning: "Bets sent again from the top part ways with the stored ones, or end before them.",
-    action: "Send the same file as before, or have the central look at what is stored."
+    meaning: "Bets sent again from the top differ from the stored ones, or end before them.",
+    action: "Send the same file as before, or ask the central to compare it with the stored bets."
   },
   OVERLOADED: {
     answer: "rejection",
@@ -84,7 +85,7 @@ export const codes = {
     answer: "rejection",
     retryable: true,
     meaning: "Two parser processes in turn failed on the chunk; it is not stored.",
-    action: "Send it again after `retry_after_ms`; if it stays, mend the client."
+    action: "Send it again after `retry_after_ms`; if it fails again, fix the client."
   },
   FRAME_TOO_LARGE: {
     answer: "error",
@@ -96,7 +97,7 @@ export const codes = {
     answer: "error",
     retryable: false,
     meaning: "The frame's length is 0.",
-    action: "Mend the client."
+    action: "Fix the client."
   },
   WRONG_PORT: {
     answer: "error",
@@ -107,13 +108,13 @@ export const codes = {
   TIMEOUT: {
     answer: "error",
     retryable: false,
-    meaning: "A frame was begun and not ended in time.",
-    action: "Connect again; RESUME tells where to go on."
+    meaning: "A frame was not complete in time.",
+    action: "Connect again; RESUME says where to continue."
   },
   TOO_MANY_CONNECTIONS: {
     answer: "error",
     retryable: false,
-    meaning: "The central holds as many connections as it may.",
+    meaning: "The central has as many connections as it allows.",
     action: "Connect again later, with backoff."
   }
 } as const satisfies Record<string, CodeMeaning>
@@ -127,10 +128,10 @@ type CodesAnsweredAs<Answer extends CodeMeaning["answer"]> = {
 export type RejectionCode = CodesAnsweredAs<"rejection">
 export type ErrorCode = CodesAnsweredAs<"error">
 
-/** A chunk refused: what CHUNK_REJECTED carries. */
+/** A refused chunk: the contents of CHUNK_REJECTED. */
 export interface Rejection {
   readonly code: RejectionCode
-  /** For people; holds no personal data. */
+  /** For people; contains no personal data. */
   readonly message: string
   readonly index?: number
   readonly expectedSeq?: number

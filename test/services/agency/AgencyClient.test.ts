@@ -289,7 +289,7 @@ describe("when something fails", () => {
       const error = yield* Effect.flip((yield* client()).deliver(fileOf(sales(3, 30))))
       assert.strictEqual(
         error.message,
-        "agency 3: UNKNOWN_AGENCY: not here. Check the agency's id, or have the central add it."
+        "agency 3: UNKNOWN_AGENCY: not here. Check the agency's id, or ask the central to add it."
       )
       assert.strictEqual(central.connections, 1)
     }).pipe(Effect.scoped))
