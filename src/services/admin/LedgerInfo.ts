@@ -2,7 +2,8 @@
 import { Effect } from "effect"
 import * as fs from "node:fs"
 import type { DatabaseSync } from "node:sqlite"
-import { integer, text } from "../ledger/sqlite/Columns.ts"
+import { readBeganAt } from "../ledger/sqlite/LotteryTable.ts"
+import { readStandings } from "../ledger/sqlite/Standings.ts"
 import { readTold } from "../ledger/sqlite/ToldTable.ts"
 import { attempt, inTransaction, openLedger } from "./ReadLedger.ts"
 import { agenciesOf, readHeldDraw, requireLottery } from "./StoredLottery.ts"
@@ -33,28 +34,28 @@ export const ledgerInfo = Effect.fn("LedgerInfo.ledgerInfo")(function*(file: str
 
 const readInfo = (db: DatabaseSync, file: string): LedgerInfo => {
   const lottery = requireLottery(db)
-  const sums = db.prepare(
-    "SELECT coalesce(sum(seq), 0) AS chunks, coalesce(sum(bets), 0) AS bets, "
-      + "coalesce(sum(finished), 0) AS finished FROM agency"
-  ).get()
-  const draw = readHeldDraw(db)
+  const standings = [...readStandings(db).values()]
+  const held = readHeldDraw(db)
   return {
     path: file,
     bytes: sizeOf(file) + sizeOf(`${file}-wal`),
-    beganAt: text(db.prepare("SELECT began_at FROM lottery").get(), "began_at"),
+    beganAt: readBeganAt(db) ?? "",
     drawName: lottery.draw,
     roster: lottery.roster,
     winningNumber: lottery.winningNumber,
     agencies: agenciesOf(lottery).length,
-    finished: integer(sums, "finished"),
-    chunks: integer(sums, "chunks"),
-    bets: integer(sums, "bets"),
-    draw: draw && {
-      heldAt: draw.heldAt,
-      winners: integer(db.prepare("SELECT count(*) AS winners FROM winner").get(), "winners")
+    finished: standings.filter(({ finished }) => finished).length,
+    chunks: sum(standings.map(({ seq }) => seq)),
+    bets: sum(standings.map(({ bets }) => bets)),
+    draw: held && {
+      heldAt: held.draw.heldAt,
+      winners: sum([...held.winners.values()].map(({ length }) => length))
     },
     told: [...readTold(db).values()].filter(({ how }) => how === "confirmed").length
   }
 }
+
+const sum = (values: ReadonlyArray<number>): number =>
+  values.reduce((total, value) => total + value, 0)
 
 const sizeOf = (file: string): number => fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0

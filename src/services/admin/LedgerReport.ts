@@ -1,8 +1,9 @@
 /** `results`: what a ledger holds of each agency, and the draw if it was held. */
 import { Effect } from "effect"
 import type { DatabaseSync } from "node:sqlite"
+import { nothingStored } from "../../domain/Intake.ts"
 import type { ToldRecord } from "../ledger/BetLedger.ts"
-import { integer } from "../ledger/sqlite/Columns.ts"
+import { readStandings } from "../ledger/sqlite/Standings.ts"
 import { readTold } from "../ledger/sqlite/ToldTable.ts"
 import { attempt, inTransaction, openLedger } from "./ReadLedger.ts"
 import { agenciesOf, type HeldDraw, readHeldDraw, requireLottery } from "./StoredLottery.ts"
@@ -31,37 +32,23 @@ export const results = Effect.fn("LedgerReport.results")(function*(file: string)
   return yield* attempt("results", file, () => inTransaction(db, () => readResults(db)))
 }, Effect.scoped)
 
-const nothingSent = { bets: 0, chunks: 0, finished: false }
-
 const readResults = (db: DatabaseSync): LedgerResults => {
   const lottery = requireLottery(db)
-  const draw = readHeldDraw(db)
-  const sent = readSent(db)
-  const winners = readWinnerCounts(db)
+  const held = readHeldDraw(db)
+  const standings = readStandings(db)
   const told = readTold(db)
   const agencies = agenciesOf(lottery).map((agency): AgencyResult => {
-    const { bets, chunks, finished } = sent.get(agency) ?? nothingSent
-    const won = draw === undefined ? undefined : winners.get(agency) ?? 0
-    return { agency, bets, chunks, finished, winners: won, told: withoutAgency(told.get(agency)) }
-  })
-  return { drawName: lottery.draw, agencies, draw }
-}
-
-const readSent = (db: DatabaseSync): ReadonlyMap<number, typeof nothingSent> => {
-  const rows = db.prepare("SELECT agency, seq, bets, finished FROM agency").all()
-  return new Map(rows.map((row) => [
-    integer(row, "agency"),
-    {
-      bets: integer(row, "bets"),
-      chunks: integer(row, "seq"),
-      finished: integer(row, "finished") === 1
+    const { bets, finished, seq } = standings.get(agency) ?? nothingStored
+    return {
+      agency,
+      bets,
+      chunks: seq,
+      finished,
+      winners: held && (held.winners.get(agency)?.length ?? 0),
+      told: withoutAgency(told.get(agency))
     }
-  ]))
-}
-
-const readWinnerCounts = (db: DatabaseSync): ReadonlyMap<number, number> => {
-  const rows = db.prepare("SELECT agency, count(*) AS bets FROM winner GROUP BY agency").all()
-  return new Map(rows.map((row) => [integer(row, "agency"), integer(row, "bets")]))
+  })
+  return { drawName: lottery.draw, agencies, draw: held?.draw }
 }
 
 const withoutAgency = (told: ToldRecord | undefined): AgencyResult["told"] =>

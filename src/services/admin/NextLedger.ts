@@ -10,8 +10,9 @@ import { DatabaseSync } from "node:sqlite"
 import { formatRoster, type Roster } from "../../domain/Agency.ts"
 import type { DrawName, WinningNumber } from "../../domain/Draw.ts"
 import { LedgerUnavailable } from "../ledger/BetLedger.ts"
-import { integer, text } from "../ledger/sqlite/Columns.ts"
+import { text } from "../ledger/sqlite/Columns.ts"
 import { drawNameOfTime } from "../ledger/sqlite/DrawNames.ts"
+import { readHeldAt } from "../ledger/sqlite/DrawTable.ts"
 import {
   nextOf,
   removeDatabase,
@@ -22,11 +23,11 @@ import { whileOpening } from "../ledger/sqlite/LedgerProblem.ts"
 import { readLottery } from "../ledger/sqlite/LotteryTable.ts"
 import { openForWriting, openReadOnly } from "../ledger/sqlite/OpenLedger.ts"
 import { primaryCode, sqliteCode } from "../ledger/sqlite/SqliteCodes.ts"
+import { readStandings } from "../ledger/sqlite/Standings.ts"
 import { syncPath } from "../ledger/sqlite/SyncPath.ts"
 import { type WriterConfig, writerDefaults } from "../ledger/sqlite/WriterConfig.ts"
 import { linkNew } from "./LinkNew.ts"
 import { attempt, type LedgerFileError } from "./ReadLedger.ts"
-import { readHeldDraw } from "./StoredLottery.ts"
 import { finishedAgencies, untoldAgencies } from "./UnsettledAgencies.ts"
 
 /** The ledger has bets and waits for its draw. */
@@ -132,7 +133,8 @@ const takeLedger = (file: string) =>
 /** The ledger that is at the path. */
 interface OldLedger {
   readonly draw: string
-  readonly bets: number
+  /** No bet is stored in it. */
+  readonly empty: boolean
   /** When its draw was held, if it was. */
   readonly heldAt: string | undefined
   /** What agencies would lose if it were put aside. */
@@ -145,12 +147,13 @@ const readOld = (file: string): OldLedger | undefined => {
   try {
     const lottery = readLottery(db)
     if (lottery === undefined) return undefined
-    const held = readHeldDraw(db)
+    const standings = readStandings(db)
+    const heldAt = readHeldAt(db)
     return {
       draw: lottery.draw,
-      bets: integer(db.prepare("SELECT coalesce(sum(bets), 0) AS bets FROM chunk").get(), "bets"),
-      heldAt: held?.heldAt,
-      unsettled: held === undefined ? finishedAgencies(db) : untoldAgencies(db, lottery)
+      empty: [...standings.values()].every(({ bets }) => bets === 0),
+      heldAt,
+      unsettled: heldAt === undefined ? finishedAgencies(standings) : untoldAgencies(db, lottery)
     }
   } finally {
     db.close()
@@ -164,7 +167,7 @@ const refusalOf = (
   lottery: NewLottery,
   anyway: boolean
 ): Refusal | undefined => {
-  if (old.heldAt === undefined && old.bets > 0) return new DrawNotHeld({ path: file })
+  if (old.heldAt === undefined && !old.empty) return new DrawNotHeld({ path: file })
   if (old.heldAt !== undefined && lottery.draw === old.draw) {
     return new DrawNameTaken({ path: file, draw: old.draw })
   }

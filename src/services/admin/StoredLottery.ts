@@ -3,7 +3,7 @@ import { Option } from "effect"
 import type { DatabaseSync } from "node:sqlite"
 import { parseRoster } from "../../domain/Agency.ts"
 import { agenciesCeiling } from "../../domain/Limits.ts"
-import { integer, text } from "../ledger/sqlite/Columns.ts"
+import { type DrawRecord, readDraw, readHeldAt } from "../ledger/sqlite/DrawTable.ts"
 import { unreadable } from "../ledger/sqlite/LedgerProblem.ts"
 import { type LotteryRecord, readLottery } from "../ledger/sqlite/LotteryTable.ts"
 import { nothingBegun } from "../ledger/sqlite/OpenLedger.ts"
@@ -25,7 +25,13 @@ export const requireLottery = (db: DatabaseSync): LotteryRecord => {
 export const agenciesOf = (lottery: LotteryRecord): ReadonlyArray<number> =>
   Option.getOrElse(parseRoster(lottery.roster, agenciesCeiling), () => [])
 
-export const readHeldDraw = (db: DatabaseSync): HeldDraw | undefined => {
-  const row = db.prepare("SELECT winning_number, held_at FROM draw").get()
-  return row && { winningNumber: integer(row, "winning_number"), heldAt: text(row, "held_at") }
+/** The draw, and the documents of its winners by agency, as the agencies are told them. */
+export const readHeldDraw = (
+  db: DatabaseSync
+): { readonly draw: HeldDraw; readonly winners: DrawRecord["winners"] } | undefined => {
+  const heldAt = readHeldAt(db)
+  const held = readDraw(db)
+  return heldAt === undefined || held === undefined
+    ? undefined
+    : { draw: { winningNumber: held.winningNumber, heldAt }, winners: held.winners }
 }

@@ -1,15 +1,17 @@
 /** Which agencies would lose something if their ledger were put aside. */
 import type { DatabaseSync } from "node:sqlite"
-import { integer } from "../ledger/sqlite/Columns.ts"
+import type { Standing } from "../../domain/Intake.ts"
 import type { LotteryRecord } from "../ledger/sqlite/LotteryTable.ts"
 import { readTold } from "../ledger/sqlite/ToldTable.ts"
 import { agenciesOf } from "./StoredLottery.ts"
 
 /** Before the draw: agencies that have finished, and wait for a draw that won't be held. */
-export const finishedAgencies = (db: DatabaseSync): ReadonlyArray<string> => {
-  const rows = db.prepare("SELECT agency FROM agency WHERE finished = 1 ORDER BY agency").all()
+export const finishedAgencies = (
+  standings: ReadonlyMap<number, Standing>
+): ReadonlyArray<string> => {
+  const finished = [...standings].flatMap(([agency, standing]) => standing.finished ? [agency] : [])
   return reason(
-    rows.map((row) => integer(row, "agency")),
+    finished.toSorted((a, b) => a - b),
     "finished without a bet, and would have to finish again"
   )
 }

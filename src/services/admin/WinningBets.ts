@@ -4,7 +4,6 @@ import type { DatabaseSync } from "node:sqlite"
 import { lineFeed } from "../../domain/Ascii.ts"
 import { fieldsOfRecord } from "../../domain/BetRecord.ts"
 import type { ChunkRow } from "../ledger/sqlite/ChunkTable.ts"
-import { readDraw } from "../ledger/sqlite/DrawTable.ts"
 import { damaged } from "../ledger/sqlite/LedgerProblem.ts"
 import { chunksByAgency } from "./LedgerChunks.ts"
 import { attempt, inTransaction, type LedgerFileError, openLedger } from "./ReadLedger.ts"
@@ -29,26 +28,25 @@ export interface WinningBets {
 export const winningBets = Effect.fn("WinningBets.winningBets")(function*(
   file: string
 ): Effect.fn.Return<WinningBets, LedgerFileError> {
-  const { draw, drawName, stored } = yield* Effect.scoped(
+  const { drawName, held } = yield* Effect.scoped(
     Effect.flatMap(
       openLedger(file),
       (db) => attempt("winners", file, () => inTransaction(db, () => readStored(db)))
     )
   )
-  if (draw === undefined) return { drawName, draw, winners: [] }
-  const search = new WinnerSearch(draw.winningNumber)
+  if (held === undefined) return { drawName, draw: undefined, winners: [] }
+  const search = new WinnerSearch(held.draw.winningNumber)
   yield* Stream.runForEach(chunksByAgency("winners", file), (chunks) =>
     Effect.sync(() => {
       for (const chunk of chunks) search.add(chunk)
     }))
-  yield* attempt("winners", file, () => compare(search.winners, stored))
-  return { drawName, draw, winners: search.winners }
+  yield* attempt("winners", file, () => compare(search.winners, held.winners))
+  return { drawName, draw: held.draw, winners: search.winners }
 })
 
 const readStored = (db: DatabaseSync) => ({
   drawName: requireLottery(db).draw,
-  draw: readHeldDraw(db),
-  stored: readDraw(db)?.winners ?? new Map<number, ReadonlyArray<string>>()
+  held: readHeldDraw(db)
 })
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })

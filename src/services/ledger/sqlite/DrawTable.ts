@@ -44,6 +44,12 @@ export const readDraw = (
   return { winningNumber, winners }
 }
 
+/** When the draw was held: UTC, ISO 8601. */
+export const readHeldAt = (db: DatabaseSync): string | undefined => {
+  const row = db.prepare("SELECT held_at FROM draw").get()
+  return row && text(row, "held_at")
+}
+
 /** Within the draw's transaction. */
 export const writeDraw = (db: DatabaseSync, { winners, winningNumber }: DrawRecord): void => {
   const insert = db.prepare(
