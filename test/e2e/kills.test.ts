@@ -23,7 +23,7 @@ const freePorts = async (count: number): Promise<ReadonlyArray<number>> => {
 const kills = 4
 
 describe("kills on both sides", () => {
-  it("leave every bet stored once and in order, without a hand", async () => {
+  it("leave every bet stored once and in order, without intervention", async () => {
     const folder = await mkdtemp(join(tmpdir(), "loteria-"))
     try {
       const [betsPort = 0, consultPort = 0] = await freePorts(2)

@@ -307,7 +307,7 @@ describe("ledger begin", () => {
     assert.deepStrictEqual(readFileSync(central.ledgerPath), before)
   })
 
-  it("names agencies that aren't known to have been told their winners, and wants --yes then", async () => {
+  it("names agencies that aren't known to have been told their winners, and requires --yes then", async () => {
     await using central = await soldAndStopped({ agencies: 2 })
     await central.start()
     {

@@ -349,7 +349,7 @@ describe("the log of a central for three agencies", () => {
     for (const wire of wires) wire[Symbol.dispose]()
   })
 
-  it("names nobody as waited for who has finished, or whose client counts and was told", async () => {
+  it("doesn't say that the draw waits for an agency that has finished, or whose client numbers its chunks", async () => {
     await using server = await central()
     {
       using wire = await Wire.connect(server.betsPort)

@@ -209,7 +209,7 @@ describe("a client that counts its chunks", () => {
     })
   })
 
-  it("is told the draw's name with RESUME and its last chunk; who doesn't count is told nothing of it", async () => {
+  it("is told the draw's name with RESUME and its last chunk; a client without seq is not", async () => {
     const [id, other] = [newAgency(), newAgency()]
     using wire = await connect()
     assert.include(await wire.ask({ type_message: 4, agency: id }), { draw })

@@ -70,7 +70,7 @@ describe("an agency that asks for its winners", () => {
     assert.include(await fullResults(central), "Every agency has been told its winners.")
   })
 
-  it("and resets the connection was sent them, not more, until it asks again and closes; that stays", async () => {
+  it("and resets the connection counts as sent, not told, until it asks again and closes; that stays", async () => {
     await using central = await drawn({ agencies: 1 })
     const first = await ask(central, 1)
     const firstPort = first.socket.localPort
@@ -93,7 +93,7 @@ describe("an agency that asks for its winners", () => {
     assert.deepStrictEqual(await toldOf(central), [told])
   })
 
-  it("and doesn't close was sent them, when the central stops waiting for its FIN", async () => {
+  it("and doesn't close counts as sent, not told, when the central stops waiting for its FIN", async () => {
     await using central = await drawn({
       agencies: 1,
       settings: { connections: { closeLingerMs: 50 } }
@@ -107,7 +107,7 @@ describe("an agency that asks for its winners", () => {
     )
   })
 
-  it("is told although the ledger takes no word of it for a while, and that is noted when it does", async () => {
+  it("is told although the ledger can't record it for a while, and is recorded once it can", async () => {
     await using central = await drawn({ agencies: 2 })
     using other = new DatabaseSync(central.ledgerPath)
     other.exec("BEGIN IMMEDIATE")

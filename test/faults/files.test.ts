@@ -141,7 +141,7 @@ describe("ledger begin", () => {
   }
 
   it.skipIf(unavailable !== undefined)(
-    `killed at any step leaves the old ledger or the new one, and the next start or begin sets right what it left${unless}`,
+    `killed at any step leaves the old ledger or the new one, and the next start or begin cleans up the rest${unless}`,
     () => {
       using watched = new FileCalls()
       const path = join(watched.folder, "ledger.sqlite")
