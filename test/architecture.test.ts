@@ -248,11 +248,11 @@ const unkept: Readonly<Record<string, readonly [times: number, why: string]>> = 
   "src/services/ledger/GroupCommit.ts": [1, "a child of the kept fiber, which awaits it"],
   "src/services/ledger/LedgerThread.ts": [5, "a throw ends the thread for all who wait for it"],
   "src/services/intake/ChunkParser.ts": [1, "the process is at its end"],
-  "src/services/intake/ParserPool.ts": [2, "each is given to the keeper in place"],
   "src/services/intake/ParserChild.ts": [
-    10,
-    "in place: a throw fails the child, and the keeper is told; but for its end"
+    3,
+    "the fork's own error; the others are given to the keeper in place, and fail the child"
   ],
+  "src/services/intake/ParserLink.ts": [5, "each is kept by the child"],
   "src/services/base/OperatorLog.ts": [4, "the keeper writes to it"],
   "src/services/base/BoundedLines.ts": [1, "writes lines that can't be written otherwise"]
 }

@@ -67,7 +67,11 @@ const plants: Readonly<Record<string, ReadonlyArray<readonly [text: string, plan
       + "      Effect.andThen(Effect.sync(() => planted(\"read of the ledger\")), effect),"
     ]
   ],
-  "ParserChild.ts": [[
+  "ParserPool.ts": [[
+    "      yield* child.ready\n",
+    "      yield* child.ready\n      planted(\"parsers\")\n"
+  ]],
+  "ParserLink.ts": [[
     "  #onBytes(bytes: Buffer): void {\n",
     "  #onBytes(bytes: Buffer): void {\n    planted(\"parsers\")\n"
   ]],

@@ -232,6 +232,16 @@ const troubles: { readonly [Name in Exclude<Root<"connection" | "nothing">, Abro
     // The frame is tried once more, in another child.
     assert.include(await wire.ask({ type_message: 4, agency: victim }), { type_message: 4 })
     await planted.thrown("parsers")
+    // In the fiber of a child that is being started: another is started in its place.
+    const { children } = planted.central
+    planted.plant("parsers")
+    for (const pid of children) process.kill(pid, "SIGKILL")
+    await planted.thrown("parsers")
+    assert.include(await wire.ask({ type_message: 4, agency: victim }), { type_message: 4 })
+    await planted.central.waitUntil(
+      "as many parsers as before",
+      () => planted.central.children.length === children.length
+    )
     wire.vanish()
   },
   "acceptor": async (planted) => {

@@ -1,20 +1,22 @@
 /**
- * The pool of parser children. It owns their processes and the pipes to them; it gives back what came of each frame,
- * or {@link ParserFailed}. A child that dies, hangs or answers garbage is killed and replaced; the frames that were in
- * it are tried once more, each alone (ChunkParser/ParserPool.ts). A child that outgrows its memory goes on until its
- * replacement answers.
+ * The pool of parser children as a service. It owns their processes and the pipes to them, and gives back what came of
+ * each frame, or {@link ParserFailed}. A child that dies, hangs or answers garbage is killed and replaced, and the
+ * frames in it are tried once more, each alone (ParserPool.ts). A child that outgrows its memory goes on until its
+ * replacement is ready.
  *
- * The way there is a raw pipe (fd 3) with several frames per write: IPC messages cost three times the CPU.
+ * Frames go to a child over a pipe (fd 3), several in one write: IPC messages would cost three times the CPU.
  */
 import { Context, Effect, Layer, Schema } from "effect"
 import type { Parsed } from "../../domain/Chunk.ts"
+import { invariant } from "../../domain/Invariant.ts"
 import { Keeper } from "../base/Keeper.ts"
 import { Lifetime } from "../base/Lifetime.ts"
 import { OperatorLog } from "../base/OperatorLog.ts"
 import { Settings } from "../base/Settings.ts"
-import { ParserPool, type ParserProblem } from "./ParserPool.ts"
+import type { ParserProblem } from "./ParserLink.ts"
+import { ParserPool } from "./ParserPool.ts"
 
-/** Two children in turn failed on the frame, or none could be had. */
+/** Two children in turn failed on the frame, or the pool was closed. */
 export class ParserFailed extends Schema.TaggedError<ParserFailed>()("ParserFailed", {
   problem: Schema.String
 }) {}
@@ -24,8 +26,8 @@ export type ParseOutcome = Parsed | ParserFailed
 
 export class ChunkParser extends Context.Service<ChunkParser, {
   /**
-   * Parses, validates and encodes frames of the bets port. `each`, which must not throw, is told what came of a frame,
-   * and its index, as soon as that is known, and from then on nothing holds the frame; the effect ends after the last.
+   * Parses, validates and encodes frames of the bets port. Calls `each`, which must not throw, with the outcome and the
+   * index of each frame as soon as it is known; nothing holds the frame after that. Ends after the last outcome.
    */
   readonly parse: (
     holders: ReadonlyArray<{ readonly frame: Uint8Array }>,
@@ -33,7 +35,7 @@ export class ChunkParser extends Context.Service<ChunkParser, {
   ) => Effect.Effect<void>
   /** Process ids of the living children. */
   readonly pids: () => ReadonlyArray<number>
-  /** Ends the children, once; the scope that owns the pool does so at the latest. */
+  /** Ends the children. The scope that owns the pool does so at the latest. */
   readonly close: Effect.Effect<void>
 }>()("loteria-nacional/services/intake/ChunkParser") {
   /** A pool of children that run another program. */
@@ -51,24 +53,18 @@ export class ChunkParser extends Context.Service<ChunkParser, {
           onTrouble: (problem) =>
             lifetime.setTrouble("parsers", problem && `no frame can be parsed (${problem})`)
         })
-        const close = yield* Effect.cached(
-          Effect.promise(() => pool.stop()).pipe(
-            Effect.andThen(
-              Effect.sync(() =>
-                log.write("INFO", "close_resource", "success", { resource: "parsers" })
-              )
-            )
-          )
+        const ended = Effect.sync(() =>
+          log.write("INFO", "close_resource", "success", { resource: "parsers" })
         )
-        // A shutdown that is cut short ends the process without finalizers; a child that hangs would outlive it.
+        const close = yield* Effect.cached(Effect.andThen(pool.close, ended))
+        // A shutdown that is cut short ends the process without finalizers. A child that hangs would outlive it.
         const killAll = () => pool.kill()
         yield* Effect.acquireRelease(
           Effect.sync(() => process.on("exit", killAll)),
           () => Effect.sync(() => process.off("exit", killAll))
         )
-        // A start that is called off, or failed elsewhere, doesn't wait for children that hang.
-        const started = yield* Effect.acquireRelease(Effect.sync(() => pool.start()), () => close)
-        yield* Effect.promise(() => started)
+        yield* Effect.acquireRelease(pool.start, () => close)
+        yield* pool.started
         return ChunkParser.of({
           pids: () => pool.pids(),
           close,
@@ -77,6 +73,7 @@ export class ChunkParser extends Context.Service<ChunkParser, {
               let left = holders.length
               for (const [index, { frame }] of holders.entries()) {
                 const done = (outcome: Parsed | ParserProblem) => {
+                  invariant(left > 0, "each frame has one outcome")
                   each(
                     typeof outcome === "string" ? new ParserFailed({ problem: outcome }) : outcome,
                     index

@@ -1,252 +1,325 @@
 /**
- * The children of the pool, and who gets which frame.
+ * The children of the pool, and which of them gets which frame.
  *
- * A child writes its answers once a read, so when it dies or hangs with several frames in it, any of them may be the one
- * that did it. They are suspects, and are tried again alone, each with nothing else in the child, so that the next failure
- * names its frame; all others are answered. Two failures make the frame {@link ParserFailed}. The child that takes the
- * failed one's place does this before it takes frames as they come; the others of the pool go on undisturbed. A suspect
- * that takes long, which may be the one that hangs, isn't waited for: one more child takes the other suspects.
+ * Each child has a slot, and each slot a fiber. The fiber starts a child, gives it work, and waits for its end. It
+ * starts another, after a backoff, if the pool needs one. There are twice as many slots as children are configured, so
+ * there are never more children than that: beside each there is room for one that takes its place.
  *
- * There are never more than twice as many children as configured: a child that has outgrown its memory goes on until its
- * replacement answers, and so does one that is held up by a suspect.
+ * A child that has just started tries the suspects (ParserBacklog.ts), one at a time and with nothing else in it, before
+ * it takes frames as they come; the other children go on undisturbed. A suspect that takes long may be the one that
+ * hangs, so the others don't wait for it: one more child is started for them.
+ *
+ * A child that has outgrown its memory goes on until its replacement is ready.
  */
-import { Cause } from "effect"
-import type { Parsed } from "../../domain/Chunk.ts"
+import { Effect, Exit, Latch, Schedule, Scope } from "effect"
+import { invariant } from "../../domain/Invariant.ts"
+import { backoff } from "../base/Backoff.ts"
 import type { RootKeeper } from "../base/Keeper.ts"
-import { ParserChild } from "./ParserChild.ts"
+import { ParserBacklog } from "./ParserBacklog.ts"
+import { ParserChild, type ParserChildFailed } from "./ParserChild.ts"
+import type { Job, ParserProblem } from "./ParserLink.ts"
 
-export type ParserProblem = string
-
-export interface Job {
-  readonly frame: Uint8Array
-  /** Called once with what was parsed, or why nothing could be. */
-  readonly done: (outcome: Parsed | ParserProblem) => void
-  /** How many children failed with it in them. */
-  failures: number
-}
-
-export interface PoolOptions {
+export interface ParserPoolOptions {
   readonly processes: number
   readonly startDeadlineMs: number
   readonly chunkDeadlineMs: number
   readonly restartFirstMs: number
   readonly restartMaxMs: number
   readonly memoryMb: number
+  /** The program of the children. */
   readonly entry: URL
   readonly keeper: RootKeeper
 }
 
-/** What the pool tells of its children. */
-export interface PoolReports {
+/** What the pool reports of its children. */
+export interface ParserPoolReports {
   /** One that worked is replaced. */
-  readonly onReplaced: (problem: string) => void
-  /** One could not be had; it is tried again. */
-  readonly onNotStarted: (problem: string) => void
-  /** No frame can be parsed, since no child can be had; undefined when there is one again. */
-  readonly onTrouble: (problem: string | undefined) => void
+  readonly onReplaced: (problem: ParserProblem) => void
+  /** One could not be started; it is tried again. */
+  readonly onNotStarted: (problem: ParserProblem) => void
+  /** No frame can be parsed, since no child can be started; undefined when there is one again. */
+  readonly onTrouble: (problem: ParserProblem | undefined) => void
 }
 
-/** How often a frame may be in a child that fails. */
-const failuresMax = 2
-
-/** A suspect that takes longer than this isn't waited for by the others. Usual frames take a millisecond. */
+/** When a suspect takes longer than this, the others don't wait for it. Usual frames take a millisecond. */
 const suspectMs = 500
 
-type Child = ParserChild<Job>
+/**
+ * - empty: no child is wanted here
+ * - starting: a child is being started, or will be after the backoff
+ * - trying: the child has one suspect and nothing else
+ * - serving: the child takes frames as they come
+ * - ending: the child takes no more frames, or has ended
+ */
+type SlotState = "empty" | "starting" | "trying" | "serving" | "ending"
 
-const closed = "the parsers are closed"
+interface Slot {
+  state: SlotState
+  /** From the fork to the exit. */
+  child: ParserChild | undefined
+  /** Open unless the slot is empty. */
+  readonly wanted: Latch.Latch
+  /** Opens when the slot's first child is ready, or could not be started. */
+  readonly tried: Latch.Latch
+  /** Opens when the child that serves is to leave. */
+  readonly dismissed: Latch.Latch
+}
+
+const emptySlot = (): Slot => ({
+  state: "empty",
+  child: undefined,
+  wanted: Latch.makeUnsafe(),
+  tried: Latch.makeUnsafe(),
+  dismissed: Latch.makeUnsafe()
+})
 
 export class ParserPool {
-  readonly #options: PoolOptions
-  readonly #reports: PoolReports
-  /** Children that take frames as they come. */
-  readonly #children = new Set<Child>()
-  /** Children with one suspect each, and what looks after them when it takes long. */
-  readonly #quarantine = new Map<Child, NodeJS.Timeout>()
-  /** Children that have not answered yet, and are given nothing until they do. */
-  readonly #starting = new Set<Child>()
-  /** Children that asked to be replaced; in their place until there is another. */
-  readonly #outgrown = new Set<Child>()
-  /** Children that end once they have answered what they have. */
-  readonly #retiring = new Set<Child>()
-  readonly #restarts = new Set<NodeJS.Timeout>()
-  /** Jobs without a child to go to, and suspects. Bounded by the workers: each waits for the turns it took. */
-  readonly #waiting: Array<Job> = []
-  readonly #suspects: Array<Job> = []
-  #backoffMs: number
+  readonly #options: ParserPoolOptions
+  readonly #reports: ParserPoolReports
+  readonly #slots: ReadonlyArray<Slot>
+  /** The children that a frame may be given to: those of the slots that serve. */
+  readonly #serving = new Set<ParserChild>()
+  readonly #backlog = new ParserBacklog()
+  /** Of the slots' fibers. They end at the same time, so that children that hang delay the end once and not each. */
+  readonly #scope = Scope.makeUnsafe("parallel")
   #inTrouble = false
-  #stopping = false
+  #closed = false
 
-  constructor(options: PoolOptions, reports: PoolReports) {
+  constructor(options: ParserPoolOptions, reports: ParserPoolReports) {
     this.#options = options
     this.#reports = reports
-    this.#backoffMs = options.restartFirstMs
+    this.#slots = Array.from({ length: 2 * options.processes }, emptySlot)
   }
 
-  /** Starts the children and waits until each has answered once, or has failed to. */
-  async start(): Promise<void> {
-    await Promise.all(Array.from({ length: this.#options.processes }, () => this.#launch()))
+  /** Starts the children, and doesn't wait until they are {@link started}. */
+  get start(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      for (let child = 0; child < this.#options.processes; child++) this.#startAnother()
+      return Effect.forEach(
+        this.#slots,
+        (slot) => this.#options.keeper.loop("parsers", this.#fill(slot)),
+        { discard: true }
+      )
+    }).pipe(Scope.provide(this.#scope))
+  }
+
+  /** Waits until each of the first children is ready, or could not be started. */
+  get started(): Effect.Effect<void> {
+    const first = this.#slots.slice(0, this.#options.processes)
+    return Effect.forEach(first, ({ tried }) => tried.await, { discard: true })
+  }
+
+  /** Ends the children. Frames without an answer are not parsed any more. */
+  get close(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#closed = true
+      this.#backlog.close()
+      return Scope.close(this.#scope, Exit.void)
+    })
   }
 
   pids(): ReadonlyArray<number> {
-    return this.#all().flatMap((child) => (child.pid === undefined ? [] : [child.pid]))
+    return this.#slots.flatMap(({ child }) => child?.pid ?? [])
+  }
+
+  kill(): void {
+    for (const { child } of this.#slots) child?.kill()
   }
 
   submit(job: Job): void {
     const child = this.#nextChild()
-    if (child !== undefined) child.send(job)
-    else if (this.#stopping) job.done(closed)
-    else this.#waiting.push(job)
-  }
-
-  async stop(): Promise<void> {
-    this.#stopping = true
-    for (const timer of [...this.#restarts, ...this.#quarantine.values()]) clearTimeout(timer)
-    this.#restarts.clear()
-    for (const job of [...this.#waiting.splice(0), ...this.#suspects.splice(0)]) {
-      job.done(closed)
-    }
-    await Promise.all(this.#all().map((child) => child.stop()))
-  }
-
-  kill(): void {
-    for (const child of this.#all()) child.kill()
-  }
-
-  #all(): ReadonlyArray<Child> {
-    return [
-      ...this.#children,
-      ...this.#quarantine.keys(),
-      ...this.#starting,
-      ...this.#retiring
-    ]
+    if (child === undefined) this.#backlog.wait(job)
+    else child.send(job)
   }
 
   /** The one whose write is being gathered, else the least busy. */
-  #nextChild(): Child | undefined {
-    let best: Child | undefined
-    for (const child of this.#children) {
-      if (child.gathering) return child
-      if (best === undefined || child.pending < best.pending) best = child
+  #nextChild(): ParserChild | undefined {
+    let best: ParserChild | undefined
+    for (const child of this.#serving) {
+      if (child.link.gathering) return child
+      if (best === undefined || child.link.pending < best.link.pending) best = child
     }
     return best
   }
 
-  async #launch(): Promise<void> {
-    const { chunkDeadlineMs, entry, keeper, memoryMb, startDeadlineMs } = this.#options
-    const child: Child = new ParserChild<Job>({
-      entry,
-      startDeadlineMs,
-      deadlineMs: chunkDeadlineMs,
-      memoryMb,
-      onParsed: (job, parsed) => this.#onParsed(child, job, parsed),
-      onFailed: (problem, jobs) => this.#kept(() => this.#onFailed(child, problem, jobs))(),
-      onDefect: (defect) => {
-        keeper.restarts("parsers", Cause.die(defect))
-      },
-      onOutgrown: () => this.#onOutgrown(child)
+  /** Waits until a child is wanted in the slot, and starts one, and the next, for as long as it is. */
+  #fill(slot: Slot): Effect.Effect<void> {
+    const { restartFirstMs, restartMaxMs } = this.#options
+    const filled = this.#runChild(slot).pipe(
+      Effect.retry({
+        schedule: backoff({ firstMs: restartFirstMs, maxMs: restartMaxMs }),
+        while: ({ wasUsed }) => !wasUsed && this.#needsAnother(slot)
+      }),
+      // A child that fails while it is used says nothing of the next one: the backoff begins anew.
+      Effect.retry({
+        schedule: Schedule.spaced(restartFirstMs),
+        while: ({ wasUsed }) => wasUsed && this.#needsAnother(slot)
+      }),
+      Effect.ignore
+    )
+    return slot.wanted.await.pipe(
+      Effect.andThen(filled),
+      Effect.ensuring(Effect.sync(() => this.#vacate(slot)))
+    )
+  }
+
+  /** One child, from its start to its end. It fails, or it leaves because it isn't needed any more. */
+  #runChild(slot: Slot): Effect.Effect<void, ParserChildFailed> {
+    return Effect.scoped(Effect.gen({ self: this }, function*() {
+      const child = yield* Effect.acquireRelease(
+        this.#startChild(slot),
+        (started) => this.#endChild(slot, started)
+      )
+      yield* child.ready
+      this.#onReady(slot)
+      yield* Effect.raceFirst(child.failure, this.#employ(slot, child))
+    }))
+  }
+
+  #startChild(slot: Slot): Effect.Effect<ParserChild, ParserChildFailed> {
+    return ParserChild.start({
+      ...this.#options,
+      onOutgrown: () => this.#onOutgrown(slot),
+      onFailed: (problem, jobs) => this.#onFailed(slot, problem, jobs)
+    }).pipe(
+      Effect.tap((child) => Effect.sync(() => (slot.child = child))),
+      Effect.tapError(({ problem }) => Effect.sync(() => this.#onFailed(slot, problem, [])))
+    )
+  }
+
+  #endChild(slot: Slot, child: ParserChild): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      slot.state = "ending"
+      this.#serving.delete(child)
+      this.#backlog.suspect("the parser was ended", child.close())
+      return child.exit
+    }).pipe(Effect.ensuring(Effect.sync(() => (slot.child = undefined))))
+  }
+
+  /** Gives the child work for as long as it is needed: suspects first, then frames as they come. */
+  #employ(slot: Slot, child: ParserChild): Effect.Effect<void> {
+    const answered = Effect.timeoutOrElse(child.idle, {
+      duration: suspectMs,
+      orElse: () => {
+        this.#reinforce()
+        return child.idle
+      }
     })
-    this.#starting.add(child)
-    await child.answering
-    if (this.#starting.has(child) && !this.#stopping) this.#kept(() => this.#assign(child))()
+    return Effect.gen({ self: this }, function*() {
+      while (this.#giveSuspect(slot, child)) yield* answered
+      if (this.#admit(slot, child)) yield* slot.dismissed.await
+      slot.state = "ending"
+      yield* child.idle
+    })
   }
 
-  #kept(body: () => void): () => void {
-    return this.#options.keeper.forAll("parsers", body)
+  #giveSuspect(slot: Slot, child: ParserChild): boolean {
+    if (child.outgrown) return false
+    invariant(child.link.pending === 0, "a suspect is alone in its child")
+    const suspect = this.#backlog.takeSuspect()
+    if (suspect === undefined) return false
+    slot.state = "trying"
+    child.send(suspect)
+    return true
   }
 
-  /** Finds work for a child that has none: suspects first, then a place in the pool. */
-  #assign(child: Child): void {
-    clearTimeout(this.#quarantine.get(child))
-    this.#quarantine.delete(child)
-    this.#starting.delete(child)
-    if (this.#outgrown.delete(child)) return void this.#retire(child)
-    if (this.#inTrouble) {
-      this.#inTrouble = false
-      this.#reports.onTrouble(undefined)
-    }
-    const suspect = this.#suspects.shift()
-    if (suspect !== undefined) {
-      this.#quarantine.set(child, setTimeout(this.#kept(() => this.#reinforce()), suspectMs))
-      return child.send(suspect)
-    }
-    if (this.#children.size >= this.#options.processes) {
-      const outgrown = [...this.#children].find((one) => this.#outgrown.has(one))
-      if (outgrown === undefined) return void this.#retire(child)
-      this.#outgrown.delete(outgrown)
-      void this.#retire(outgrown)
-    }
-    this.#children.add(child)
-    for (const job of this.#waiting.splice(0)) child.send(job)
+  /** Lets the child take frames as they come: in a free place, or in that of a child that has outgrown its memory. */
+  #admit(slot: Slot, child: ParserChild): boolean {
+    if (child.outgrown) return false
+    if (this.#serving.size === this.#options.processes && !this.#dismissOutgrown()) return false
+    slot.state = "serving"
+    slot.dismissed.closeUnsafe()
+    this.#serving.add(child)
+    invariant(
+      this.#serving.size <= this.#options.processes,
+      "no more children serve than configured"
+    )
+    for (const job of this.#backlog.takeWaiting()) child.send(job)
+    return true
   }
 
-  async #retire(child: Child): Promise<void> {
-    this.#children.delete(child)
-    this.#retiring.add(child)
-    await child.retire()
-    this.#retiring.delete(child)
+  #dismissOutgrown(): boolean {
+    const slot = this.#slots.find(({ child, state }) => state === "serving" && child?.outgrown)
+    if (slot?.child === undefined) return false
+    this.#serving.delete(slot.child)
+    slot.state = "ending"
+    slot.dismissed.openUnsafe()
+    return true
   }
 
-  /** A suspect takes long: others, and frames that came meanwhile, are not to wait for it. */
+  /** A suspect takes long: other suspects, and frames that came meanwhile, don't wait for it. */
   #reinforce(): void {
-    const needed = this.#suspects.length > 0 || this.#children.size === 0
-    const coming = this.#starting.size + this.#restarts.size > 0
-    const full = this.#all().length >= 2 * this.#options.processes
-    if (needed && !coming && !full) void this.#launch()
+    const needed = this.#backlog.hasSuspects || this.#serving.size === 0
+    if (needed && this.#count("starting") === 0) this.#startAnother()
   }
 
-  #onParsed(child: Child, job: Job, parsed: Parsed): void {
-    this.#backoffMs = this.#options.restartFirstMs
-    job.done(parsed)
-    if (this.#quarantine.has(child) && !this.#stopping) this.#assign(child)
+  /** Starts a child in an empty slot. If there is none, the next slot whose child ends gets one. */
+  #startAnother(): void {
+    const slot = this.#slots.find(({ state }) => state === "empty")
+    if (slot === undefined) return
+    slot.state = "starting"
+    slot.wanted.openUnsafe()
   }
 
-  #onOutgrown(child: Child): void {
-    if (this.#stopping || this.#retiring.has(child) || this.#outgrown.has(child)) return
-    this.#outgrown.add(child)
+  #onReady(slot: Slot): void {
+    slot.tried.openUnsafe()
+    if (!this.#inTrouble) return
+    this.#inTrouble = false
+    this.#reports.onTrouble(undefined)
+  }
+
+  #onOutgrown(slot: Slot): void {
+    if (this.#closed || slot.state === "ending") return
     this.#reports.onReplaced("the parser had outgrown its memory")
-    void this.#launch()
+    this.#startAnother()
   }
 
-  #onFailed(child: Child, problem: string, jobs: ReadonlyArray<Job>): void {
-    const hasReplacement = this.#outgrown.has(child) || this.#retiring.has(child)
-    const wasStarting = this.#starting.has(child)
-    clearTimeout(this.#quarantine.get(child))
-    for (const set of [this.#children, this.#quarantine, this.#starting, this.#outgrown]) {
-      set.delete(child)
+  #onFailed(slot: Slot, problem: ParserProblem, jobs: ReadonlyArray<Job>): void {
+    const { child, state } = slot
+    slot.state = "ending"
+    if (child !== undefined) this.#serving.delete(child)
+    // One that was on its way out is not missed, and for one that has outgrown its memory another is on its way.
+    if (!this.#closed && state !== "ending" && child?.outgrown !== true) {
+      if (state === "starting") this.#onNotStarted(problem)
+      else this.#reports.onReplaced(problem)
     }
-    if (!hasReplacement && !this.#stopping) this.#report(problem, wasStarting)
-    for (const job of jobs) {
-      job.failures++
-      if (job.failures < failuresMax && !this.#stopping) this.#suspects.push(job)
-      else job.done(problem)
-    }
-    if (this.#stopping) return
-    // One that dies of what it was given says nothing of the next; one that dies by itself does.
-    const delayMs = jobs.length > 0 ? this.#options.restartFirstMs : this.#backoffMs
-    if (jobs.length === 0) {
-      this.#backoffMs = Math.min(2 * this.#backoffMs, this.#options.restartMaxMs)
-    }
-    const coming = this.#starting.size + this.#restarts.size
-    const present = this.#children.size + this.#quarantine.size - this.#outgrown.size
-    const unattended = this.#suspects.length > 0 && this.#quarantine.size + coming === 0
-    if (present + coming < this.#options.processes || unattended) this.#launchAfter(delayMs)
+    slot.tried.openUnsafe()
+    this.#backlog.suspect(problem, jobs)
   }
 
-  #report(problem: string, wasStarting: boolean): void {
-    if (!wasStarting) return this.#reports.onReplaced(problem)
+  #onNotStarted(problem: ParserProblem): void {
     this.#reports.onNotStarted(problem)
-    if (this.#children.size + this.#quarantine.size > 0) return
+    if (this.#count("serving") + this.#count("trying") > 0) return
     this.#inTrouble = true
     this.#reports.onTrouble(problem)
   }
 
-  #launchAfter(delayMs: number): void {
-    const begin = this.#kept(() => {
-      this.#restarts.delete(timer)
-      void this.#launch()
-    })
-    const timer = setTimeout(begin, delayMs)
-    this.#restarts.add(timer)
+  /** Whether the slot, whose child has failed, is to have another. If so, that one counts from now on. */
+  #needsAnother(slot: Slot): boolean {
+    const needed = this.#isShort()
+    if (needed) slot.state = "starting"
+    return needed
+  }
+
+  #vacate(slot: Slot): void {
+    slot.state = "empty"
+    slot.wanted.closeUnsafe()
+    if (!this.#closed && this.#isShort()) this.#startAnother()
+  }
+
+  /** Whether fewer children work, or are about to, than are configured, or none tries the suspects. */
+  #isShort(): boolean {
+    const starting = this.#count("starting")
+    const trying = this.#count("trying")
+    const outgrown = this.#slots.filter(({ child, state }) =>
+      (state === "trying" || state === "serving") && child?.outgrown
+    )
+    const working = trying + this.#count("serving") - outgrown.length
+    return working + starting < this.#options.processes
+      || (this.#backlog.hasSuspects && trying + starting === 0)
+  }
+
+  #count(state: SlotState): number {
+    return this.#slots.filter((slot) => slot.state === state).length
   }
 }

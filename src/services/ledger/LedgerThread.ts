@@ -44,7 +44,7 @@ export class LedgerThread<Request extends Message, Reply extends Message> {
   readonly #worker: Worker | undefined
   /**
    * Requests that have no answer yet, oldest first. Mostly the oldest is answered, but the reader answers others in the
-   * middle of a long digest. Not a Map: see ParserChild's jobs.
+   * middle of a long digest. Not a Map: see ParserLink's jobs.
    */
   readonly #pending: Array<Pending<Reply>> = []
   readonly #onExit: Array<() => void> = []
