@@ -42,19 +42,33 @@ const rooms = {
   "parser": ["domain"],
   "services/base": ["domain"],
   "services/ledger/sqlite": ["domain"],
-  "services/ledger": ["domain", "services/base", "services/ledger/sqlite"],
+  // What a ledger must do, whatever it stores bets in; none of its homes.
+  "services/ledger": ["domain", "services/base"],
+  "services/ledger/embedded": [
+    "domain",
+    "services/base",
+    "services/ledger",
+    "services/ledger/sqlite"
+  ],
   "services/draw": ["domain", "services/base", "services/ledger"],
   // Of the parser the format of the pipe alone.
   "services/intake": ["domain", "parser", "services/base", "services/ledger", "services/draw"],
   // Its port is opened, and refused to the operator, as the doors are.
   "services/operations": ["services/base", "services/intake"],
-  // What works on a ledger's file without the central knows its tables.
-  "services/admin": ["domain", "services/base", "services/ledger", "services/ledger/sqlite"],
+  // What works on a ledger's file without the central knows its tables, and what its failures mean.
+  "services/admin": [
+    "domain",
+    "services/base",
+    "services/ledger",
+    "services/ledger/embedded",
+    "services/ledger/sqlite"
+  ],
   "services/agency": ["domain", "services/base"],
   "services/trial": ["domain", "services/base", "services/admin"],
   "server": [
     "services/base",
     "services/ledger",
+    "services/ledger/embedded",
     "services/draw",
     "services/intake",
     "services/operations"
@@ -246,7 +260,10 @@ const unkept: Readonly<Record<string, readonly [times: number, why: string]>> = 
   "src/services/intake/SocketTransport.ts": [3, "each is given to the keeper in place"],
   "src/services/intake/ConsultDesk.ts": [1, "its defects are given to the keeper in place"],
   "src/services/ledger/GroupCommit.ts": [1, "a child of the kept fiber, which awaits it"],
-  "src/services/ledger/LedgerThread.ts": [5, "a throw ends the thread for all who wait for it"],
+  "src/services/ledger/embedded/LedgerThread.ts": [
+    5,
+    "a throw ends the thread for all who wait for it"
+  ],
   "src/services/intake/ChunkParser.ts": [1, "the process is at its end"],
   "src/services/intake/ParserChild.ts": [
     3,

@@ -24,3 +24,14 @@ export interface Draw {
   /** Documents of each agency's winning bets, one per bet, in the order stored. Agencies without any may be absent. */
   readonly winners: ReadonlyMap<AgencyId, ReadonlyArray<string>>
 }
+
+/** That an agency was told its winners. */
+export interface ToldRecord {
+  readonly agency: number
+  /** Whether the agency confirmed it, or the answer was only sent. */
+  readonly how: "confirmed" | "sent"
+  /** Local time with its offset, ISO 8601. */
+  readonly at: string
+  readonly address: string
+  readonly port: number
+}

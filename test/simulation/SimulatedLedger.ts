@@ -14,14 +14,13 @@ import { Effect, Layer, Option } from "effect"
 import { createHash } from "node:crypto"
 import { type AgencyId, formatRoster, type Roster } from "../../src/domain/Agency.ts"
 import { csvOfBody } from "../../src/domain/Csv.ts"
-import { type Draw, DrawName, type WinningNumber } from "../../src/domain/Draw.ts"
+import { type Draw, DrawName, type ToldRecord, type WinningNumber } from "../../src/domain/Draw.ts"
 import { type BetCursor, nothingStored, type Standing } from "../../src/domain/Intake.ts"
 import {
   BetLedger,
   type LedgerChunk,
   LedgerMismatch,
-  LedgerUnavailable,
-  type ToldRecord
+  LedgerUnavailable
 } from "../../src/services/ledger/BetLedger.ts"
 
 export interface LedgerWorld {

@@ -11,10 +11,7 @@ import { WinningNumber } from "../../src/domain/Draw.ts"
 import {
   BetLedger,
   type LedgerChunk,
-  type LedgerInUse,
-  type LedgerMismatch,
-  type LedgerUnavailable,
-  type LedgerUnreadable
+  type LedgerOpenError
 } from "../../src/services/ledger/BetLedger.ts"
 import { betAt, chunkOf, csvOf, plainChunk } from "../support/LedgerChunks.ts"
 
@@ -26,7 +23,7 @@ export interface Lottery {
 export interface LedgerStore {
   readonly layer: (
     lottery: Lottery
-  ) => Layer.Layer<BetLedger, LedgerInUse | LedgerMismatch | LedgerUnreadable | LedgerUnavailable>
+  ) => Layer.Layer<BetLedger, LedgerOpenError>
 }
 
 export const three = AgencyId.make(3)

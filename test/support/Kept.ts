@@ -2,7 +2,10 @@
 import { Cause, Layer } from "effect"
 import { Keeper, RootKeeper } from "../../src/services/base/Keeper.ts"
 import { LogWriter } from "../../src/services/base/OperatorLog.ts"
-import { BetLedger, type BetLedgerOptions } from "../../src/services/ledger/BetLedger.ts"
+import {
+  sqliteLedgerLayer,
+  type SqliteLedgerOptions
+} from "../../src/services/ledger/embedded/SqliteLedger.ts"
 
 class StrictLog extends LogWriter {
   override write(_level: unknown, action: string, _result: string, details?: unknown): void {
@@ -20,5 +23,5 @@ export const strictKeeper = new RootKeeper(
 export const strictKeeperLayer = Layer.succeed(Keeper, strictKeeper)
 
 /** A ledger whose checkpoints are kept so. */
-export const keptLedger = (options: BetLedgerOptions) =>
-  Layer.provide(BetLedger.layer(options), strictKeeperLayer)
+export const keptLedger = (options: SqliteLedgerOptions) =>
+  Layer.provide(sqliteLedgerLayer(options), strictKeeperLayer)

@@ -13,8 +13,17 @@ import { plainChunk } from "./LedgerChunks.ts"
 
 const three = AgencyId.make(3)
 const [, , path = "", bytes] = process.argv
-// Synchronously: what is printed has been printed when the process is killed.
-const print = (line: string) => Effect.sync(() => writeSync(1, `${line}\n`))
+/** Synchronously: what is printed has been printed when the process is killed. A reader that is busy is waited for. */
+const print = (line: string) =>
+  Effect.sync(() => {
+    for (;;) {
+      try {
+        return writeSync(1, `${line}\n`)
+      } catch (error) {
+        if (!(error instanceof Error && "code" in error && error.code === "EAGAIN")) throw error
+      }
+    }
+  })
 
 const commitForever = Effect.gen(function*() {
   const { commit, opened } = yield* BetLedger

@@ -1,11 +1,12 @@
 /** What a ledger says about itself besides its chunks, and whether the chunks bear it out. */
 import type { DatabaseSync } from "node:sqlite"
+import type { ToldRecord } from "../../domain/Draw.ts"
 import { nothingStored, type Standing } from "../../domain/Intake.ts"
 import { integer } from "../ledger/sqlite/Columns.ts"
 import { type DrawRecord, readDraw } from "../ledger/sqlite/DrawTable.ts"
 import { readLottery } from "../ledger/sqlite/LotteryTable.ts"
 import { readSnapshot, readSnapshotEnd } from "../ledger/sqlite/SnapshotTable.ts"
-import { readTold, type ToldRecord } from "../ledger/sqlite/ToldTable.ts"
+import { readTold } from "../ledger/sqlite/ToldTable.ts"
 import { agenciesOf } from "./StoredLottery.ts"
 
 export interface Claims {

@@ -1,8 +1,8 @@
 /** `results`: what a ledger holds of each agency, and the draw if it was held. */
 import { Effect } from "effect"
 import type { DatabaseSync } from "node:sqlite"
+import type { ToldRecord } from "../../domain/Draw.ts"
 import { nothingStored } from "../../domain/Intake.ts"
-import type { ToldRecord } from "../ledger/BetLedger.ts"
 import { readStandings } from "../ledger/sqlite/Standings.ts"
 import { readTold } from "../ledger/sqlite/ToldTable.ts"
 import { attempt, inTransaction, openLedger } from "./ReadLedger.ts"

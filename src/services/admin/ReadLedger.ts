@@ -5,11 +5,11 @@
  */
 import { Effect } from "effect"
 import type { DatabaseSync } from "node:sqlite"
-import { LedgerInUse, LedgerUnavailable, LedgerUnreadable } from "../ledger/BetLedger.ts"
-import { toFailure } from "../ledger/sqlite/LedgerProblem.ts"
+import type { LedgerMismatch, LedgerOpenError } from "../ledger/BetLedger.ts"
+import { attempt as attemptAny } from "../ledger/embedded/TypedErrors.ts"
 import { openReadOnly } from "../ledger/sqlite/OpenLedger.ts"
 
-export type LedgerFileError = LedgerInUse | LedgerUnavailable | LedgerUnreadable
+export type LedgerFileError = Exclude<LedgerOpenError, LedgerMismatch>
 
 /** How long a command waits for a program that holds the whole file. */
 const busyTimeoutMs = 5000
@@ -21,33 +21,13 @@ export const openLedger = (file: string) =>
     (db) => Effect.sync(() => db.close())
   )
 
-/** Runs synchronous work on a ledger. `operation` names it for messages. */
+/** Runs synchronous work on a ledger. `operation` names it for messages. No configuration is compared here. */
 export const attempt = <A>(
   operation: string,
   file: string,
   work: () => A
 ): Effect.Effect<A, LedgerFileError> =>
-  Effect.suspend((): Effect.Effect<A, LedgerFileError> => {
-    try {
-      return Effect.succeed(work())
-    } catch (error) {
-      const failure = toFailure(error)
-      switch (failure.kind) {
-        case "InUse":
-          return Effect.fail(new LedgerInUse({ path: file }))
-        case "Unreadable":
-          return Effect.fail(new LedgerUnreadable({ path: file, problem: failure.problem }))
-        case "Unavailable": {
-          const cause = new Error(failure.message, { cause: error })
-          return Effect.fail(new LedgerUnavailable({ operation, cause }))
-        }
-        case "Mismatch":
-        case "Displaced":
-        case "Defect":
-          return Effect.die(error)
-      }
-    }
-  })
+  Effect.catchTag(attemptAny(operation, file, work), "LedgerMismatch", Effect.die)
 
 export const inTransaction = <A>(db: DatabaseSync, work: () => A): A => {
   db.exec("BEGIN")

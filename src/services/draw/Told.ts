@@ -10,6 +10,7 @@
  */
 import { Context, Effect, Latch, Layer } from "effect"
 import type { AgencyId } from "../../domain/Agency.ts"
+import type { ToldRecord } from "../../domain/Draw.ts"
 import { toldBatchMax } from "../../domain/Limits.ts"
 import { localTime } from "../../domain/LocalTime.ts"
 import { backoff } from "../base/Backoff.ts"
@@ -17,7 +18,7 @@ import { Keeper } from "../base/Keeper.ts"
 import { Lifetime } from "../base/Lifetime.ts"
 import { type LogWriter, OperatorLog } from "../base/OperatorLog.ts"
 import { Settings } from "../base/Settings.ts"
-import { BetLedger, type ToldRecord } from "../ledger/BetLedger.ts"
+import { BetLedger } from "../ledger/BetLedger.ts"
 import { GroupCommit } from "../ledger/GroupCommit.ts"
 
 /** The winners that were sent to an agency. */

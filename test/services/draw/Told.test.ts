@@ -3,13 +3,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { AgencyId } from "../../../src/domain/Agency.ts"
+import type { ToldRecord } from "../../../src/domain/Draw.ts"
 import { Lifetime } from "../../../src/services/base/Lifetime.ts"
 import { type Sent, Told } from "../../../src/services/draw/Told.ts"
-import {
-  type BetLedger,
-  LedgerUnavailable,
-  type ToldRecord
-} from "../../../src/services/ledger/BetLedger.ts"
+import { type BetLedger, LedgerUnavailable } from "../../../src/services/ledger/BetLedger.ts"
 import { GroupCommit } from "../../../src/services/ledger/GroupCommit.ts"
 import { aroundLedger, ledgerStub } from "../../support/LedgerStub.ts"
 

@@ -1,8 +1,8 @@
 /** How work on a ledger's file fails: the failures that the main thread is told, and which failure an error is. */
 import { isDamage, isTransient, primaryCode, resultCode, sqliteCode } from "./SqliteCodes.ts"
 
-/** Everything but `Defect` is an operating error, which becomes a typed error on the main thread. */
-export type Failure =
+/** Becomes a typed error on the main thread. */
+export type OperatingFailure =
   | { readonly kind: "InUse" }
   | {
     readonly kind: "Mismatch"
@@ -14,7 +14,8 @@ export type Failure =
   | { readonly kind: "Unavailable"; readonly message: string; readonly code: number | undefined }
   /** The path no longer leads to the file that is written. */
   | { readonly kind: "Displaced"; readonly message: string }
-  | { readonly kind: "Defect"; readonly message: string }
+
+export type Failure = OperatingFailure | { readonly kind: "Defect"; readonly message: string }
 
 /** Thrown for a failure that SQLite didn't report. */
 export class LedgerProblem extends Error {

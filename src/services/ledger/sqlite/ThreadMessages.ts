@@ -3,11 +3,11 @@
  * answered once with the same `id`, if it fails with a
  * `Failed`.
  */
+import type { ToldRecord } from "../../../domain/Draw.ts"
 import type { Standing } from "../../../domain/Intake.ts"
 import type { DrawRecord } from "./DrawTable.ts"
 import type { Failure } from "./LedgerProblem.ts"
 import type { BetBytes, DigestRecord, StoredChunk } from "./LedgerReader.ts"
-import type { ToldRecord } from "./ToldTable.ts"
 
 export interface Failed {
   readonly _tag: "Failed"

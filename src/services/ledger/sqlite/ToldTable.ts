@@ -1,18 +1,9 @@
 /** The table of who was told its winners: see services/draw/Told.ts. */
 import type { DatabaseSync } from "node:sqlite"
+import type { ToldRecord } from "../../../domain/Draw.ts"
 import { rowChecksum } from "./Checksum.ts"
 import { integer, text } from "./Columns.ts"
 import { refuseDamage } from "./LedgerProblem.ts"
-
-/** That an agency was told its winners. */
-export interface ToldRecord {
-  readonly agency: number
-  readonly how: "confirmed" | "sent"
-  /** Local time with its offset, ISO 8601. */
-  readonly at: string
-  readonly address: string
-  readonly port: number
-}
 
 const checksumOf = ({ address, agency, at, how, port }: ToldRecord): number =>
   rowChecksum(agency, how, at, address, port)

@@ -1,14 +1,6 @@
 /** What a ledger is opened for writing with: its file, its lottery, and its bounds. */
 
-export interface WriterConfig {
-  /** As it was configured: links are followed. */
-  readonly path: string
-  /** The roster in the notation of the configuration, and its agencies. */
-  readonly roster: string
-  readonly agencies: ReadonlyArray<number>
-  readonly winningNumber: number
-  /** The draw's name; undefined: that of an existing ledger; of a new one, a name made from the time. */
-  readonly draw?: string | undefined
+export interface WriterBounds {
   /** Of a new file. A chunk of the usual size fits into one page; smaller pages make a commit cost half as much again. */
   readonly pageBytes: number
   /** With this many pages in the write-ahead log the writer itself copies the rest, so that the log can begin anew. */
@@ -21,11 +13,21 @@ export interface WriterConfig {
   readonly snapshotChunks: number
 }
 
-/** The bounds of {@link WriterConfig}. */
-export const writerDefaults = {
+export const writerDefaults: WriterBounds = {
   pageBytes: 16 * 1024,
   walPagesMax: 4096,
   walBytesKept: 64 * 1024 * 1024,
   busyTimeoutMs: 1000,
   snapshotChunks: 4096
-} as const
+}
+
+export interface WriterConfig extends WriterBounds {
+  /** As it was configured: links are followed. */
+  readonly path: string
+  /** The roster in the notation of the configuration, and its agencies. */
+  readonly roster: string
+  readonly agencies: ReadonlyArray<number>
+  readonly winningNumber: number
+  /** The draw's name; undefined: that of an existing ledger; of a new one, a name made from the time. */
+  readonly draw?: string | undefined
+}

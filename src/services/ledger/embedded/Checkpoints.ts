@@ -1,12 +1,12 @@
 /** Keeps the write-ahead log short beside the commits: see CheckpointThread.ts. */
 import { Effect, Queue } from "effect"
-import { Keeper } from "../base/Keeper.ts"
-import { ReplacedThread } from "./LedgerThread.ts"
+import { Keeper } from "../../base/Keeper.ts"
 import type {
   CheckpointConfig,
   CheckpointReply,
   CheckpointRequest
-} from "./sqlite/ThreadMessages.ts"
+} from "../sqlite/ThreadMessages.ts"
+import { ReplacedThread } from "./ReplacedThread.ts"
 
 /**
  * Has a pass made each time that the log has grown by `checkpointBytes`. A pass that fails isn't lost: the next one,
@@ -20,7 +20,7 @@ export const runCheckpoints = Effect.fnUntraced(function*(
   const thread = yield* Effect.acquireRelease(
     Effect.sync(() =>
       new ReplacedThread<CheckpointRequest, CheckpointReply>(
-        new URL("./sqlite/CheckpointThread.ts", import.meta.url),
+        new URL("../sqlite/CheckpointThread.ts", import.meta.url),
         config,
         (id) => ({ _tag: "Close", id })
       )

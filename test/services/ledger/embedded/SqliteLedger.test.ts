@@ -8,20 +8,21 @@ import { dirname, join } from "node:path"
 import { createInterface } from "node:readline"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
-import { BetFields } from "../../../src/domain/Bet.ts"
-import { DrawName } from "../../../src/domain/Draw.ts"
-import { BetLedger, type BetLedgerOptions } from "../../../src/services/ledger/BetLedger.ts"
-import { LedgerThread } from "../../../src/services/ledger/LedgerThread.ts"
-import { chunkChecksum, defineChecksums } from "../../../src/services/ledger/sqlite/Checksum.ts"
-import { applicationId, migrations } from "../../../src/services/ledger/sqlite/Tables.ts"
+import { BetFields } from "../../../../src/domain/Bet.ts"
+import { DrawName } from "../../../../src/domain/Draw.ts"
+import { BetLedger } from "../../../../src/services/ledger/BetLedger.ts"
+import { LedgerThread } from "../../../../src/services/ledger/embedded/LedgerThread.ts"
+import type { SqliteLedgerOptions } from "../../../../src/services/ledger/embedded/SqliteLedger.ts"
+import { chunkChecksum, defineChecksums } from "../../../../src/services/ledger/sqlite/Checksum.ts"
+import { applicationId, migrations } from "../../../../src/services/ledger/sqlite/Tables.ts"
 import type {
   WriterReply,
   WriterRequest
-} from "../../../src/services/ledger/sqlite/ThreadMessages.ts"
-import { BetLedgerSuite, five, lottery, three } from "../../suites/BetLedgerSuite.ts"
-import { keptLedger } from "../../support/Kept.ts"
-import { betAt, chunkOf, plainChunk } from "../../support/LedgerChunks.ts"
-import { waitUntil } from "../../support/WaitUntil.ts"
+} from "../../../../src/services/ledger/sqlite/ThreadMessages.ts"
+import { BetLedgerSuite, five, lottery, three } from "../../../suites/BetLedgerSuite.ts"
+import { keptLedger } from "../../../support/Kept.ts"
+import { betAt, chunkOf, plainChunk } from "../../../support/LedgerChunks.ts"
+import { waitUntil } from "../../../support/WaitUntil.ts"
 
 const temporaryFolder = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "loteria-ledger-"))),
@@ -40,7 +41,7 @@ BetLedgerSuite(
 const life = <A, E>(
   path: string,
   use: (ledger: BetLedger["Service"]) => Effect.Effect<A, E>,
-  options: Partial<BetLedgerOptions> = {}
+  options: Partial<SqliteLedgerOptions> = {}
 ) =>
   Effect.provide(
     Effect.flatMap(BetLedger, use),
@@ -61,7 +62,7 @@ const query = (path: string, sql: string) => {
 const startHolder = (path: string, limits = "", bytes = "") =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const script = fileURLToPath(new URL("../../support/LedgerHolder.ts", import.meta.url))
+      const script = fileURLToPath(new URL("../../../support/LedgerHolder.ts", import.meta.url))
       const command = `${limits} exec "$0" "$@"`
       const args = [process.execPath, script, path, ...bytes === "" ? [] : [bytes]]
       const child = spawn("sh", ["-c", command, ...args], { stdio: ["ignore", "pipe", "inherit"] })

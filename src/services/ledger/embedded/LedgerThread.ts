@@ -6,12 +6,12 @@
 import { Effect } from "effect"
 import { getCompileCacheDir } from "node:module"
 import { Worker } from "node:worker_threads"
-import { invariant } from "../../domain/Invariant.ts"
-import { startProblem } from "../base/Processes.ts"
-import type { Failure } from "./sqlite/LedgerProblem.ts"
-import type { Failed } from "./sqlite/ThreadMessages.ts"
+import { invariant } from "../../../domain/Invariant.ts"
+import { startProblem } from "../../base/Processes.ts"
+import type { OperatingFailure } from "../sqlite/LedgerProblem.ts"
+import type { Failed } from "../sqlite/ThreadMessages.ts"
 
-interface Message {
+export interface Message {
   readonly _tag: string
   readonly id: number
 }
@@ -21,16 +21,13 @@ const isFailed = (message: Message): message is Failed => message._tag === "Fail
 interface Pending<Reply> {
   readonly id: number
   /** Undefined once nobody waits for the answer any more. */
-  answer: ((effect: Effect.Effect<Reply, Failure>) => void) | undefined
+  answer: ((effect: Effect.Effect<Reply, OperatingFailure>) => void) | undefined
 }
 
 /** What a thread gets to finish what it was given before it is ended by force. */
 const closeTimeout = "10 seconds"
 
 const youngMb = 8
-
-/** A thread that has ended is replaced no sooner than this after it was started. */
-const restartMs = 100
 
 const reasonOf = (error: unknown): string =>
   error instanceof Error ? (error.stack ?? error.message) : String(error)
@@ -94,7 +91,7 @@ export class LedgerThread<Request extends Message, Reply extends Message> {
   call(
     make: (id: number) => Request,
     transfer: ReadonlyArray<ArrayBuffer> = []
-  ): Effect.Effect<Reply, Failure> {
+  ): Effect.Effect<Reply, OperatingFailure> {
     return Effect.callback((resume) => {
       if (this.#ended !== undefined) return resume(this.#gone(this.#ended))
       const id = ++this.#lastId
@@ -142,7 +139,7 @@ export class LedgerThread<Request extends Message, Reply extends Message> {
     for (const resume of this.#onExit) resume()
   }
 
-  #gone(reason: string): Effect.Effect<never, Failure> {
+  #gone(reason: string): Effect.Effect<never, OperatingFailure> {
     return this.#begun
       ? Effect.die(new Error(`the ledger's thread is gone: ${reason}`))
       : Effect.fail({
@@ -153,30 +150,6 @@ export class LedgerThread<Request extends Message, Reply extends Message> {
   }
 }
 
-/** A thread that is replaced when it has ended, so that what could be tried again is. */
-export class ReplacedThread<Request extends Message, Reply extends Message> {
-  readonly #start: () => LedgerThread<Request, Reply>
-  readonly #closing: (id: number) => Request
-  #thread: LedgerThread<Request, Reply>
-  #startedAt: number
-
-  /** It starts at once: when it is needed there may be no descriptor left to start it with. */
-  constructor(entry: URL, config: unknown, closing: (id: number) => Request) {
-    this.#start = () => new LedgerThread<Request, Reply>(entry, config)
-    this.#closing = closing
-    this.#thread = this.#start()
-    this.#startedAt = performance.now()
-  }
-
-  call(request: (id: number) => Request): Effect.Effect<Reply, Failure> {
-    return Effect.suspend(() => {
-      if (this.#thread.ended && performance.now() - this.#startedAt >= restartMs) {
-        this.#thread = this.#start()
-        this.#startedAt = performance.now()
-      }
-      return this.#thread.call(request)
-    })
-  }
-
-  readonly close: Effect.Effect<void> = Effect.suspend(() => this.#thread.close(this.#closing))
-}
+/** A thread that answers something else than it was asked. */
+export const unexpectedReply = (reply: { readonly _tag: string }): Effect.Effect<never> =>
+  Effect.die(new Error(`the ledger's thread answered ${reply._tag}`))
