@@ -29,10 +29,13 @@ export default defineConfig({
     // A worker loads each module once, and not once for each file. Tests restore what they change in
     // their process.
     isolate: false,
+    // Where a file's tests are concurrent: enough to use the time in which a test waits, few enough
+    // for each server to start in time.
+    maxConcurrency: 3,
     // Every wait inside a test has a deadline of its own that says what didn't happen. These are the
     // last resort.
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     teardownTimeout: 10_000,
     allowOnly: false,
     passWithNoTests: false,

@@ -1,5 +1,5 @@
 /** What operators do with a ledger's file: look at it, check it, back it up while it is written, begin the next one. */
-import { assert, describe, it } from "@effect/vitest"
+import { afterAll, assert, describe, it } from "@effect/vitest"
 import {
   existsSync,
   linkSync,
@@ -21,9 +21,19 @@ import { Wire } from "../support/Wire.ts"
 const ledger = (command: string, path: string, ...rest: ReadonlyArray<string>) =>
   runMain(["ledger", command, "--ledger", path, ...rest])
 
-/** A central that has taken in the bets of two of its agencies, and was stopped. */
-const soldAndStopped = async (options: CentralOptions): Promise<Central> => {
+const disposed: Array<Central> = []
+afterAll(() => Promise.all(disposed.map((central) => central[Symbol.asyncDispose]())))
+
+/** A stopped central that is made once, however many tests copy what it left. */
+const once = (make: () => Promise<Central>): () => Promise<Central> => {
+  let made: Promise<Central> | undefined
+  return () => made ??= make()
+}
+
+/** Two of its agencies have finished. */
+const sellAndStop = async (options: CentralOptions): Promise<Central> => {
   const central = await Central.start(options)
+  disposed.push(central)
   for (const [id, bets] of [[1, sales(1, 25, 2)], [2, sales(2, 12, 1)]] as const) {
     using agency = await FieldAgency.open(central, id)
     await agency.sendBets(bets, 5, true)
@@ -32,9 +42,8 @@ const soldAndStopped = async (options: CentralOptions): Promise<Central> => {
   return central
 }
 
-/** As {@link soldAndStopped}, of two agencies, which have been told their winners. */
-const toldAndStopped = async (options: CentralOptions = { agencies: 2 }): Promise<Central> => {
-  const central = await soldAndStopped(options)
+/** Its two agencies have been told their winners. */
+const tellAndStop = async (central: Central): Promise<Central> => {
   await central.start()
   for (const id of [1, 2]) {
     using agency = await FieldAgency.open(central, id)
@@ -48,7 +57,32 @@ const toldAndStopped = async (options: CentralOptions = { agencies: 2 }): Promis
   return central
 }
 
-describe("ledger info", () => {
+/** A central that doesn't run yet, with a copy of what a stopped one left. */
+const copyOf = async (stopped: Central, agencies: number): Promise<Central> => {
+  assert.deepStrictEqual(
+    readdirSync(stopped.folder).filter((name) => name.startsWith("ledger")),
+    ["ledger.sqlite", "ledger.sqlite.lock"]
+  )
+  const central = await Central.prepare({ agencies })
+  await copyFile(stopped.ledgerPath, central.ledgerPath)
+  return central
+}
+
+const soldByTwo = once(() => sellAndStop({ agencies: 2 }))
+const soldByTwoOfThree = once(() => sellAndStop({ agencies: 3 }))
+const told = once(async () => {
+  const central = await copyOf(await soldByTwo(), 2)
+  disposed.push(central)
+  return tellAndStop(central)
+})
+/** A central that has taken in the bets of two of its agencies, and was stopped. */
+const soldAndStopped = async ({ agencies }: { readonly agencies: 2 | 3 }): Promise<Central> =>
+  copyOf(await (agencies === 2 ? soldByTwo() : soldByTwoOfThree()), agencies)
+
+/** As {@link soldAndStopped}, of two agencies, which have been told their winners. */
+const toldAndStopped = async (): Promise<Central> => copyOf(await told(), 2)
+
+describe.concurrent("ledger info", () => {
   it("says which lottery it is of and how far it is", async () => {
     await using central = await soldAndStopped({ agencies: 3 })
     const open = await ledger("info", central.ledgerPath)
@@ -84,7 +118,7 @@ describe("ledger info", () => {
   })
 })
 
-describe("ledger verify", () => {
+describe.concurrent("ledger verify", () => {
   it("finds nothing wrong with a ledger, at rest or written to, before the draw and after", async () => {
     await using central = await soldAndStopped({ agencies: 3 })
     const summary = "37 bets in 8 chunks of 2 agencies, 2 finished, draw not held; 0 problems"
@@ -120,7 +154,7 @@ describe("ledger verify", () => {
   })
 })
 
-describe("ledger backup", () => {
+describe.concurrent("ledger backup", () => {
   it("while chunks pour in is of one moment, whole, and holds what was answered before", async () => {
     await using central = await Central.start({ agencies: 2 })
     using wire = await Wire.connect(central.betsPort)
@@ -197,7 +231,7 @@ describe("ledger backup", () => {
   })
 })
 
-describe("ledger begin", () => {
+describe.concurrent("ledger begin", () => {
   it("keeps the ledger whose draw was held under the time of its draw, and the central sells again", async () => {
     await using central = await toldAndStopped()
     const before = statSync(central.ledgerPath).ino
@@ -245,9 +279,8 @@ describe("ledger begin", () => {
   })
 
   it("refuses the name of the draw that is put aside, and takes another", async () => {
-    await using central = await toldAndStopped({
-      settings: { lottery: { agencies: 2, draw: "vespertina" } }
-    })
+    const settings = { lottery: { agencies: 2, draw: "vespertina" } }
+    const central = await tellAndStop(await sellAndStop({ settings }))
     const before = readFileSync(central.ledgerPath)
     const args = ["ledger", "begin", "--config", central.configPath]
     for (const more of [[], ["--draw", "vespertina"]]) {

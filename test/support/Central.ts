@@ -153,7 +153,7 @@ export class Central implements AsyncDisposable {
   /** Starts the server and waits until it is ready. */
   async start(): Promise<void> {
     await this.spawn()
-    await this.waitForLine("action: ready | result: success")
+    await this.waitForLine("action: ready | result: success", 30_000)
   }
 
   /** Starts the server without waiting for anything. */
