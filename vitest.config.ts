@@ -34,8 +34,8 @@ export default defineConfig({
     maxConcurrency: 3,
     // Every wait inside a test has a deadline of its own that says what didn't happen. These are the
     // last resort.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     teardownTimeout: 10_000,
     allowOnly: false,
     passWithNoTests: false,

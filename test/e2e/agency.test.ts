@@ -1,9 +1,8 @@
 /** An agency from outside: where its bets come from, what ends it, and what it shows to a person. */
-import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { execFile, execFileSync, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { readFile, symlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { Central, projectFolder, runMain } from "../support/Central.ts"
@@ -12,13 +11,8 @@ import { LedgerFile } from "../support/LedgerFile.ts"
 import { Program } from "../support/Program.ts"
 import { betFile, sales, winnersOf } from "../support/Sales.ts"
 import { screenOf } from "../support/Screen.ts"
+import { TemporaryFolder } from "../support/TemporaryFolder.ts"
 import { waitUntil, within } from "../support/WaitUntil.ts"
-
-let folder = ""
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "loteria-"))
-})
-afterEach(() => rm(folder, { recursive: true, force: true }))
 
 const host = "127.0.0.1"
 
@@ -33,16 +27,13 @@ const startCentral = async (): Promise<Central> => {
 
 const addressOf = (central: Central) => `--server=${host}:${central.betsPort}`
 
-const writeBets = async (bets: ReadonlyArray<string>): Promise<string> => {
-  const path = join(folder, "agency-1.csv")
-  await writeFile(path, betFile(bets))
-  return path
-}
+const writeBets = (folder: TemporaryFolder, bets: ReadonlyArray<string>): string =>
+  folder.write("agency-1.csv", betFile(bets))
 
 /** Nothing else is on standard output. */
 const documentsOf = (stdout: string): ReadonlyArray<string> => stdout.split("\n").slice(0, -1)
 
-describe("bets", () => {
+describe.concurrent("bets", () => {
   it("come from the field's variables when there is no file, one bet and the end", async () => {
     await using central = await startCentral()
     const variables = {
@@ -93,13 +84,14 @@ describe("bets", () => {
   })
 })
 
-describe("SIGTERM", () => {
+describe.concurrent("SIGTERM", () => {
   const log = "action: signal_received | result: success | signal: SIGTERM\n"
 
   it("in the middle of the file ends it with 75, and started again it goes on", async () => {
+    using folder = new TemporaryFolder()
     await using central = await startCentral()
     const bets = sales(1, 3000, 3)
-    const flags = ["agency", "--id=1", `--file=${await writeBets(bets)}`, addressOf(central)]
+    const flags = ["agency", "--id=1", `--file=${writeBets(folder, bets)}`, addressOf(central)]
     using agency = new Program([...flags, "--chunk=5", "--window=1"])
     await agency.waitFor("cantidad: 5")
     agency.signal("SIGTERM")
@@ -125,10 +117,11 @@ describe("SIGTERM", () => {
   })
 
   it("ends it with 75 while it waits: for its input, for the central, for the draw", async () => {
+    using folder = new TemporaryFolder()
     const nowhere = `--server=${host}:${await freePortPair()}`
     using reading = new Program(["agency", "--id=1", "--file=-", nowhere], {}, "pipe")
     reading.write("Ana,Vera,30904465,1999-03-17,1\n")
-    const file = `--file=${await writeBets(sales(1, 10))}`
+    const file = `--file=${writeBets(folder, sales(1, 10))}`
     using calling = new Program(["agency", "--id=1", file, nowhere])
     await calling.waitFor("ECONNREFUSED")
     await using central = await Central.start({ agencies: 2 })
@@ -145,24 +138,26 @@ describe("SIGTERM", () => {
   })
 })
 
-describe("two clients of one agency", () => {
+describe.concurrent("two clients of one agency", () => {
   it("both end with its winners, and every bet is stored once", async () => {
+    using folder = new TemporaryFolder()
     await using central = await startCentral()
     const bets = sales(1, 3000, 4)
-    const flags = ["agency", "--id=1", `--file=${await writeBets(bets)}`, addressOf(central)]
+    const flags = ["agency", "--id=1", `--file=${writeBets(folder, bets)}`, addressOf(central)]
     using one = new Program([...flags, "--chunk=5"])
     using two = new Program([...flags, "--chunk=7"])
     for (const program of [one, two]) {
-      assert.strictEqual(await program.ended(40_000), 0, program.stderr)
+      assert.strictEqual(await program.ended(100_000), 0, program.stderr)
       assert.deepStrictEqual(documentsOf(program.stdout), winnersOf(bets))
     }
     using ledger = new LedgerFile(central.ledgerPath)
     assert.deepStrictEqual(ledger.betsOf(1), bets)
-  }, 60_000)
+  })
 })
 
-describe("consult", () => {
+describe.concurrent("consult", () => {
   it("waits for the draw, prints the winners, and prints the same ever after", async () => {
+    using folder = new TemporaryFolder()
     await using central = await startCentral()
     const port = `${host}:${central.consultPort}`
     using early = new Program(["consult", "--id=1", `--consult=${port}`, "--log-level=debug"])
@@ -171,7 +166,7 @@ describe("consult", () => {
     const sold = await runMain([
       "agency",
       "--id=1",
-      `--file=${await writeBets(bets)}`,
+      `--file=${writeBets(folder, bets)}`,
       addressOf(central)
     ])
     assert.strictEqual(sold.code, 0, sold.stderr)
@@ -186,8 +181,9 @@ describe("consult", () => {
   })
 })
 
-describe("README.md", () => {
+describe.concurrent("README.md", () => {
   it("has the one line that runs an agency against a central on another port", async () => {
+    using folder = new TemporaryFolder()
     const readme = await readFile(join(projectFolder, "README.md"), "utf8")
     const [line = "", ...others] = readme.split("\n")
       .filter((text) => text.startsWith("    bin/loteria agency "))
@@ -199,21 +195,21 @@ describe("README.md", () => {
     })
     // As after `npm ci`, without writing into the project's own folder.
     for (const name of ["bin", "src", "node_modules", "package.json"]) {
-      await symlink(join(projectFolder, name), join(folder, name))
+      await symlink(join(projectFolder, name), folder.join(name))
     }
     const bets = sales(3, 250, 3)
-    await writeFile(join(folder, "agency-3.csv"), betFile(bets))
+    await writeFile(folder.join("agency-3.csv"), betFile(bets))
     assert.include(line, "central:22345")
     const command = line.trim().replace("central:22345", `${host}:${port}`)
     const { stderr, stdout } = await promisify(execFile)("sh", ["-c", command], {
-      cwd: folder,
-      env: { PATH: process.env["PATH"], HOME: folder, TZ: "UTC" },
+      cwd: folder.path,
+      env: { PATH: process.env["PATH"], HOME: folder.path, TZ: "UTC" },
       timeout: 30_000
     })
     assert.deepStrictEqual(documentsOf(stdout), winnersOf(bets), stderr)
     using ledger = new LedgerFile(central.ledgerPath)
     assert.deepStrictEqual(ledger.betsOf(3), bets)
-  }, 40_000)
+  })
 
   it("says which exit codes there are, and so does --help", async () => {
     const readme = await readFile(join(projectFolder, "README.md"), "utf8")
@@ -235,10 +231,16 @@ class OnTerminal implements Disposable {
   readonly #closed: Promise<unknown>
   output = ""
 
-  constructor(command: string) {
+  constructor(folder: TemporaryFolder, command: string) {
     this.#child = spawn("script", ["-qec", `stty cols 100 rows 30; ${command}`, "/dev/null"], {
-      cwd: folder,
-      env: { PATH: process.env["PATH"], HOME: folder, TERM: "xterm", SHELL: "/bin/sh", TZ: "UTC" },
+      cwd: folder.path,
+      env: {
+        PATH: process.env["PATH"],
+        HOME: folder.path,
+        TERM: "xterm",
+        SHELL: "/bin/sh",
+        TZ: "UTC"
+      },
       stdio: ["ignore", "pipe", "inherit"]
     })
     this.#child.stdout.setEncoding("utf8").on("data", (text: string) => (this.output += text))
@@ -254,11 +256,11 @@ class OnTerminal implements Disposable {
     return waitUntil(`${expected} at the foot of the screen`, () => {
       const line = this.screen.at(-1) ?? ""
       return expected.test(line) && line
-    }, 40_000).catch((error) => assert.fail(`${error}\n${this.screen.join("\n")}`))
+    }, 100_000).catch((error) => assert.fail(`${error}\n${this.screen.join("\n")}`))
   }
 
   async ended(): Promise<number | null> {
-    await within(`the end of the agency\n${this.output}`, this.#closed, 20_000)
+    await within(`the end of the agency\n${this.output}`, this.#closed, 50_000)
     return this.#child.exitCode
   }
 
@@ -271,10 +273,12 @@ const loteria = `exec ${process.execPath} ${join(projectFolder, "src/main.ts")}`
 
 describe.skipIf(!hasTerminals)("a terminal", () => {
   it("shows a bar with the rate and the time left, and lines above it; then the winners", async () => {
+    using folder = new TemporaryFolder()
     await using central = await startCentral()
     const bets = sales(1, 4000, 2)
-    const path = await writeBets(bets)
+    const path = writeBets(folder, bets)
     using terminal = new OnTerminal(
+      folder,
       `${loteria} agency --id=1 --file=${path} --chunk=2 --window=1 ${addressOf(central)}`
     )
     assert.strictEqual(await terminal.ended(), 0)
@@ -292,19 +296,21 @@ describe.skipIf(!hasTerminals)("a terminal", () => {
   it(
     "shows each wait: for bets, for a central that was lost, for the draw; winners go where stdout goes",
     async () => {
+      using folder = new TemporaryFolder()
       const port = await freePortPair()
       await using central = await Central.start({
         agencies: 2,
         settings: { bets: { host, port }, consult: { host, port: port + 1 } }
       })
       const bets = sales(1, 6000, 2)
-      const path = await writeBets(bets)
-      execFileSync("mkfifo", [join(folder, "fifo")])
+      const path = writeBets(folder, bets)
+      execFileSync("mkfifo", [folder.join("fifo")])
       using terminal = new OnTerminal(
+        folder,
         `${loteria} agency --id=1 --file=fifo --chunk=2 --window=1 ${addressOf(central)} > winners`
       )
       await terminal.lastLine(/^waiting for the bets(?: \(\d+ s\))?$/)
-      await writeFile(join(folder, "fifo"), await readFile(path))
+      await writeFile(folder.join("fifo"), await readFile(path))
       await terminal.lastLine(/of 6,000 bets, [\d,]+\/s, \d+ s left$/)
       await central.kill()
       const lost = await terminal.lastLine(/waiting for the central$/)
@@ -320,11 +326,11 @@ describe.skipIf(!hasTerminals)("a terminal", () => {
       assert.strictEqual(other.code, 0, other.stderr)
       assert.strictEqual(await terminal.ended(), 0)
       assert.deepStrictEqual(
-        documentsOf(await readFile(join(folder, "winners"), "utf8")),
+        documentsOf(await readFile(folder.join("winners"), "utf8")),
         winnersOf(bets)
       )
       assert.isFalse(terminal.screen.some((line) => /^\d{8}$/.test(line)))
     },
-    150_000
+    300_000
   )
 })

@@ -1,5 +1,5 @@
 /** An agency's bet file from outside: what it may be, what becomes of a bad one, and that no draw gets another's bets. */
-import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import {
@@ -10,32 +10,20 @@ import {
   statSync,
   truncateSync
 } from "node:fs"
-import { mkdir, mkdtemp, open, readdir, rm, symlink, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { mkdir, open, rm, symlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Central, projectFolder, runMain } from "../support/Central.ts"
 import { LedgerFile } from "../support/LedgerFile.ts"
 import { Program } from "../support/Program.ts"
 import { betFile, sales, winnersOf } from "../support/Sales.ts"
 import { ScriptedCentral } from "../support/ScriptedCentral.ts"
+import { TemporaryFolder } from "../support/TemporaryFolder.ts"
 import { waitUntil, within } from "../support/WaitUntil.ts"
-
-let folder = ""
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "loteria-"))
-})
-afterEach(() => rm(folder, { recursive: true, force: true }))
 
 const portsOf = (central: Central) => [
   `--server=127.0.0.1:${central.betsPort}`,
   `--consult=127.0.0.1:${central.consultPort}`
 ]
-
-const write = async (text: string, name = "agency-1.csv"): Promise<string> => {
-  const path = join(folder, name)
-  await writeFile(path, text)
-  return path
-}
 
 /** What a process has open; what it closes meanwhile is left out. */
 const openFiles = (pid: number): ReadonlyArray<string> =>
@@ -50,12 +38,13 @@ const openFiles = (pid: number): ReadonlyArray<string> =>
 /** Nobody listens there. */
 const nowhere = ["--server=127.0.0.1:9", "--consult=127.0.0.1:9"]
 
-describe("bets that can be read only once", () => {
+describe.concurrent("bets that can be read only once", () => {
   const bets = sales(1, 1500, 3)
 
   it("come through a FIFO, which is waited for", async () => {
+    using folder = new TemporaryFolder()
     await using central = await Central.start({ agencies: 1 })
-    const fifo = join(folder, "bets")
+    const fifo = folder.join("bets")
     execFileSync("mkfifo", [fifo])
     using agency = new Program(["agency", "--id=1", `--file=${fifo}`, ...portsOf(central)])
     // Opening it to write waits until the agency has opened it to read.
@@ -66,11 +55,12 @@ describe("bets that can be read only once", () => {
     assert.deepStrictEqual(agency.stdout.split("\n").slice(0, -1), winnersOf(bets))
     using ledger = new LedgerFile(central.ledgerPath)
     assert.deepStrictEqual(ledger.betsOf(1), bets)
-    assert.deepStrictEqual(await readdir(folder), ["bets"])
+    assert.deepStrictEqual(folder.names, ["bets"])
   })
 
   it("through a FIFO that nobody writes to are waited for until one SIGTERM", async () => {
-    const fifo = join(folder, "bets")
+    using folder = new TemporaryFolder()
+    const fifo = folder.join("bets")
     execFileSync("mkfifo", [fifo])
     using agency = new Program(["agency", "--id=1", `--file=${fifo}`, ...nowhere])
     // It has opened it without waiting for who writes.
@@ -87,13 +77,14 @@ describe("bets that can be read only once", () => {
     ] as const
   ) {
     it(`come through ${what}`, async () => {
+      using folder = new TemporaryFolder()
       await using central = await Central.start({ agencies: 1 })
-      await write(betFile(bets))
+      folder.write("agency-1.csv", betFile(bets))
       const main = `"${process.execPath}" "${join(projectFolder, "src/main.ts")}"`
       const flags = ["agency", "--id=1", ...portsOf(central)].join(" ")
       const shell = spawn("bash", ["-c", `agency() { ${main} ${flags} "$@"; }; ${command}`], {
-        cwd: folder,
-        env: { PATH: process.env["PATH"], HOME: folder, TZ: "UTC" },
+        cwd: folder.path,
+        env: { PATH: process.env["PATH"], HOME: folder.path, TZ: "UTC" },
         stdio: ["ignore", "ignore", "pipe"]
       })
       let log = ""
@@ -106,10 +97,11 @@ describe("bets that can be read only once", () => {
   }
 })
 
-describe("a bet file without bets", () => {
+describe.concurrent("a bet file without bets", () => {
   it("is refused, and finishes its agency when --empty says that it is meant", async () => {
+    using folder = new TemporaryFolder()
     await using central = await Central.start({ agencies: 1 })
-    const file = await write("")
+    const file = folder.write("agency-1.csv", "")
     const flags = ["agency", "--id=1", ...portsOf(central)]
     for (const source of [file, "/dev/null", "-"]) {
       const refused = await runMain([...flags, `--file=${source}`])
@@ -128,7 +120,7 @@ describe("a bet file without bets", () => {
   })
 })
 
-describe("a bet file that is changed while it is sent", () => {
+describe.concurrent("a bet file that is changed while it is sent", () => {
   const bets = sales(1, 20_000)
   const text = betFile(bets)
   /** Where a line ends, far enough into the file that it isn't read yet. */
@@ -142,8 +134,9 @@ describe("a bet file that is changed while it is sent", () => {
     ] as const
   ) {
     it(`and ${what} doesn't finish its agency`, async () => {
+      using folder = new TemporaryFolder()
       await using central = await Central.start({ agencies: 1 })
-      const path = await write(text)
+      const path = folder.write("agency-1.csv", text)
       using agency = new Program([
         "agency",
         "--id=1",
@@ -164,20 +157,22 @@ describe("a bet file that is changed while it is sent", () => {
       assert.deepStrictEqual(ledger.finished(), [])
       const stored = ledger.betsOf(1)
       assert.deepStrictEqual(stored, bets.slice(0, stored.length))
-    }, 60_000)
+    })
   }
 })
 
-describe("agency --check", () => {
+describe.concurrent("agency --check", () => {
   it("looks a file over without a central, and names every bad line with the rule", async () => {
-    const good = await write(betFile(sales(1, 300)))
+    using folder = new TemporaryFolder()
+    const good = folder.write("agency-1.csv", betFile(sales(1, 300)))
     const checked = await runMain(["agency", "--check", good])
     assert.deepStrictEqual([checked.code, checked.stdout, checked.stderr], [
       0,
       `${good}: 300 bets, nothing wrong\n`,
       ""
     ])
-    const bad = await write(
+    const bad = folder.write(
+      "agency-1.csv",
       "nombre;apellido;documento;nacimiento;numero\r\nAna;Vera;30904465;1999-03-17;1\r\n"
         + "Ana,Vera,30.904.465,1999-03-17,1\r\n\r\n"
     )
@@ -198,11 +193,11 @@ describe("agency --check", () => {
     // The same before anything is sent.
     const sent = await runMain(["agency", "--id=1", `--file=${bad}`, ...nowhere])
     assert.deepStrictEqual([sent.code, sent.stderr], [1, refused.stderr])
-    assert.deepStrictEqual(await readdir(folder), ["agency-1.csv"])
+    assert.deepStrictEqual(folder.names, ["agency-1.csv"])
   })
 })
 
-describe("the draw that bets were begun in", () => {
+describe.concurrent("the draw that bets were begun in", () => {
   const bets = sales(1, 250, 2)
   const addressOf = ({ address: { host, port } }: ScriptedCentral) => [
     `--server=${host}:${port}`,
@@ -218,9 +213,10 @@ describe("the draw that bets were begun in", () => {
     runMain(["agency", "--id=1", ...addressOf(central), ...more])
 
   it("is kept beside the file, before the first chunk, and the same draw is gone on with", async () => {
+    using folder = new TemporaryFolder()
     await using central = await start("monday")
-    const file = `--file=${await write(betFile(bets))}`
-    const state = join(folder, "agency-1.csv.loteria.json")
+    const file = `--file=${folder.write("agency-1.csv", betFile(bets))}`
+    const state = folder.join("agency-1.csv.loteria.json")
     let atFirstChunk = ""
     central.react = ({ type_message }) => {
       if (type_message !== 4 && atFirstChunk === "") atFirstChunk = readFileSync(state, "utf8")
@@ -233,14 +229,15 @@ describe("the draw that bets were begun in", () => {
     }
     assert.deepStrictEqual(JSON.parse(atFirstChunk), { agency: 1, draw: "monday" })
     assert.strictEqual(statSync(state).mode & 0o777, 0o600)
-    assert.deepStrictEqual(await readdir(folder), ["agency-1.csv", "agency-1.csv.loteria.json"])
+    assert.deepStrictEqual(folder.names, ["agency-1.csv", "agency-1.csv.loteria.json"])
     assert.lengthOf(central.chunks(), 3)
   })
 
   it("of a real central is not the next one after ledger begin: no bet is sold twice", async () => {
+    using folder = new TemporaryFolder()
     const settings = (draw: string) => ({ agencies: 1, settings: { lottery: { draw } } })
     await using central = await Central.start(settings("monday"))
-    const file = `--file=${await write(betFile(bets))}`
+    const file = `--file=${folder.write("agency-1.csv", betFile(bets))}`
     const sell = () => runMain(["agency", "--id=1", file, ...portsOf(central)])
     for (let run = 0; run < 2; run++) {
       const { code, stderr, stdout } = await sell()
@@ -259,12 +256,13 @@ describe("the draw that bets were begun in", () => {
   })
 
   it("is not that of another central: nothing is sent, and both names are told", async () => {
-    const path = await write(betFile(bets))
+    using folder = new TemporaryFolder()
+    const path = folder.write("agency-1.csv", betFile(bets))
     {
       await using monday = await start("monday")
       assert.strictEqual((await agency(monday, `--file=${path}`)).code, 0)
     }
-    await symlink(path, join(folder, "link.csv"))
+    await symlink(path, folder.join("link.csv"))
     await using tuesday = await start("tuesday")
     for (
       const [name, more] of [
@@ -273,7 +271,7 @@ describe("the draw that bets were begun in", () => {
         ["agency-1.csv", ["--draw=tuesday"]]
       ] as const
     ) {
-      const { code, stderr } = await agency(tuesday, `--file=${join(folder, name)}`, ...more)
+      const { code, stderr } = await agency(tuesday, `--file=${folder.join(name)}`, ...more)
       assert.strictEqual(code, 1)
       assert.include(stderr, "these bets are for draw monday")
       assert.include(stderr, "the central holds draw tuesday. Nothing more was sent.")
@@ -335,9 +333,10 @@ describe("the draw that bets were begun in", () => {
   })
 
   it("can be kept elsewhere; where it can't be kept nothing is sent, unless --draw names it", async () => {
+    using folder = new TemporaryFolder()
     await using central = await start("monday")
-    const file = `--file=${await write(betFile(bets))}`
-    const state = join(folder, "nowhere", "state.json")
+    const file = `--file=${folder.write("agency-1.csv", betFile(bets))}`
+    const state = folder.join("nowhere", "state.json")
     const refused = await agency(central, file, `--state=${state}`)
     assert.strictEqual(refused.code, 1)
     assert.include(refused.stderr, `${state}: there is no such file or folder. Nothing was sent. `)
@@ -348,16 +347,17 @@ describe("the draw that bets were begun in", () => {
     assert.strictEqual((await agency(central, file, `--state=${state}`)).code, 0)
     central.bets.length = central.seq = 0
     central.finished = false
-    await mkdir(join(folder, "nowhere"))
+    await mkdir(folder.join("nowhere"))
     assert.strictEqual((await agency(central, file, `--state=${state}`)).code, 0)
     assert.deepStrictEqual(JSON.parse(readFileSync(state, "utf8")), { agency: 1, draw: "monday" })
-    assert.deepStrictEqual(await readdir(folder), ["agency-1.csv", "nowhere"])
+    assert.deepStrictEqual(folder.names, ["agency-1.csv", "nowhere"])
   })
 
   it("is refused when its file is damaged, too large, of another agency, or can't be read", async () => {
+    using folder = new TemporaryFolder()
     await using central = await start("monday")
-    const file = `--file=${await write(betFile(bets))}`
-    const state = join(folder, "agency-1.csv.loteria.json")
+    const file = `--file=${folder.write("agency-1.csv", betFile(bets))}`
+    const state = folder.join("agency-1.csv.loteria.json")
     for (
       const [text, problem] of [
         ["", "it is damaged, or not a file of this program"],
@@ -385,10 +385,11 @@ describe("the draw that bets were begun in", () => {
   })
 
   it("is not asked for by a central from before draws had names", async () => {
+    using folder = new TemporaryFolder()
     await using central = await start(undefined)
-    const file = `--file=${await write(betFile(bets))}`
+    const file = `--file=${folder.write("agency-1.csv", betFile(bets))}`
     assert.strictEqual((await agency(central, file)).code, 0)
-    assert.deepStrictEqual(await readdir(folder), ["agency-1.csv"])
+    assert.deepStrictEqual(folder.names, ["agency-1.csv"])
     assert.include(
       (await agency(central, file, "--draw=monday")).stderr,
       "and the central names none"

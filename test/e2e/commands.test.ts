@@ -1,30 +1,21 @@
 /** The command line from outside: what people and scripts see of it, and its exit codes. */
-import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { assert, describe, it } from "@effect/vitest"
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import packageJson from "../../package.json" with { type: "json" }
 import { Central, runMain } from "../support/Central.ts"
 import { LedgerFile } from "../support/LedgerFile.ts"
 import { messagesOf, Program } from "../support/Program.ts"
-import { csvLine, sales, winnersOf } from "../support/Sales.ts"
+import { betFile, csvLine, sales, winnersOf } from "../support/Sales.ts"
+import { TemporaryFolder } from "../support/TemporaryFolder.ts"
 
-let folder = ""
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "loteria-"))
-})
-afterEach(() => rm(folder, { recursive: true, force: true }))
+const writeBetFile = (
+  folder: TemporaryFolder,
+  agency: number,
+  bets: ReadonlyArray<string>
+): string => folder.write(`agency-${agency}.csv`, betFile(bets))
 
-/** An agency's own file: the trade's CSV without the agency. */
-const writeBetFile = async (agency: number, bets: ReadonlyArray<string>): Promise<string> => {
-  const path = join(folder, `agency-${agency}.csv`)
-  const prefix = `${agency},`
-  const lines = bets.map((bet) => csvLine(agency, bet).slice(prefix.length))
-  await writeFile(path, lines.join(""))
-  return path
-}
-
-describe("loteria", () => {
+describe.concurrent("loteria", () => {
   it("says its version, and which commands there are", async () => {
     const version = await runMain(["--version"])
     assert.strictEqual(version.code, 0)
@@ -55,8 +46,9 @@ describe("loteria", () => {
   })
 })
 
-describe("generate", () => {
+describe.concurrent("generate", () => {
   it("writes the same files for the same seed, all bets among them", async () => {
+    using folder = new TemporaryFolder()
     const files = async (seed: number, out: string) => {
       const flags = ["--agencies", "3", "--bets", "1000", "--seed", String(seed), "--out", out]
       const { code, stderr } = await runMain(["generate", ...flags])
@@ -65,14 +57,15 @@ describe("generate", () => {
       assert.deepStrictEqual(names, ["agency-1.csv", "agency-2.csv", "agency-3.csv"])
       return (await Promise.all(names.map((name) => readFile(join(out, name), "utf8")))).join("")
     }
-    const first = await files(7, join(folder, "a"))
+    const first = await files(7, folder.join("a"))
     assert.strictEqual(first.split("\r\n").length, 1001)
-    assert.strictEqual(await files(7, join(folder, "b")), first)
-    assert.notStrictEqual(await files(8, join(folder, "c")), first)
+    assert.strictEqual(await files(7, folder.join("b")), first)
+    assert.notStrictEqual(await files(8, folder.join("c")), first)
   })
 
   it("with --keep writes only the files that aren't there", async () => {
-    const out = join(folder, "kept")
+    using folder = new TemporaryFolder()
+    const out = folder.join("kept")
     await mkdir(out)
     await writeFile(join(out, "agency-2.csv"), "sold by hand")
     const run = () =>
@@ -86,14 +79,15 @@ describe("generate", () => {
   })
 })
 
-describe("agency", () => {
+describe.concurrent("agency", () => {
   it("says so at once when its file is missing or wrong, and sends nothing", async () => {
+    using folder = new TemporaryFolder()
     // Nobody listens there: an agency that connected first would try for a day.
     const nowhere = ["--server", "127.0.0.1:9"]
     const missing = await runMain(["agency", "--id", "3", "--file", "/nowhere.csv", ...nowhere])
     assert.strictEqual(missing.code, 1)
     assert.strictEqual(missing.stderr, "loteria: /nowhere.csv: there is no such file or folder\n")
-    const path = await writeBetFile(3, [...sales(3, 5), "Ana,Vera,30904465,1999-02-30,1"])
+    const path = writeBetFile(folder, 3, [...sales(3, 5), "Ana,Vera,30904465,1999-02-30,1"])
     const wrong = await runMain(["agency", "--id", "3", "--file", path, ...nowhere])
     assert.strictEqual(wrong.code, 1)
     assert.strictEqual(
@@ -103,10 +97,11 @@ describe("agency", () => {
   })
 
   it("takes the field's variables, delivers, and prints its winners after its log", async () => {
+    using folder = new TemporaryFolder()
     await using central = await Central.start({ agencies: "3," })
     const bets = sales(3, 250, 3)
     const { code, stderr, stdout } = await runMain(
-      ["agency", "--file", await writeBetFile(3, bets)],
+      ["agency", "--file", writeBetFile(folder, 3, bets)],
       {
         CLI_ID: "3",
         CLI_SERVER_ADDRESS: `127.0.0.1:${central.betsPort}`,
@@ -135,9 +130,10 @@ describe("agency", () => {
   })
 
   it("ends with 75 on SIGTERM, and started again it goes on and gets its winners", async () => {
+    using folder = new TemporaryFolder()
     await using central = await Central.start({ agencies: 2 })
     const files = [sales(1, 120, 2), sales(2, 30)]
-    const paths = [await writeBetFile(1, files[0] ?? []), await writeBetFile(2, files[1] ?? [])]
+    const paths = [writeBetFile(folder, 1, files[0] ?? []), writeBetFile(folder, 2, files[1] ?? [])]
     const agency = (id: number) =>
       new Program([
         "agency",
@@ -169,12 +165,13 @@ describe("agency", () => {
   })
 
   it("refuses to go on with another file than it began with", async () => {
+    using folder = new TemporaryFolder()
     await using central = await Central.start({ agencies: 2 })
     const deliver = async (bets: ReadonlyArray<string>) =>
       new Program([
         "agency",
         "--id=1",
-        `--file=${await writeBetFile(1, bets)}`,
+        `--file=${writeBetFile(folder, 1, bets)}`,
         `--server=127.0.0.1:${central.betsPort}`,
         `--consult=127.0.0.1:${central.consultPort}`
       ])
@@ -191,8 +188,9 @@ describe("agency", () => {
   })
 })
 
-describe("results and export", () => {
+describe.concurrent("results and export", () => {
   it("tell what the ledger holds while the central runs", async () => {
+    using folder = new TemporaryFolder()
     await using central = await Central.start({ agencies: 2 })
     const ledger = ["--ledger", central.ledgerPath]
     const results = async () => {
@@ -204,7 +202,7 @@ describe("results and export", () => {
       const agency = new Program([
         "agency",
         `--id=${id}`,
-        `--file=${await writeBetFile(id, bets)}`,
+        `--file=${writeBetFile(folder, id, bets)}`,
         `--server=127.0.0.1:${central.betsPort}`,
         `--consult=127.0.0.1:${central.consultPort}`
       ])
@@ -232,15 +230,16 @@ describe("results and export", () => {
     const csv = [...first.map((bet) => csvLine(1, bet)), ...second.map((bet) => csvLine(2, bet))]
     const exported = await runMain(["export", "--format", "csv", ...ledger])
     assert.strictEqual(exported.stdout, csv.join(""))
-    const file = join(folder, "bets.csv")
+    const file = folder.join("bets.csv")
     const written = await runMain(["export", "--out", file], { LEDGER_PATH: central.ledgerPath })
     assert.strictEqual(written.code, 0, written.stderr)
     assert.strictEqual(await readFile(file, "utf8"), csv.join(""))
-    assert.notInclude(await readdir(folder), "bets.csv.partial")
+    assert.notInclude(folder.names, "bets.csv.partial")
   })
 
   it("say in one line what is wrong with the ledger, and end with 1", async () => {
-    const none = join(folder, "none.sqlite")
+    using folder = new TemporaryFolder()
+    const none = folder.join("none.sqlite")
     for (const command of ["results", "export"]) {
       const { code, stderr, stdout } = await runMain([command, "--ledger", none])
       assert.deepStrictEqual([code, stdout], [1, ""])
@@ -249,7 +248,8 @@ describe("results and export", () => {
   })
 
   it("end with 78 when the configuration that should name the ledger can't be used", async () => {
-    const { code, stderr } = await runMain(["results", "--config", join(folder, "none.yaml")])
+    using folder = new TemporaryFolder()
+    const { code, stderr } = await runMain(["results", "--config", folder.join("none.yaml")])
     assert.strictEqual(code, 78)
     assert.match(stderr, /^loteria: .*none\.yaml: can't be read/)
   })

@@ -103,7 +103,7 @@ describe.skipIf(missing !== undefined)(
         consult: await freePort(),
         operations: await freePort()
       }
-    }, 60_000)
+    })
 
     afterAll(() => {
       image?.[Symbol.dispose]()

@@ -33,8 +33,7 @@ describe("demo", () => {
       assert.include(demo.stdout, "checked: every count and every winner is as the files say")
       assert.include(demo.stdout, "stopped by SIGTERM: exit code 0")
       assert.deepStrictEqual(await readdir(folder), [])
-    },
-    70_000
+    }
   )
 
   it("is not led astray by the variables that configure servers and agencies", async () => {

@@ -68,5 +68,5 @@ describe("kills on both sides", () => {
     } finally {
       await rm(folder, { recursive: true, force: true })
     }
-  }, 90_000)
+  })
 })

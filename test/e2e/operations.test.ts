@@ -103,7 +103,7 @@ describe("docs/OPERATIONS.md", () => {
       }
       await rm(folder, { recursive: true, force: true })
     }
-  }, 100_000)
+  })
 
   it("waits for a central that starts, and no longer than it lives", async () => {
     const folder = await mkdtemp(join(tmpdir(), "loteria-operations-"))
@@ -128,7 +128,7 @@ describe("docs/OPERATIONS.md", () => {
     } finally {
       await rm(folder, { recursive: true, force: true })
     }
-  }, 40_000)
+  })
 
   it("ends an agency that never finishes with what is stored of it", async () => {
     const section = operations.split("### An agency that never finishes\n")[1] ?? ""
@@ -175,7 +175,7 @@ describe("docs/OPERATIONS.md", () => {
     await central.waitForLine("action: sorteo | result: success")
     using ledger = new LedgerFile(central.ledgerPath)
     assert.deepStrictEqual([...ledger.counts()], [[5, 2]])
-  }, 40_000)
+  })
 
   it("explains every line that the central logs, and none that it doesn't", () => {
     const logged = new Set(

@@ -1,5 +1,5 @@
 /** What commands write: whole or not at all, over nothing that is there, and never over a ledger. */
-import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { execFileSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import {
@@ -7,14 +7,12 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync
 } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { SmallDisk } from "../faults/FaultyMachine.ts"
 import { Central, runMain } from "../support/Central.ts"
@@ -22,13 +20,8 @@ import { FieldAgency } from "../support/FieldAgency.ts"
 import { LedgerFile } from "../support/LedgerFile.ts"
 import { Program } from "../support/Program.ts"
 import { csvLine, sales } from "../support/Sales.ts"
+import { TemporaryFolder } from "../support/TemporaryFolder.ts"
 import { waitUntil } from "../support/WaitUntil.ts"
-
-let folder = ""
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "loteria-"))
-})
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex")
 
@@ -47,11 +40,12 @@ const writers: ReadonlyArray<readonly [string, (out: string) => ReadonlyArray<st
   ["generate", (out) => ["generate", "--agencies", "2", "--bets", "9", "--out", join(out, "..")]]
 ]
 
-describe("a file that is there", () => {
+describe.concurrent("a file that is there", () => {
   it.each(writers)("is left as it is by %s, until --force replaces it", async (command, argsOf) => {
+    using folder = new TemporaryFolder()
     const { central } = await centralWithBets()
     await using _ = central
-    const out = join(folder, "agency-2.csv")
+    const out = folder.join("agency-2.csv")
     writeFileSync(out, "sold by hand")
     const run = (...more: ReadonlyArray<string>) =>
       runMain([...argsOf(out), ...more], { LEDGER_PATH: central.ledgerPath })
@@ -59,35 +53,36 @@ describe("a file that is there", () => {
     assert.strictEqual(refused.code, 1)
     assert.match(refused.stderr, /^loteria: \S*agency-2\.csv already exists, .*--force/)
     assert.strictEqual(readFileSync(out, "utf8"), "sold by hand")
-    assert.deepStrictEqual(readdirSync(folder), ["agency-2.csv"], "and nothing is beside it")
+    assert.deepStrictEqual(folder.names, ["agency-2.csv"], "and nothing is beside it")
     const forced = await run("--force")
     assert.strictEqual(forced.code, 0, forced.stderr)
     assert.notStrictEqual(readFileSync(out, "utf8"), "sold by hand")
     assert.deepStrictEqual(
-      readdirSync(folder),
+      folder.names,
       command === "generate" ? ["agency-1.csv", "agency-2.csv"] : ["agency-2.csv"]
     )
   })
 
   it("is left as it is when it is a link, a device, a pipe or a folder", async () => {
+    using folder = new TemporaryFolder()
     const { central, csv } = await centralWithBets()
     await using _ = central
     const run = (out: string, ...more: ReadonlyArray<string>) =>
       runMain(["export", "--ledger", central.ledgerPath, "--out", out, ...more])
-    const target = join(folder, "target")
+    const target = folder.join("target")
     writeFileSync(target, "somebody else's")
-    const link = join(folder, "link")
+    const link = folder.join("link")
     symlinkSync(target, link)
     assert.strictEqual((await run(link)).code, 1)
     assert.strictEqual((await run(link, "--force")).code, 0)
     assert.strictEqual(readFileSync(target, "utf8"), "somebody else's")
     assert.isTrue(lstatSync(link).isFile())
     assert.strictEqual(readFileSync(link, "utf8"), csv)
-    const pipe = join(folder, "pipe")
+    const pipe = folder.join("pipe")
     execFileSync("mkfifo", [pipe])
-    const device = join(folder, "device")
+    const device = folder.join("device")
     symlinkSync("/dev/null", device)
-    const inner = join(folder, "inner")
+    const inner = folder.join("inner")
     mkdirSync(inner)
     for (const out of [pipe, device, inner]) {
       const { code, stderr } = await run(out, "--force")
@@ -99,14 +94,15 @@ describe("a file that is there", () => {
   })
 })
 
-describe("a ledger's files", () => {
+describe.concurrent("a ledger's files", () => {
   it("are never replaced, by whatever name or link, and the central goes on", async () => {
+    using folder = new TemporaryFolder()
     const { bets, central } = await centralWithBets()
     await using _ = central
     const { ledgerPath } = central
-    const symbolic = join(folder, "symbolic")
+    const symbolic = folder.join("symbolic")
     symlinkSync(ledgerPath, symbolic)
-    const viaFolder = join(folder, "elsewhere")
+    const viaFolder = folder.join("elsewhere")
     symlinkSync(central.folder, viaFolder)
     // A hard link to the log, not to the ledger: a server refuses a ledger with two names.
     const hard = join(central.folder, "hard")
@@ -157,30 +153,32 @@ describe("a ledger's files", () => {
     using ledger = new LedgerFile(ledgerPath)
     assert.deepStrictEqual(ledger.betsOf(1), bets)
     assert.deepStrictEqual(ledger.betsOf(2), sales(2, 5))
-  }, 120_000)
+  })
 
   it("are known by what is in them, also those of another configuration", async () => {
+    using folder = new TemporaryFolder()
     const { central } = await centralWithBets()
     await using _ = central
     await central.stop()
-    const out = join(folder, "agency-1.csv")
+    const out = folder.join("agency-1.csv")
     linkSync(central.ledgerPath, out)
-    const generated = await runMain(["generate", "--bets", "9", "--out", folder, "--force"])
+    const generated = await runMain(["generate", "--bets", "9", "--out", folder.path, "--force"])
     assert.strictEqual(generated.code, 1)
     assert.match(generated.stderr, /agency-1\.csv is a ledger, which is never replaced/)
-    assert.deepStrictEqual(readdirSync(folder), ["agency-1.csv"])
+    assert.deepStrictEqual(folder.names, ["agency-1.csv"])
     const beside = await runMain(["compose", "2", "--out", `${out}-wal`, "--force"])
     assert.strictEqual(beside.code, 1)
     assert.isFalse(existsSync(`${out}-wal`))
   })
 })
 
-describe("a file that isn't whole", () => {
+describe.concurrent("a file that isn't whole", () => {
   it("is never written through a link that somebody has laid", async () => {
+    using folder = new TemporaryFolder()
     const { central, csv } = await centralWithBets()
     await using _ = central
-    const out = join(folder, "bets.csv")
-    const target = join(folder, "target")
+    const out = folder.join("bets.csv")
+    const target = folder.join("target")
     writeFileSync(target, "somebody else's")
     symlinkSync(target, `${out}.partial`)
     const { code, stderr, stdout } = await runMain([
@@ -218,17 +216,18 @@ describe("a file that isn't whole", () => {
   it.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
     "is removed at %s, which isn't a success",
     async (signal) => {
+      using folder = new TemporaryFolder()
       using generate = new Program([
         "generate",
         "--agencies=1",
         "--bets=100000000",
-        `--out=${folder}`
+        `--out=${folder.path}`
       ])
-      await waitUntil("a file that is being written", () => readdirSync(folder).length > 0)
+      await waitUntil("a file that is being written", () => folder.names.length > 0)
       generate.signal(signal)
       assert.strictEqual(await generate.ended(), 1)
       assert.strictEqual(generate.stderr, "loteria: interrupted before it was done\n")
-      assert.deepStrictEqual(readdirSync(folder), [])
+      assert.deepStrictEqual(folder.names, [])
     }
   )
 })

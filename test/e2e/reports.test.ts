@@ -29,7 +29,7 @@ const sold = async (central: Central): Promise<void> => {
 
 const environment = { TZ: "America/Argentina/Buenos_Aires" }
 
-describe("results --winners", () => {
+describe.concurrent("results --winners", () => {
   it("lists agency, bet, document and name, and none of it is in a log", async () => {
     await using central = await Central.start({
       agencies: 2,
@@ -91,7 +91,7 @@ describe("results --winners", () => {
   })
 })
 
-describe("--json", () => {
+describe.concurrent("--json", () => {
   it("says what results, ledger info and ledger verify say, with exit codes as they are", async () => {
     await using central = await Central.start({ agencies: 2 })
     const report = async (...args: ReadonlyArray<string>) => {
@@ -132,7 +132,7 @@ describe("--json", () => {
   })
 })
 
-describe("export", () => {
+describe.concurrent("export", () => {
   it("prints the digest of what it wrote, and of each agency what RESUME_POINT tells it", async () => {
     await using central = await Central.start({ agencies: 3 })
     await sell(central)

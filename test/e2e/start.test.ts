@@ -35,7 +35,7 @@ bets:
   port: http
 `
 
-describe("a central that starts", () => {
+describe.concurrent("a central that starts", () => {
   it("says in one line which ledger it uses, of which draw, and what that holds", async () => {
     await using central = await Central.start({
       settings: { lottery: { agencies: 3, draw: "nocturna" } }
@@ -64,7 +64,7 @@ describe("a central that starts", () => {
   })
 })
 
-describe("a wrong configuration", () => {
+describe.concurrent("a wrong configuration", () => {
   it("is named key by key with what was expected, and nothing starts", async () => {
     await using central = await Central.prepare()
     await writeFile(central.configPath, wrongConfiguration)
@@ -119,7 +119,7 @@ describe("a wrong configuration", () => {
   })
 })
 
-describe("serve --check-config", () => {
+describe.concurrent("serve --check-config", () => {
   const check = (central: Central) =>
     runMain(["serve", "--check-config", "--config", central.configPath])
   /** Other than the index of the log, which every reader beside a writer takes part in. */
@@ -190,7 +190,7 @@ describe("serve --check-config", () => {
   })
 })
 
-describe.each(["text", "json"])("a start that fails, logged as %s", (format) => {
+describe.concurrent.each(["text", "json"])("a start that fails, logged as %s", (format) => {
   /** The one line that is not of a normal start: as scripts find it that look for warnings. */
   const fatalLine = (central: Central): string => {
     const found = (central.log + central.errors).split("\n")
@@ -261,7 +261,7 @@ describe.each(["text", "json"])("a start that fails, logged as %s", (format) => 
   })
 })
 
-describe("the environment", () => {
+describe.concurrent("the environment", () => {
   it("overrides the configuration file", async () => {
     await using place = await Central.prepare()
     const environment = {
@@ -289,7 +289,7 @@ describe("the environment", () => {
   })
 })
 
-describe("a port in use", () => {
+describe.concurrent("a port in use", () => {
   it.each([
     ["bets", "bets_listener"],
     ["consult", "consult_listener"],
@@ -317,7 +317,7 @@ describe("a port in use", () => {
   })
 })
 
-describe("a ledger in use", () => {
+describe.concurrent("a ledger in use", () => {
   it("is named, and the first server goes on", async () => {
     await using central = await Central.start({ agencies: 1 })
     const second = await runMain(["serve", "--config", central.configPath])
@@ -328,7 +328,7 @@ describe("a ledger in use", () => {
   })
 })
 
-describe("the operations port", () => {
+describe.concurrent("the operations port", () => {
   it("says whether the server lives and whether it is ready, and nothing elsewhere", async () => {
     await using central = await Central.start()
     const get = (path: string) => fetch(`http://127.0.0.1:${central.operationsPort}${path}`)
@@ -343,7 +343,7 @@ describe("the operations port", () => {
   })
 })
 
-describe("the log", () => {
+describe.concurrent("the log", () => {
   const sell = async (central: Central) => {
     using agency = await FieldAgency.open(central, 3)
     const bets = sales(3, 10, 2)

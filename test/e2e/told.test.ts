@@ -51,7 +51,7 @@ const awaitTold = (central: Central, agency: number, told: RegExp) =>
 
 const at = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00`
 
-describe("an agency that asks for its winners", () => {
+describe.concurrent("an agency that asks for its winners", () => {
   it("is told when it closes after the answer: when, and by which connection", async () => {
     await using central = await drawn({ agencies: 2 })
     assert.deepStrictEqual(await toldOf(central), ["-", "-"])
@@ -146,7 +146,7 @@ describe("an agency that asks for its winners", () => {
   })
 })
 
-describe("a central with exitWhenServed", () => {
+describe.concurrent("a central with exitWhenServed", () => {
   const settings = { lottery: { exitWhenServed: true } }
 
   it("isn't done while an agency's answer was cut off, and is when it asks again and closes", async () => {

@@ -79,7 +79,6 @@ describe("no descriptor left", () => {
       assert.include(await again.ask({ type_message: 4, agency: 1 }), { type_message: 4, seq: 2 })
       assert.lengthOf(central.lines("action: accept_connections | result: fail"), 1)
       assert.strictEqual((await central.stop()).code, 0)
-    },
-    60_000
+    }
   )
 })

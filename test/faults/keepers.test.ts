@@ -172,7 +172,7 @@ const fillTheLine = async (wire: Wire, { central }: PlantedCentral): Promise<voi
     const unread = unreadAnswers(central, wire)
     if (unread !== seen.unread) seen = { unread, at: performance.now() }
     return unread > 0 && performance.now() - seen.at > 300
-  }, 30_000)
+  })
 }
 
 const abroad = ["waiting consult", "connection drained", "listener's error"] as const
@@ -295,7 +295,7 @@ describe("a defect", () => {
     })
     bystander = await connected(planted)
     await planted.left(1)
-  }, 30_000)
+  })
 
   afterAll(async () => {
     bystander[Symbol.dispose]()
@@ -312,8 +312,7 @@ describe("a defect", () => {
         await bystander.ask(chunkOf(bystanding, seq)),
         { type_message: 1, payload: null, seq }
       )
-    },
-    60_000
+    }
   )
 })
 

@@ -52,7 +52,6 @@ describe("a log that isn't read", () => {
       assert.strictEqual(linesKnown(), expected)
       assert.isAbove(central.lines("action: apuesta").length, before.length)
       assert.lengthOf(central.lines("action: log | result: left_out"), 1)
-    },
-    120_000
+    }
   )
 })

@@ -223,7 +223,6 @@ describe("the memory of a central", () => {
       }
       assert.isAbove(watch.peak, idle + 48, "the load was one")
       assert.isBelow(watch.peak, ceiling)
-    },
-    60_000
+    }
   )
 })

@@ -171,8 +171,7 @@ describe.each(shortages)("%s to be had while the server runs", (_, limit, proble
       assert.strictEqual((await central.stop()).code, 0)
       using ledger = new LedgerFile(central.ledgerPath)
       assert.deepStrictEqual([...ledger.counts()], [[1, 4], [2, 6]])
-    },
-    90_000
+    }
   )
 
   it("lets it end in good order, and leaves nothing running", async ({ skip }) => {

@@ -140,8 +140,7 @@ describe("a full disk", () => {
       await central.start()
       using ledger = new LedgerFile(ledgerPath)
       assert.deepStrictEqual(ledger.betsOf(1), bets.slice(0, one.acknowledged * chunkBets))
-    },
-    40_000
+    }
   )
 })
 
@@ -313,7 +312,6 @@ describe("durability", () => {
       ).join("")
       assert.lengthOf(story.replace(/[^A]/g, ""), 5, story)
       assert.match(story, /^(?:W+S+A)+$/, story)
-    },
-    40_000
+    }
   )
 })

@@ -9,7 +9,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { descendants } from "./Processes.ts"
-import { waitUntil, within } from "./WaitUntil.ts"
+import { patienceMs, waitUntil, within } from "./WaitUntil.ts"
 
 export const projectFolder = join(import.meta.dirname, "../..")
 const mainFile = join(projectFolder, "src/main.ts")
@@ -66,7 +66,7 @@ process.once("exit", () => {
 export const runMain = async (
   args: ReadonlyArray<string>,
   environment: Readonly<Record<string, string>> = {},
-  deadlineMs = 20_000
+  deadlineMs = patienceMs
 ): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> => {
   const child = spawn(process.execPath, [mainFile, ...args], {
     cwd: projectFolder,
@@ -153,7 +153,7 @@ export class Central implements AsyncDisposable {
   /** Starts the server and waits until it is ready. */
   async start(): Promise<void> {
     await this.spawn()
-    await this.waitForLine("action: ready | result: success", 30_000)
+    await this.waitForLine("action: ready | result: success")
   }
 
   /** Starts the server without waiting for anything. */
@@ -206,7 +206,7 @@ export class Central implements AsyncDisposable {
       .filter((line) => line.startsWith(beginning))
   }
 
-  async waitForLine(beginning: string, deadlineMs = 10_000): Promise<string> {
+  async waitForLine(beginning: string, deadlineMs = patienceMs): Promise<string> {
     return this.waitUntil(`a log line "${beginning}"`, () => {
       const line = this.lines(beginning)[0]
       if (line === undefined && !this.running) throw new Error("the central has ended")
@@ -218,7 +218,7 @@ export class Central implements AsyncDisposable {
   async waitUntil<A>(
     what: string,
     probe: () => A | false | undefined | Promise<A | false | undefined>,
-    deadlineMs = 10_000
+    deadlineMs = patienceMs
   ): Promise<A> {
     try {
       return await waitUntil(what, probe, deadlineMs)
@@ -249,7 +249,7 @@ export class Central implements AsyncDisposable {
   }
 
   /** Waits for the process to end by itself, or of a signal sent before. */
-  async ended(deadlineMs = 15_000): Promise<Ending> {
+  async ended(deadlineMs = patienceMs): Promise<Ending> {
     const child = this.#process
     const since = performance.now()
     if (child === undefined) throw new Error("the central was not started")

@@ -7,7 +7,7 @@ import { once } from "node:events"
 import * as fs from "node:fs"
 import { dirname, join } from "node:path"
 import { descendants } from "./Processes.ts"
-import { waitUntil, within } from "./WaitUntil.ts"
+import { patienceMs, waitUntil, within } from "./WaitUntil.ts"
 
 /** Why containers can't be had here; undefined when they can. */
 export const obstacle = (): string | undefined => {
@@ -133,7 +133,7 @@ export class Container implements AsyncDisposable {
   }
 
   /** Waits until PID 1 has written this. */
-  async written(text: string, deadlineMs = 10_000): Promise<void> {
+  async written(text: string, deadlineMs = patienceMs): Promise<void> {
     await waitUntil(`"${text}" in a container`, () => {
       if (this.#output.includes(text)) return true
       if (this.#process.exitCode !== null) {
@@ -165,12 +165,12 @@ export class Container implements AsyncDisposable {
   }
 
   /** The signal goes to PID 1; gives its exit code. */
-  async stop(signal: NodeJS.Signals = "SIGTERM", deadlineMs = 10_000): Promise<number | null> {
+  async stop(signal: NodeJS.Signals = "SIGTERM", deadlineMs = patienceMs): Promise<number | null> {
     process.kill(this.#first, signal)
     return this.ended(deadlineMs)
   }
 
-  async ended(deadlineMs = 15_000): Promise<number | null> {
+  async ended(deadlineMs = patienceMs): Promise<number | null> {
     if (this.#process.exitCode === null) {
       await within("the end of a container", once(this.#process, "close"), deadlineMs)
     }

@@ -9,7 +9,6 @@ import { connect, type Socket } from "node:net"
 import { within } from "./WaitUntil.ts"
 
 const pieceBytesMax = 8064
-const answerDeadlineMs = 20_000
 
 export interface FieldAnswer {
   readonly type_message: number
@@ -68,8 +67,7 @@ class FieldSocket {
             resolve()
           }
           for (const event of ["readable", "end", "close", "error"]) this.socket.on(event, settle)
-        }),
-        answerDeadlineMs
+        })
       )
     }
   }

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { join } from "node:path"
 import { projectFolder } from "./Central.ts"
-import { waitUntil, within } from "./WaitUntil.ts"
+import { patienceMs, waitUntil, within } from "./WaitUntil.ts"
 
 /** Whole lines without time and level, where they have them. */
 export const messagesOf = (output: string): ReadonlyArray<string> =>
@@ -37,7 +37,7 @@ export class Program implements Disposable {
     return this.#child.pid ?? 0
   }
 
-  async waitFor(text: string, deadlineMs = 15_000): Promise<void> {
+  async waitFor(text: string, deadlineMs = patienceMs): Promise<void> {
     await waitUntil(
       `"${text}" in the output\n${this.stdout}${this.stderr}`,
       () => this.stdout.includes(text) || this.stderr.includes(text),
@@ -64,7 +64,7 @@ export class Program implements Disposable {
   }
 
   /** Its exit code; null when a signal ended it. */
-  async ended(deadlineMs = 20_000): Promise<number | null> {
+  async ended(deadlineMs = patienceMs): Promise<number | null> {
     await within(`the end of the program\n${this.stdout}${this.stderr}`, this.#closed, deadlineMs)
     return this.#child.exitCode
   }

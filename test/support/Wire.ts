@@ -1,7 +1,7 @@
 /** A bare connection to either port, for what a well-behaved agency wouldn't send. None of the product's code. */
 import { once } from "node:events"
 import { connect, type Socket } from "node:net"
-import { waitUntil, within } from "./WaitUntil.ts"
+import { patienceMs, waitUntil, within } from "./WaitUntil.ts"
 
 export interface WireAnswer {
   readonly type_message: number
@@ -49,7 +49,7 @@ export class Wire implements Disposable {
   }
 
   /** The next answer; fails when the connection ends first. */
-  answer(deadlineMs = 10_000): Promise<WireAnswer> {
+  answer(deadlineMs = patienceMs): Promise<WireAnswer> {
     return waitUntil("an answer", () => {
       const answer = this.#takeAnswer()
       if (answer === undefined && this.#ended !== "open") {
@@ -66,14 +66,14 @@ export class Wire implements Disposable {
   }
 
   /** Waits for the end of the stream, and gives the answers that came before it. */
-  async closed(deadlineMs = 10_000): Promise<ReadonlyArray<WireAnswer>> {
+  async closed(deadlineMs = patienceMs): Promise<ReadonlyArray<WireAnswer>> {
     const answers = await this.gone(deadlineMs)
     if (this.#ended === "reset") throw new Error("the connection was reset, not closed")
     return answers
   }
 
   /** As {@link closed}, for a connection that may also break. */
-  async gone(deadlineMs = 10_000): Promise<ReadonlyArray<WireAnswer>> {
+  async gone(deadlineMs = patienceMs): Promise<ReadonlyArray<WireAnswer>> {
     await waitUntil("the connection's end", () => this.#ended !== "open", deadlineMs)
     const answers: Array<WireAnswer> = []
     for (let next = this.#takeAnswer(); next !== undefined; next = this.#takeAnswer()) {
