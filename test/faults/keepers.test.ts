@@ -316,7 +316,7 @@ describe("a defect", () => {
   )
 })
 
-describe("a defect", () => {
+describe.concurrent("a defect", () => {
   it("while a waiting agency is told its winners ends that consult; the others are told, and so is this one later", async () => {
     await using planted = await PlantedCentral.start()
     const { central } = planted
@@ -383,7 +383,7 @@ const ends: {
   }
 }
 
-describe("a defect in the ledger's path", () => {
+describe.concurrent("a defect in the ledger's path", () => {
   it.each(Object.entries(ends))(
     "(%s) ends the server with 1, in good order; what was acknowledged is there after the next start",
     async (name, act) => {

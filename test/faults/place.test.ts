@@ -8,7 +8,7 @@ import { sales } from "../support/Sales.ts"
 import { Wire } from "../support/Wire.ts"
 import { assertRefused, chunkBets, counting, health } from "./CountingAgency.ts"
 
-describe("a ledger that is taken from under the server", () => {
+describe.concurrent("a ledger that is taken from under the server", () => {
   const displaced = "action: ledger_place | result: fail"
 
   it.each([

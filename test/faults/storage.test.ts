@@ -144,7 +144,7 @@ describe("a full disk", () => {
   )
 })
 
-describe("a disk that fails", () => {
+describe.concurrent("a disk that fails", () => {
   const failing = FaultyMachine.unavailable
   it.skipIf(failing !== undefined).each(["failSyncs", "failWrites"] as const)(
     `(%s) answers nothing that isn't stored, and work goes on when it is mended${unless(failing)}`,
@@ -192,7 +192,7 @@ describe("a disk that fails", () => {
   )
 })
 
-describe("a ledger that can't be had", () => {
+describe.concurrent("a ledger that can't be had", () => {
   it.skipIf(SmallDisk.unavailable !== undefined)(
     `because its folder is read-only is named, and nothing listens${unless(SmallDisk.unavailable)}`,
     async () => {
