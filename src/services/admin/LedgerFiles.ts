@@ -4,11 +4,8 @@
  */
 import * as fs from "node:fs"
 import { basename, dirname, join, resolve } from "node:path"
-import { placeOf } from "../ledger/sqlite/LedgerPlace.ts"
+import { endingsBeside, placeOf } from "../ledger/sqlite/LedgerPlace.ts"
 import { applicationId } from "../ledger/sqlite/Tables.ts"
-
-/** The files beside a ledger: its log and the log's index, an older form of log, the lock, the mark, a next ledger. */
-const besides = ["-wal", "-shm", "-journal", ".lock", ".mark", ".next", ".next.partial"]
 
 /**
  * The ledger that the path leads to, or that the file at the path belongs to. The `known` ledgers needn't exist; others
@@ -18,8 +15,8 @@ export const ledgerOf = (path: string, known: ReadonlyArray<string>): string | u
   const found = fs.statSync(path, { throwIfNoEntry: false })
   if (found?.isFile() === true && isLedger(path)) return path
   const place = nameOnDisk(path)
-  const owner = besides.filter((rest) => place.endsWith(rest))
-    .map((rest) => place.slice(0, -rest.length))
+  const owner = endingsBeside.filter((ending) => place.endsWith(ending))
+    .map((ending) => place.slice(0, -ending.length))
     .find(isLedger)
   if (owner !== undefined) return owner
   const isAt = (name: string): boolean => {
@@ -29,7 +26,7 @@ export const ledgerOf = (path: string, known: ReadonlyArray<string>): string | u
   }
   return known.find((ledger) =>
     [nameOnDisk(ledger), targetOf(ledger)].some((name) =>
-      ["", ...besides].some((rest) => isAt(name + rest))
+      ["", ...endingsBeside].some((ending) => isAt(name + ending))
     )
   )
 }

@@ -46,7 +46,9 @@ export class AcknowledgedMark {
   }
 }
 
-const pathOf = (ledger: string): string => `${ledger}.mark`
+export const markEnding = ".mark"
+
+const pathOf = (ledger: string): string => ledger + markEnding
 
 const read = (path: string): ReadonlyArray<string> => {
   try {

@@ -5,6 +5,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
+import { markEnding } from "./AcknowledgedMark.ts"
 import { LedgerProblem, unavailable, unreadable, whileOpening } from "./LedgerProblem.ts"
 import { primaryCode, sqliteCode } from "./SqliteCodes.ts"
 import { syncPath } from "./SyncPath.ts"
@@ -12,8 +13,18 @@ import { syncPath } from "./SyncPath.ts"
 /** As many as Linux follows. */
 const linksMax = 40
 
-/** SQLite's files beside a database, and the database itself. */
-const rests = ["", "-wal", "-shm", "-journal"] as const
+/** What the names of the files beside a ledger's file add to its name. */
+const beside = {
+  log: "-wal",
+  logIndex: "-shm",
+  journal: "-journal",
+  lock: ".lock",
+  mark: markEnding,
+  next: ".next",
+  unfinishedNext: ".next.partial"
+} as const
+
+export const endingsBeside: ReadonlyArray<string> = Object.values(beside)
 
 /** Who holds it may write to the ledger. The lock's release lets it go. */
 export interface HeldPlace {
@@ -65,8 +76,8 @@ const makeFolder = (file: string): void => {
  * removing it could take it from under another process.
  */
 const takeLock = (file: string): DatabaseSync =>
-  whileOpening(`${file}.lock`, () => {
-    const lock = new DatabaseSync(`${file}.lock`, { timeout: 0 })
+  whileOpening(file + beside.lock, () => {
+    const lock = new DatabaseSync(file + beside.lock, { timeout: 0 })
     try {
       lock.exec("BEGIN EXCLUSIVE")
       return lock
@@ -117,12 +128,14 @@ const refuseOtherNames = (file: string): void => {
 }
 
 /** Where `ledger begin` keeps the new ledger, whole and on disk, until it has put the old one aside. */
-export const nextOf = (file: string): string => `${file}.next`
+export const nextOf = (file: string): string => file + beside.next
 /** Where it writes it. */
-export const unfinishedNextOf = (file: string): string => `${file}.next.partial`
+export const unfinishedNextOf = (file: string): string => file + beside.unfinishedNext
 
 export const removeDatabase = (file: string): void => {
-  for (const rest of rests) fs.rmSync(file + rest, { force: true })
+  for (const ending of ["", beside.log, beside.logIndex, beside.journal]) {
+    fs.rmSync(file + ending, { force: true })
+  }
 }
 
 /**
