@@ -1,7 +1,4 @@
-/**
- * Agencies: who sells bets. An agency is known by a positive integer; the roster is the set of agencies
- * whose last chunk the draw waits for.
- */
+/** Agencies sell bets, and are known by a positive integer. The draw waits for the last chunk of each one in the roster. */
 import { Option, Schema } from "effect"
 
 /** An agency's number: an integer from 1. */
@@ -33,7 +30,7 @@ export const parseRoster = (text: string, agenciesMax: number): Option.Option<Ro
     : Option.some(ids.toSorted((a, b) => a - b))
 }
 
-/** The shortest notation that {@link parseRoster} reads back as the same roster. */
+/** The shortest notation from which {@link parseRoster} gets the same roster. */
 export const formatRoster = (roster: Roster): string =>
   roster.every((id, index) => id === index + 1)
     ? String(roster.length)

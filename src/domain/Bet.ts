@@ -6,14 +6,14 @@
 import { Option, Schema, SchemaTransformation } from "effect"
 import { fieldRules, isBirthdate, isDocument, isName, isNumber } from "./BetRules.ts"
 
-/** A rule as a check; `source` generates strings that mostly keep it, the rule itself has the last word. */
+/** A rule as a check. `source` generates strings for tests; those that break the rule are dropped. */
 const rule = (holds: (text: string) => boolean, expected: string, source: string) =>
   Schema.makeFilter<string>(holds, {
     expected,
     arbitraryConstraint: { patterns: [{ source, flags: "u" }] }
   })
 
-/** Accents, quotes, commas, spaces, JSON's own signs, and characters of two, three and four bytes of UTF-8. */
+/** Accents, quotes, commas, spaces, JSON's punctuation, and characters of two, three and four bytes of UTF-8. */
 const nameSource =
   "^(?:[A-Za-zÁÉÍÓÚÜÑáéíóúüñçøß ]{1,24}|[ -~áñ¡ €漢\u{2028}\u{1f600}\u{10ffff}]{1,12}"
   + "|[a,\"'\\\\{}\\[\\]:;é\u{1d49c}]{90,100})$"
@@ -36,7 +36,7 @@ const BetNumber = Schema.String.check(
   rule(isNumber, fieldRules.number, "^[0-9]{1,4}$")
 )
 
-/** What the bettor filled in: a bet but for the agency that sold it. */
+/** What the bettor filled in: a bet without the agency that sold it. */
 export const BetFields = Schema.Struct({
   firstName: Name,
   lastName: Name,
@@ -74,7 +74,7 @@ const namedFields = (fields: ReadonlyArray<string>): BetFields => ({
   number: fields[4] ?? ""
 })
 
-/** `None` unless there are exactly five fields and each keeps its rule. */
+/** `None` unless there are exactly five fields, each of which follows its rule. */
 export const betOfFields = (fields: ReadonlyArray<string>): Option.Option<BetFields> => {
   const bet = namedFields(fields)
   return fields.length === 5 && isBetFields(bet) ? Option.some(bet) : Option.none()

@@ -1,7 +1,6 @@
 /**
- * What makes a bet valid, as plain predicates over strings. The Schema in Bet.ts and the parser's paths are
- * built from these, so that they can't drift apart. No Effect here: the parser child imports this file.
- * Source: docs/PROTOCOL.md, "A bet".
+ * What makes a bet valid (docs/PROTOCOL.md, "A bet"), as predicates over strings, on which the Schema in Bet.ts and both
+ * paths of the parser are built. No Effect here: the parser child imports this file.
  */
 
 export const nameCharactersMax = 100
@@ -12,7 +11,7 @@ export const numberMax = 9999
 // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
 const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/
 
-/** 1 to 100 characters (code points), no control characters, no unpaired surrogates. */
+/** Characters are code points. Control characters and unpaired surrogates are not allowed. */
 export const isName = (text: string): boolean => {
   if (text.length === 0 || text.length > 2 * nameCharactersMax) return false
   if (controlCharacter.test(text) || !text.isWellFormed()) return false
@@ -22,8 +21,10 @@ export const isName = (text: string): boolean => {
   return characters <= nameCharactersMax
 }
 
-/** 1 to 20 letters and digits of ASCII; 8 digits in practice. */
-export const isDocument = (text: string): boolean => /^[A-Za-z0-9]{1,20}$/.test(text)
+const documentPattern = new RegExp(`^[A-Za-z0-9]{1,${documentCharactersMax}}$`)
+
+/** Letters and digits of ASCII; 8 digits in practice. */
+export const isDocument = (text: string): boolean => documentPattern.test(text)
 
 const daysOfMonth = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 
@@ -39,7 +40,7 @@ export const isBirthdate = (text: string): boolean =>
   /^\d{4}-\d{2}-\d{2}$/.test(text)
   && isCalendarDate(Number(text.slice(0, 4)), Number(text.slice(5, 7)), Number(text.slice(8, 10)))
 
-/** One to four digits: an integer 0 to 9999. Kept as written, compared as an integer. */
+/** One to four digits: an integer from 0 to 9999. Stored as written, compared as an integer. */
 export const isNumber = (text: string): boolean => /^\d{1,4}$/.test(text)
 
 /** The five fields of a bet in the order of the wire and of the bet file. */
@@ -47,39 +48,41 @@ export const betFields = ["first name", "last name", "document", "birthdate", "n
 
 export type BetField = (typeof betFields)[number]
 
-const nameRule = "1 to 100 characters, none of them a control character"
+const nameRule = `1 to ${nameCharactersMax} characters, none of them a control character`
 
 /** Each field's rule, for people. */
 export const fieldRules: Readonly<Record<BetField, string>> = {
   "first name": nameRule,
   "last name": nameRule,
-  document: "1 to 20 letters and digits",
+  document: `1 to ${documentCharactersMax} letters and digits`,
   birthdate: "a calendar date, YYYY-MM-DD",
   number: "1 to 4 digits"
 }
 
-/** The first field that breaks its rule, or undefined for a valid bet. Never the value: it is personal. */
-export const invalidField = (
-  fields: ReadonlyArray<string>
-): BetField | undefined => {
-  if (!isName(fields[0] ?? "")) return "first name"
-  if (!isName(fields[1] ?? "")) return "last name"
-  if (!isDocument(fields[2] ?? "")) return "document"
-  if (!isBirthdate(fields[3] ?? "")) return "birthdate"
-  if (!isNumber(fields[4] ?? "")) return "number"
+const followsRule = (field: BetField, text: string): boolean => {
+  switch (field) {
+    case "first name":
+    case "last name":
+      return isName(text)
+    case "document":
+      return isDocument(text)
+    case "birthdate":
+      return isBirthdate(text)
+    case "number":
+      return isNumber(text)
+  }
+}
+
+/** The first field that breaks its rule; undefined for a valid bet. Never the value: it is personal. */
+export const invalidField = (fields: ReadonlyArray<string>): BetField | undefined => {
+  for (let index = 0; index < betFields.length; index++) {
+    const field = betFields[index]
+    if (field !== undefined && !followsRule(field, fields[index] ?? "")) return field
+  }
   return undefined
 }
 
-/** Every field that breaks its rule, with the rule. Never a value: it is personal. */
-export const brokenRules = (fields: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const [first = "", last = "", document = "", birthdate = "", number = ""] = fields
-  const kept: Readonly<Record<BetField, boolean>> = {
-    "first name": isName(first),
-    "last name": isName(last),
-    document: isDocument(document),
-    birthdate: isBirthdate(birthdate),
-    number: isNumber(number)
-  }
-  return betFields.filter((field) => !kept[field])
+/** The rule of every field that breaks it. Never a value: it is personal. */
+export const brokenRules = (fields: ReadonlyArray<string>): ReadonlyArray<string> =>
+  betFields.filter((field, index) => !followsRule(field, fields[index] ?? ""))
     .map((field) => `the ${field} must be ${fieldRules[field]}`)
-}

@@ -8,18 +8,18 @@
 
 /** What an agency sent with SEND_CHUNK (`last: false`) or SEND_LAST_CHUNK (`last: true`). */
 export interface Chunk {
-  /** As the message says; a positive integer, not yet known to be in the roster. */
+  /** As the message says: a positive integer, which may not be in the roster. */
   readonly agency: number
-  /** The agency's chunk counter, from 1; undefined from an agency that doesn't count. */
+  /** The agency's chunk counter, from 1; undefined from an agency that doesn't number its chunks. */
   readonly seq: number | undefined
   readonly last: boolean
-  /** How many bets; 0 is legal. */
+  /** How many bets; may be 0. */
   readonly bets: number
   readonly numbers: Uint8Array
   readonly body: Uint8Array
 }
 
-/** What came of one frame on the bets port. */
+/** What the parser made of one frame of the bets port. */
 export type Parsed =
   | ({ readonly _tag: "Chunk" } & Chunk)
   | { readonly _tag: "Resume"; readonly agency: number }
@@ -27,7 +27,7 @@ export type Parsed =
   | { readonly _tag: "WrongPort"; readonly agency: number | undefined }
   | ParseRefusal
 
-/** Nothing of the message can be used. `agency` and `seq` are there when they could be read. */
+/** The message is invalid. `agency` and `seq` are there when they could be read. */
 export interface ParseRefusal {
   readonly _tag: "Refused"
   readonly code: "INVALID_MESSAGE" | "INVALID_BET"

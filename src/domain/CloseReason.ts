@@ -1,10 +1,10 @@
-/** Why a connection ended. Every connection ends with exactly one. */
+/** Why a connection ended: exactly one reason for each connection. */
 import type { ErrorCode, RejectionCode } from "./Rejection.ts"
 
 export type CloseReason =
   /** The answer to the agency's last chunk was given. */
   | "finished"
-  /** The winners, or that they are not ready, were told. */
+  /** A consult was answered: with the winners, or that they are not ready. */
   | "served"
   /** The peer closed its side. */
   | "peer_left"
@@ -12,13 +12,13 @@ export type CloseReason =
   | "connection_lost"
   /** A newer connection speaks for the agency. */
   | "superseded"
-  /** The peer doesn't read its answers. */
+  /** The peer didn't read its answers in time. */
   | "answers_unread"
-  /** Waiting could not cure it in time, and the client would misread an answer. */
+  /** The chunk couldn't be stored in time, and its client would misread a refusal. */
   | "unavailable"
   | "shutdown"
-  /** Our bug; the log has it. */
+  /** A bug of the central, which the log shows. */
   | "defect"
-  /** Refused with that code. */
+  /** A message was refused with this code. */
   | RejectionCode
   | ErrorCode

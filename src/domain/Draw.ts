@@ -9,8 +9,8 @@ export const WinningNumber = Schema.Int.check(Schema.isBetween({ minimum: 0, max
 export type WinningNumber = typeof WinningNumber.Type
 
 /**
- * What a draw is called. Agencies are told it, and a client that has delivered bets to one draw doesn't go on with
- * another. It is safe as part of a file's name, of a log line, and of HTML.
+ * A draw's name. The central tells it to agencies, so that a client which has delivered bets to one draw doesn't go on with
+ * another. It is safe in a file's name, in a log line, and in HTML.
  */
 export const DrawName = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
   expected:

@@ -7,7 +7,7 @@
  *     └────────┴─────────────────┘
  *
  * The decoder is incremental and pure: bytes go in as they come, frames come out, and any split of the stream gives
- * the same frames. It announces a frame's length before it takes memory for the body, so that the owner can refuse
+ * the same frames. It announces a frame's length before it allocates memory for the body, so that its owner can refuse
  * the length or reserve room first. No Effect here: the parser child imports this file.
  */
 import { frameHeaderBytes } from "./Limits.ts"
@@ -22,30 +22,30 @@ export type FrameStep =
 const starved: FrameStep = { _tag: "Starved" }
 
 export class FrameDecoder {
-  /** Bytes pushed and not yet decoded; `read` is how far decoding got. */
+  /** Bytes that were pushed, of which the first `read` are decoded. */
   #input: Uint8Array | undefined
   #read = 0
   /** Collects a header that came in pieces. */
   #header = 0
   #headerBytes = 0
   #announced: number | undefined
-  /** The body under way and how much of it is there; undefined until accepted. */
+  /** The announced body and how much of it is filled; undefined until it is accepted. */
   #body: Uint8Array | undefined
   #filled = 0
-  /** What is still to come of a body that nobody wants. */
-  #unwanted = 0
+  /** How many bytes of a skipped body are still to come. */
+  #toSkip = 0
 
-  /** Whether a frame has begun and isn't whole: from its first header byte on. */
+  /** Whether a frame has begun, with the first byte of its header, and isn't whole. */
   get midFrame(): boolean {
-    return this.#headerBytes > 0 || this.#announced !== undefined || this.#unwanted > 0
+    return this.#headerBytes > 0 || this.#announced !== undefined || this.#toSkip > 0
   }
 
-  /** Whether bytes are there that were pushed and not decoded. */
+  /** Whether bytes were pushed that aren't decoded. */
   get hasInput(): boolean {
     return this.#input !== undefined
   }
 
-  /** Gives the decoder bytes. Takes them without a copy: the caller must not change them afterwards. */
+  /** Adds bytes to the input. They aren't copied: the caller must not change them afterwards. */
   push(bytes: Uint8Array): void {
     if (bytes.length === 0) return
     if (this.#input === undefined) {
@@ -61,7 +61,7 @@ export class FrameDecoder {
     this.#read = 0
   }
 
-  /** Takes room for the announced body, so that {@link next} goes on with it. */
+  /** Allocates memory for the announced body, which {@link next} then decodes. */
   accept(): void {
     const bytes = this.#announced
     if (bytes === undefined || this.#body !== undefined) return
@@ -76,16 +76,16 @@ export class FrameDecoder {
     }
   }
 
-  /** Drops the announced body as it comes; {@link next} goes on with the frame behind it. */
+  /** Drops the announced body as it comes; {@link next} then decodes the frame after it. */
   skip(): void {
     if (this.#announced === undefined || this.#body !== undefined) return
-    this.#unwanted = this.#announced
+    this.#toSkip = this.#announced
     this.#announced = undefined
   }
 
   /** The next step; call until it is `Starved`. */
   next(): FrameStep {
-    if (this.#unwanted > 0 && !this.#drop()) return starved
+    if (this.#toSkip > 0 && !this.#dropSkipped()) return starved
     if (this.#announced === undefined && !this.#readHeader()) return starved
     const bytes = this.#announced ?? 0
     if (this.#body === undefined) return { _tag: "Announced", bytes }
@@ -97,13 +97,13 @@ export class FrameDecoder {
     return { _tag: "Frame", body }
   }
 
-  /** Whether the whole unwanted body has come by. */
-  #drop(): boolean {
+  /** Drops what is there of a skipped body. Returns whether that was the rest of it. */
+  #dropSkipped(): boolean {
     if (this.#input === undefined) return false
-    const dropped = Math.min(this.#unwanted, this.#input.length - this.#read)
-    this.#unwanted -= dropped
+    const dropped = Math.min(this.#toSkip, this.#input.length - this.#read)
+    this.#toSkip -= dropped
     this.#consume(dropped)
-    return this.#unwanted === 0
+    return this.#toSkip === 0
   }
 
   #readHeader(): boolean {

@@ -1,50 +1,49 @@
-/** Ceilings that configuration can't lift, and what the protocol fixes. Units are in the names. */
+/** Bounds that the configuration can't lift, and sizes that the protocol fixes. Units are in the names. */
 
-/** A frame's header: its body's length, unsigned, big-endian. */
+/** A frame's header is its body's length, unsigned, big-endian. */
 export const frameHeaderBytes = 4
-/** The default of the longest body: some 70,000 usual bets. A chunk of 8,064 bytes is usual in the field. */
+/** The default of the longest body: about 70,000 usual bets. A usual chunk of the field has 8,064 bytes. */
 export const frameBytesDefault = 4 * 1024 * 1024
-/** The highest that configuration may allow: one agency must not be able to claim the memory of all. */
+/** The longest body that the configuration can allow: one agency must not take the memory of all. */
 export const frameBytesCeiling = 16 * 1024 * 1024
 /**
- * The longest body on the consult port. A consult takes less than 100 bytes, and is parsed in the server's own process: a
- * message that is made to be expensive holds it up for some milliseconds at most. A usual chunk that was sent to the
- * wrong port still fits, so that its agency is told so.
+ * The longest body on the consult port. A consult takes less than 100 bytes, and is parsed in the server's own process,
+ * which a message that is built to be expensive can delay by some milliseconds at most. A usual chunk that was sent to
+ * the wrong port still fits, so that its agency is answered WRONG_PORT.
  */
 export const consultFrameBytesMax = 128 * 1024
 /**
- * What a parser takes at most for a message that is made to be expensive, in MiB: so much in any case, and so much for
- * each MiB of the message. Measured, the dearest is arrays nested in arrays: 30 of heap and 30 beside it for each MiB.
+ * The most memory that a parser needs, in MiB: a base, and a part for each MiB of the message. The most expensive message
+ * that was found is arrays nested in arrays: for each of its MiB it takes 30 of heap, and 30 outside of it.
  */
 export const parserMemoryMb = { base: 64, perFrameMebibyte: 64 } as const
-/**
- * Log lines of refusals in a minute, for each door and code: a client that tries again and again must not fill the disk.
- * So many agencies are named at most where the line says who is missing.
- */
+/** Log lines of refusals for each port and code: a client that never stops trying must not fill the disk. */
 export const refusalLines = { linesMax: 30, windowMs: 60_000 } as const
+/** The most agencies that such a line names as missing for the draw. */
 export const refusalMissingMax = 20
-/** Log lines of connections taken in at the consult port: agencies that wait ask again every few seconds, all night. */
+/** Log lines of accepted connections on the consult port: waiting agencies ask again every few seconds, all night. */
 export const consultAcceptLines = { linesMax: 60, windowMs: 600_000 } as const
-/** A roster is held in memory and walked at the draw. */
+/** The largest roster: it is held in memory, and iterated over at the draw. */
 export const agenciesCeiling = 100_000
 /**
- * File descriptors that connections don't get. At rest the server has 52 and two a parser; a parser that is replaced
- * has its own beside it. The rest is for connections that are being refused, and for operations.
+ * File descriptors that are kept from connections. An idle server has 52 open, and two for each parser; a parser that is
+ * being replaced has its own beside those of its successor. The rest is for connections that are refused, and for operations.
  */
 export const descriptorsKept = { base: 224, perParser: 8 } as const
 /**
- * Threads and processes that the server begins with: Node's own 7, 4 for files, and 3 of the ledger; and those of Node in
- * each parser, 7 and one that it has for a moment at its start. A parser that is replaced can have its own beside it: where they aren't to be had, it is tried again.
+ * Threads and processes that the server starts with: 7 of Node, 4 for files, and 3 of the ledger; in each parser 7 of Node,
+ * and one more for a moment at its start. The successor of a parser needs as many while its predecessor still has its own;
+ * if the system refuses them, the start is tried again.
  */
 export const processesNeeded = { server: 14, perParser: 8 } as const
-/** Log lines in a minute of there being none left. */
+/** Log lines that say that file descriptors have run out. */
 export const descriptorLines = { linesMax: 1, windowMs: 60_000 } as const
-/** How often what serves all may be begun again after a defect, in {@link restartWindowMs}; then the server ends. */
+/** Restarts of what serves all connections after defects, in {@link restartWindowMs}. After more the server ends. */
 export const restartsMax = 10
 export const restartWindowMs = 60_000
-/** How many agencies are noted as told in one transaction; there can be as many as the roster has. */
+/** The most agencies that one transaction records as told. */
 export const toldBatchMax = 1024
-/** Old deployments set a backlog of the number of agencies; a burst of reconnections needs more. */
+/** Old deployments set the backlog to the number of agencies; a burst of reconnections needs more. */
 export const listenBacklogMin = 511
-/** As many agencies as a compose file asks one machine to run containers for. */
+/** The most agencies, each with a container, in a compose file for one machine. */
 export const composeAgenciesMax = 1000

@@ -1,4 +1,4 @@
-/** Times for people: local, and with the offset, so that they can be read anywhere. */
+/** Times for people: local, with the offset, so that they can be compared anywhere. */
 
 const digits = (value: number, count = 2): string => String(value).padStart(count, "0")
 

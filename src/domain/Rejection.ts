@@ -1,6 +1,6 @@
 /**
- * The codes of all refusals. Codes are stable; the table in docs/PROTOCOL.md is equal to this one
- * (a test compares them). No Effect here: the parser child imports this file.
+ * The codes with which messages are refused. Codes are never changed or reused. A test compares them with the table in
+ * docs/PROTOCOL.md. No Effect here: the parser child imports this file.
  */
 
 export interface CodeMeaning {
@@ -128,7 +128,7 @@ type CodesAnsweredAs<Answer extends CodeMeaning["answer"]> = {
 export type RejectionCode = CodesAnsweredAs<"rejection">
 export type ErrorCode = CodesAnsweredAs<"error">
 
-/** A refused chunk: the contents of CHUNK_REJECTED. */
+/** The refusal of a chunk, as CHUNK_REJECTED carries it. */
 export interface Rejection {
   readonly code: RejectionCode
   /** For people; contains no personal data. */
