@@ -55,6 +55,17 @@ export const mutants: ReadonlyArray<Mutant> = [
     ]]
   },
   {
+    // Nothing that an agency sees is wrong: only an invariant notices this one and the next.
+    name: "count a parsed frame twice",
+    file: "src/services/ledger/OpenGroup.ts",
+    edits: [["    this.#framesInParsers--\n", "    this.#framesInParsers -= 2\n"]]
+  },
+  {
+    name: "let go of a chunk that stays for the next try",
+    file: "src/services/ledger/ChunksInHand.ts",
+    edits: [["      if (!stays) this.#leave(pending)\n", "      this.#leave(pending)\n"]]
+  },
+  {
     name: "forget the chunks of a failed group that were to stay",
     file: "src/services/ledger/GroupCommit.ts",
     edits: [["open.putBack(inHand.", "void (inHand."]]
