@@ -258,7 +258,7 @@ const unkept: Readonly<Record<string, readonly [times: number, why: string]>> = 
     "an empty listener; listen's own error; the listener's error, which is kept"
   ],
   "src/services/intake/SocketTransport.ts": [3, "each is given to the keeper in place"],
-  "src/services/intake/ConsultDesk.ts": [1, "its defects are given to the keeper in place"],
+  "src/services/intake/ConsultTurns.ts": [1, "its defects are given to the keeper in place"],
   "src/services/ledger/GroupCommit.ts": [1, "a child of the kept fiber, which awaits it"],
   "src/services/ledger/embedded/LedgerThread.ts": [
     5,

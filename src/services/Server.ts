@@ -9,11 +9,11 @@ import { Keeper } from "./base/Keeper.ts"
 import { Lottery } from "./draw/Lottery.ts"
 import { Told } from "./draw/Told.ts"
 import { BetAcceptor } from "./intake/BetAcceptor.ts"
-import { BetsDesk } from "./intake/BetsDesk.ts"
+import { BetTurns } from "./intake/BetTurns.ts"
 import { ChunkParser } from "./intake/ChunkParser.ts"
 import { Connections } from "./intake/Connections.ts"
 import { ConsultAcceptor } from "./intake/ConsultAcceptor.ts"
-import { ConsultDesk } from "./intake/ConsultDesk.ts"
+import { ConsultTurns } from "./intake/ConsultTurns.ts"
 import { Refusals } from "./intake/Refusals.ts"
 import { Workers } from "./intake/Workers.ts"
 import { configuredLedgerLayer } from "./ledger/embedded/ConfiguredLedger.ts"
@@ -22,7 +22,7 @@ import { operationsLayer } from "./operations/Operations.ts"
 
 /** Everything between a whole frame and its answer, over any ledger, parser and connections. */
 export const intakeLayer = Workers.layer.pipe(
-  Layer.provideMerge(Layer.mergeAll(BetsDesk.layer, ConsultDesk.layer)),
+  Layer.provideMerge(Layer.mergeAll(BetTurns.layer, ConsultTurns.layer)),
   Layer.provideMerge(Layer.mergeAll(Lottery.layer, Told.layer)),
   Layer.provideMerge(GroupCommit.layer),
   Layer.provideMerge(Connections.layer),

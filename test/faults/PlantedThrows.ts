@@ -30,7 +30,6 @@ const plants: Readonly<Record<string, ReadonlyArray<readonly [text: string, plan
       "        body(value)\n      } catch (defect) {\n        this.endConnection(",
       "        planted(root); body(value)\n      } catch (defect) {\n        this.endConnection("
     ],
-    ["        body(one)\n", "        planted(root); body(one)\n"],
     [
       "        body(value)\n      } catch (defect) {\n        this.restarts(",
       "        planted(root); body(value)\n      } catch (defect) {\n        this.restarts("
@@ -48,18 +47,18 @@ const plants: Readonly<Record<string, ReadonlyArray<readonly [text: string, plan
     "Effect.onError(deal(taken),",
     "Effect.onError(Effect.suspend(() => { planted(\"workers\"); return deal(taken) }),"
   ]],
-  "BetsDesk.ts": [
+  "BetTurns.ts": [
     [
-      "  #act(connection: Connection, outcome: ParseOutcome): Rest {\n",
-      "  #act(connection: Connection, outcome: ParseOutcome): Rest {\n    planted(\"turn\")\n"
+      "  readonly #act = (turn: Turn, outcome: ParseOutcome): Step => {\n",
+      "  readonly #act = (turn: Turn, outcome: ParseOutcome): Step => {\n    planted(\"turn\")\n"
     ],
     [
-      "        try {\n          log.write(",
-      "        try {\n          planted(\"answer to a stored chunk\"); log.write("
+      "    try {\n      log.write(",
+      "    try {\n      planted(\"answer to a stored chunk\"); log.write("
     ],
     [
-      "        try {\n          this.#ledgerFailed(",
-      "        try {\n          planted(\"answer to a chunk not stored\"); this.#ledgerFailed("
+      "    try {\n      turn.session.putOff(",
+      "    try {\n      planted(\"answer to a chunk not stored\"); turn.session.putOff("
     ],
     [
       "    return Effect.tapDefect(\n      effect,",
@@ -75,7 +74,7 @@ const plants: Readonly<Record<string, ReadonlyArray<readonly [text: string, plan
     "  #onBytes(bytes: Buffer): void {\n",
     "  #onBytes(bytes: Buffer): void {\n    planted(\"parsers\")\n"
   ]],
-  "ConsultDesk.ts": [[
+  "ConsultTurns.ts": [[
     "Effect.flatMap((held) => tell(",
     "Effect.tap(() => Effect.sync(() => planted(\"waiting consult\"))), Effect.flatMap((held) => tell("
   ]],

@@ -26,24 +26,24 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "answer before commit",
-    file: "src/services/intake/BetsDesk.ts",
+    file: "src/services/intake/BetTurns.ts",
     edits: [
       [
         "    commits.submit({\n",
-        "    this.#replies.processed(connection, chunk, false)\n    commits.submit({\n"
+        "    this.#tellStored(desk, turn, chunk, store)\n    commits.submit({\n"
       ],
       [
-        "          this.#replies.processed(connection, chunk, false)\n          this.#settle(",
-        "          this.#settle("
+        "        this.#tellStored(desk, turn, chunk, store)\n        this.#settle(",
+        "        this.#settle("
       ]
     ]
   },
   {
     name: "keep decisions of a failed group",
-    file: "src/services/intake/BetsDesk.ts",
+    file: "src/services/intake/BetTurns.ts",
     edits: [[
       "      onFailed: (retryAfterMs) => {\n",
-      "      onFailed: (retryAfterMs) => {\n        desk.standing = standingAfter(desk.standing, stored)\n"
+      "      onFailed: (retryAfterMs) => {\n        desk.standing = standingAfter(desk.standing, store)\n"
     ]]
   },
   {
@@ -72,10 +72,10 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "lose a finished mark on its way to disk",
-    file: "src/services/intake/BetsDesk.ts",
+    file: "src/services/intake/BetTurns.ts",
     edits: [[
-      "      chunk: { agency: desk.agency, ...stored },\n",
-      "      chunk: { agency: desk.agency, ...stored, last: false },\n"
+      "      chunk: { agency: desk.agency, ...store },\n",
+      "      chunk: { agency: desk.agency, ...store, last: false },\n"
     ]]
   },
   {
@@ -103,67 +103,71 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "reorder within an agency: a connection goes on while its chunk is on its way to disk",
-    file: "src/services/intake/BetsDesk.ts",
+    file: "src/services/intake/BetTurns.ts",
     edits: [[
-      "    const { commits, log, lottery } = this.#options\n",
-      "    const { commits, log, lottery } = this.#options\n    this.#settle(connection, desk)\n"
+      "    const { commits, lottery } = this.#options\n",
+      "    const { commits, lottery } = this.#options\n    this.#settle(desk, turn)\n"
     ]]
   },
   {
-    name: "put a connection twice in the queue",
+    name: "put a turn twice in the queue",
     file: "src/services/intake/Connections.ts",
     edits: [[
-      "    Queue.offerUnsafe(turns, connection)\n",
-      "    Queue.offerUnsafe(turns, connection)\n    Queue.offerUnsafe(turns, connection)\n"
+      "        onFrame: (session, frame) => offer(new Turn(session, frame)),\n",
+      "        onFrame: (session, frame) => {\n          offer(new Turn(session, frame))\n          offer(new Turn(session, frame))\n        },\n"
     ]]
   },
   {
     name: "leave the older connection of an agency open",
     file: "src/services/intake/Desk.ts",
-    edits: [["      this.#speaker?.close(\"superseded\")\n", ""]]
+    edits: [["      if (this.#speaker !== undefined) supersede(this.#speaker)\n", ""]]
   },
   {
     name: "number claims in the order in which frames come out of the parsers",
     file: "src/services/intake/Desk.ts",
     edits: [
+      ["  #claim = 0\n", "  #claim = 0\n  #claims = new Map<Session, number>()\n"],
       [
-        "    if (this.#claim > connection.claim) return drop(connection)\n",
-        "    if (this.#speaker !== connection && this.#next !== connection) {\n      connection.claim = this.#claim + 1\n    }\n"
-      ]
+        "    if (this.#claim > session.claim) return supersede(session)\n",
+        "    if (!this.#claims.has(session)) this.#claims.set(session, this.#claim + 1)\n"
+        + "    const claim = this.#claims.get(session) ?? 0\n"
+        + "    if (this.#claim > claim) return supersede(session)\n"
+      ],
+      ["      this.#claim = session.claim\n", "      this.#claim = claim\n"]
     ]
   },
   {
     name: "never end the turn of a connection that waited and was replaced",
     file: "src/services/intake/Desk.ts",
-    edits: [[
-      "      next.close(\"superseded\")\n      next.endTurn()\n",
-      "      next.close(\"superseded\")\n"
-    ]]
+    edits: [["      waiting.end()\n", ""]]
   },
   {
     name: "leave consults open when a shutdown drains",
     file: "src/services/intake/Connections.ts",
     edits: [[
-      "          for (const connection of of(\"consult\")) shutDown(connection)\n",
+      "        each(\"consult\", (connection) => connection.close(\"shutdown\"))\n",
       ""
     ]]
   },
   {
-    name: "tell an agency that doesn't count to come again",
-    file: "src/services/intake/Replies.ts",
-    edits: [["    if (!counts) return connection.close(\"unavailable\")\n", ""]]
+    name: "tell an agency that doesn't number its chunks to come again",
+    file: "src/domain/Verdict.ts",
+    edits: [
+      ["  answer: tellable ? {", "  answer: tellable || true ? {"],
+      ["  close: tellable ? undefined", "  close: tellable || true ? undefined"]
+    ]
   },
   {
     name: "take RESUME for the promise that chunks will carry seq",
-    file: "src/services/intake/BetsDesk.ts",
+    file: "src/services/intake/Session.ts",
     edits: [[
-      "        connection.unreadRefused = false\n",
-      "        connection.unreadRefused = false\n        connection.counts = true\n"
+      "    this.#refusedUnread = false\n",
+      "    this.#refusedUnread = false\n    this.#numbered = true\n"
     ]]
   },
   {
     name: "tell an agency the winners of another",
-    file: "src/services/intake/ConsultDesk.ts",
+    file: "src/services/intake/ConsultTurns.ts",
     edits: [[
       "draw.winners.get(agency) ?? []",
       "[...draw.winners.values()][0] ?? []"
@@ -180,7 +184,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "keep the room of a frame when its connection is lost in the middle of it",
     file: "src/services/intake/Connection.ts",
-    edits: [["    this.#ended = true\n    this.#release()\n", "    this.#ended = true\n"]]
+    edits: [["    this.#state = ended\n    this.#releaseRoom()\n", "    this.#state = ended\n"]]
   },
   {
     name: "keep the room of a frame after its turn",
@@ -190,30 +194,30 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "not wake who waits for room",
     file: "src/services/intake/FrameBudget.ts",
-    edits: [["    this.#room += bytes\n    this.#serve()\n", "    this.#room += bytes\n"]]
+    edits: [[
+      "was reserved\")\n    this.#serve()\n",
+      "was reserved\")\n"
+    ]]
   },
   {
     name: "read on while a chunk is in hand",
     file: "src/services/intake/Connection.ts",
     edits: [[
-      "    if (this.#inTurn || this.#waitingForRoom) this.#pause()\n",
-      "    if (this.#waitingForRoom) this.#pause()\n"
+      "      case \"InTurn\":\n      case \"AwaitingRoom\":\n",
+      "      case \"InTurn\":\n        return this.#decoder.push(bytes)\n      case \"AwaitingRoom\":\n"
     ]]
   },
   {
     name: "end a turn without looking for the next frame",
     file: "src/services/intake/Connection.ts",
-    edits: [[
-      "    this.#release()\n    if (!this.closing) this.#advance()\n",
-      "    this.#release()\n"
-    ]]
+    edits: [["    else this.#advance(reading)\n", ""]]
   },
   {
     name: "tell a turn's end to nobody when the parser fails",
-    file: "src/services/intake/BetsDesk.ts",
+    file: "src/services/intake/BetTurns.ts",
     edits: [[
-      "        this.#parserFailed(connection, outcome)\n        break\n",
-      "        this.#parserFailed(connection, outcome)\n        return undefined\n"
+      "retryAfterMs })\n        return \"done\"\n",
+      "retryAfterMs })\n        return \"later\"\n"
     ]]
   },
   {
@@ -237,6 +241,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "not wait for the last answers at a shutdown",
     file: "src/services/intake/Connections.ts",
-    edits: [["          yield* Effect.timeoutOption(awaitNone(\"bets\"), graceMs)\n", ""]]
+    edits: [["        yield* Effect.timeoutOption(awaitNone(\"bets\"), graceMs)\n", ""]]
   }
 ]

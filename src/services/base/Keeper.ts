@@ -111,13 +111,7 @@ export class RootKeeper {
     root: Root<"connection">,
     body: (one: One) => void
   ): (one: One) => void {
-    return (one) => {
-      try {
-        body(one)
-      } catch (defect) {
-        this.endConnection(root, one, Cause.die(defect))
-      }
-    }
+    return (one) => this.forConnection(root, one, body)(one)
   }
 
   /** A callback that serves all: it is called again when there is reason to. */

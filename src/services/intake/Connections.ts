@@ -1,71 +1,74 @@
 /**
  * All connections of both doors: their number, the memory they share, their deadlines, and the queue of turns. The queue
- * is as large as the number of connections and a connection is in it at most once, so an offer never waits: a full
- * queue with every worker suspended in an offer would be a deadlock.
+ * is as large as the number of connections and each has at most one turn, so an offer never waits: a full queue with
+ * every worker suspended in an offer would be a deadlock.
  */
 import { Context, Effect, Layer, Queue } from "effect"
-import type { CloseReason } from "../../domain/CloseReason.ts"
+import { invariant } from "../../domain/Invariant.ts"
 import { consultFrameBytesMax } from "../../domain/Limits.ts"
+import { tooManyConnections } from "../../domain/Verdict.ts"
 import { Keeper } from "../base/Keeper.ts"
 import { OperatorLog } from "../base/OperatorLog.ts"
 import { Settings } from "../base/Settings.ts"
-import { Connection, type ConnectionContext, type Door, type Transport } from "./Connection.ts"
-import { DeadlineQueue } from "./DeadlineQueue.ts"
+import type { Connection, ConnectionContext, Door, Transport } from "./Connection.ts"
 import { FrameBudget } from "./FrameBudget.ts"
 import { Refusals } from "./Refusals.ts"
+import { Session, type SessionContext } from "./Session.ts"
+import { SharedDeadline } from "./SharedDeadline.ts"
+import { Turn } from "./Turn.ts"
 
-/**
- * At shutdown a peer that ignores our FIN is not waited for longer: the sweep at this pace comes on top of the usual one,
- * so it is a bound, and a third less with the default `closeLingerMs`.
- */
+/** At shutdown a peer that ignores our FIN is not waited for longer. */
 const shutdownLingerMs = 500
 
-/** Gives turns in the order in which frames are whole, and connections their claims. */
-const intoQueue = (turns: Queue.Queue<Connection>) => {
-  let claims = 0
-  return (connection: Connection): void => {
-    if (connection.claim === 0) connection.claim = ++claims
-    Queue.offerUnsafe(turns, connection)
-  }
-}
+const lingered = (connection: Connection): void => connection.onLingerDeadline()
 
 /** The deadlines that connections share, swept for as long as the scope lives. */
 const sweptDeadlines = Effect.gen(function*() {
   const { connections: limits } = yield* Settings
   const keeper = yield* Keeper
-  const frameDeadlines = new DeadlineQueue<Connection>()
-  const answerDeadlines = new DeadlineQueue<Connection>()
-  const lingerDeadlines = new DeadlineQueue<Connection>()
-  const roomDeadlines = new DeadlineQueue<Connection>()
-  yield* frameDeadlines.run(
-    keeper,
-    limits.frameDeadlineMs,
-    keeper.forEach("deadline of a frame", (connection) => connection.onFrameDeadline())
-  )
-  yield* answerDeadlines.run(
-    keeper,
-    limits.answerDeadlineMs,
-    keeper.forEach("deadline of answers", (connection) => connection.onAnswerDeadline())
-  )
-  const lingered = keeper.forEach<Connection>(
-    "deadline of a close",
-    (connection) => connection.onLingerDeadline()
-  )
-  yield* lingerDeadlines.run(keeper, limits.closeLingerMs, lingered)
-  yield* roomDeadlines.run(
-    keeper,
-    limits.roomWaitMs,
-    keeper.forEach("deadline for room", (connection) => connection.onRoomDeadline())
-  )
-  return { frameDeadlines, answerDeadlines, lingerDeadlines, roomDeadlines, lingered }
+  const swept = Effect.fnUntraced(function*(
+    root: Parameters<typeof keeper.forEach>[0],
+    durationMs: number,
+    onExpired: (connection: Connection) => void
+  ) {
+    const deadline = new SharedDeadline<Connection>()
+    yield* deadline.run(keeper, durationMs, keeper.forEach(root, onExpired))
+    return deadline
+  })
+  return {
+    frame: yield* swept(
+      "deadline of a frame",
+      limits.frameDeadlineMs,
+      (connection) => connection.onFrameDeadline()
+    ),
+    answers: yield* swept(
+      "deadline of answers",
+      limits.answerDeadlineMs,
+      (connection) => connection.onAnswerDeadline()
+    ),
+    room: yield* swept(
+      "deadline for room",
+      limits.roomWaitMs,
+      (connection) => connection.onRoomDeadline()
+    ),
+    linger: yield* swept("deadline of a close", limits.closeLingerMs, lingered),
+    shutdownLinger: yield* swept(
+      "deadline of a close",
+      Math.min(limits.closeLingerMs, shutdownLingerMs),
+      lingered
+    )
+  }
 })
 
 export class Connections extends Context.Service<Connections, {
-  /** Connections that hold a whole frame, in the order in which they got it. */
-  readonly turns: Queue.Queue<Connection>
-  /** Takes a socket in, or refuses it when there are as many as there may be. */
+  /** Turns of whole frames, in the order in which they became whole. */
+  readonly turns: Queue.Dequeue<Turn>
+  /** Puts a turn that was put off into the queue again. */
+  readonly offer: (turn: Turn) => void
+  /** Takes a peer in, or refuses it when there are as many as there may be. */
   readonly open: (door: Door, transport: Transport) => Connection
-  readonly onClosed: (callback: (connection: Connection) => void) => void
+  /** The callback is called for each session when its connection has ended and its turn is over. */
+  readonly onClosed: (callback: (session: Session) => void) => void
   /** Lets frames already read be dealt with, then closes everything; `graceMs` at most. */
   readonly drain: (graceMs: number) => Effect.Effect<void>
   readonly size: () => number
@@ -77,34 +80,41 @@ export class Connections extends Context.Service<Connections, {
       const log = yield* OperatorLog
       const refusals = yield* Refusals
       const keeper = yield* Keeper
-      const turns = yield* Effect.acquireRelease(
-        Queue.bounded<Connection>(limits.max),
-        Queue.shutdown
-      )
-      const all = new Set<Connection>()
-      const closedCallbacks: Array<(connection: Connection) => void> = []
+      const { linger, shutdownLinger, ...deadlines } = yield* sweptDeadlines
+      const turns = yield* Effect.acquireRelease(Queue.bounded<Turn>(limits.max), Queue.shutdown)
+      const all = new Set<Session>()
+      const closedCallbacks: Array<(session: Session) => void> = []
+      let claims = 0
       let draining = false
       let onClosedWhileDraining: (() => void) | undefined
 
-      const deadlines = yield* sweptDeadlines
-      const shared: Omit<ConnectionContext, "door"> = {
-        frameBytesMax: limits.frameBytesMax,
-        budget: new FrameBudget(limits.frameBudgetBytes),
-        ...deadlines,
+      const offer = (turn: Turn): void =>
+        invariant(Queue.offerUnsafe(turns, turn), "a turn finds room in the queue")
+
+      const sessionContext: SessionContext = {
         roomWaitMs: limits.roomWaitMs,
-        keeper,
-        onTurn: intoQueue(turns),
+        nextClaim: () => ++claims,
+        onFrame: (session, frame) => offer(new Turn(session, frame)),
         onRefused: refusals.write,
-        onClosed: (connection, reason: CloseReason) => {
-          all.delete(connection)
-          for (const callback of closedCallbacks) callback(connection)
+        onClosed: (session, reason) => {
+          all.delete(session)
+          for (const callback of closedCallbacks) callback(session)
           log.write("DEBUG", "connection_closed", "success", {
-            door: connection.door,
-            ip: connection.transport.address,
-            ...(connection.agency === undefined ? {} : { agencia: connection.agency }),
+            ...session.connection.described,
             reason
           })
           onClosedWhileDraining?.()
+        }
+      }
+      const shared: Omit<ConnectionContext, "door"> = {
+        frameBytesMax: limits.frameBytesMax,
+        budget: new FrameBudget(limits.frameBudgetBytes),
+        keeper,
+        deadlines: {
+          ...deadlines,
+          get linger() {
+            return draining ? shutdownLinger : linger
+          }
         }
       }
       const consultBytesMax = Math.min(consultFrameBytesMax, limits.frameBytesMax)
@@ -114,54 +124,48 @@ export class Connections extends Context.Service<Connections, {
       } as const
 
       const open = (door: Door, transport: Transport): Connection => {
-        const connection = new Connection(contexts[door], transport)
+        const session = new Session(sessionContext, contexts[door], transport)
         const full = all.size >= limits.max
-        all.add(connection)
-        if (draining) connection.close("shutdown")
-        else if (full) {
-          connection.refuse(
-            "TOO_MANY_CONNECTIONS",
-            "the central holds as many connections as it may"
-          )
-        }
-        return connection
+        all.add(session)
+        if (draining) session.connection.close("shutdown")
+        else if (full) session.carryOut(tooManyConnections)
+        return session.connection
       }
 
-      const of = (door: Door) => [...all].filter((connection) => connection.door === door)
+      /** Does something with each connection of a door; a defect ends the one it happens on. */
+      const each = (door: Door, act: (connection: Connection) => void): void => {
+        const kept = keeper.forEach("connection drained", act)
+        for (const { connection } of all) if (connection.door === door) kept(connection)
+      }
 
-      /** Waits until no connection of the door is left. */
       const awaitNone = (door: Door) =>
         Effect.callback<void>((resume) => {
           onClosedWhileDraining = () => {
-            for (const connection of all) if (connection.door === door) return
+            for (const { connection } of all) if (connection.door === door) return
             resume(Effect.void)
           }
           onClosedWhileDraining()
         })
 
-      const drained = keeper.forEach<Connection>(
-        "connection drained",
-        (connection) => connection.drain()
-      )
-      const shutDown = keeper.forEach<Connection>(
-        "connection drained",
-        (connection) => connection.close("shutdown")
-      )
-
-      const drain = (graceMs: number) =>
-        Effect.gen(function*() {
-          draining = true
-          // Peers that ignore our FIN are not waited for, those whose chunk is on its way to disk are.
-          yield* deadlines.lingerDeadlines.run(keeper, shutdownLingerMs, deadlines.lingered)
-          for (const connection of of("bets")) drained(connection)
-          yield* Effect.timeoutOption(awaitNone("bets"), graceMs)
-          for (const connection of of("consult")) shutDown(connection)
-          yield* Effect.timeoutOption(awaitNone("consult"), 2 * shutdownLingerMs)
-          for (const connection of all) deadlines.lingered(connection)
-        }).pipe(Effect.scoped)
+      const drain = Effect.fnUntraced(function*(graceMs: number) {
+        draining = true
+        // Peers that ignore our FIN are not waited for, those whose chunk is on its way to disk are.
+        each("consult", (connection) => connection.lingerAnew())
+        each("bets", (connection) => {
+          connection.lingerAnew()
+          connection.drain()
+        })
+        yield* Effect.timeoutOption(awaitNone("bets"), graceMs)
+        each("consult", (connection) => connection.close("shutdown"))
+        yield* Effect.timeoutOption(awaitNone("consult"), 2 * shutdownLingerMs)
+        for (const door of ["consult", "bets"] as const) {
+          each(door, (connection) => connection.cutOff("connection_lost"))
+        }
+      })
 
       return Connections.of({
         turns,
+        offer,
         open,
         onClosed: (callback) => closedCallbacks.push(keeper.forEach("connection closed", callback)),
         drain,

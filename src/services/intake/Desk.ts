@@ -1,21 +1,26 @@
 /**
- * What the server knows of each agency while it runs: what is stored, which connection speaks for it, and whether a
- * chunk of it is between decision and disk. One connection speaks for an agency: a newer one takes over at its first
- * message, but is heard only after the older one's chunk in hand has been stored or has failed. From then on no older
- * one is heard, also when the newer one is gone: it may have been told what is stored.
+ * A desk is one agency's: what is stored of it, which session speaks for it, and whether a message of it is in hand. One
+ * session speaks for an agency. A newer one takes over at its first message, but is heard only when the message in hand
+ * is dealt with: a chunk, when it has been stored or has failed. From then on no older session is heard, also when the
+ * newer one is gone: the newer one may have been told what is stored.
  */
 import type { AgencyId } from "../../domain/Agency.ts"
+import type { Parsed } from "../../domain/Chunk.ts"
 import { nothingStored, type Standing } from "../../domain/Intake.ts"
-import type { Connection } from "./Connection.ts"
+import { invariant } from "../../domain/Invariant.ts"
+import type { Session } from "./Session.ts"
+import type { Turn } from "./Turn.ts"
 
 export class Desk {
   readonly agency: AgencyId
+  /** What is on disk. It changes when a chunk is settled, and nowhere else. */
   standing: Standing
-  #speaker: Connection | undefined
-  #busy = false
-  #next: Connection | undefined
-  /** The claim of the newest connection that was heard. */
+  #speaker: Session | undefined
+  /** The claim of the newest session that was heard. */
   #claim = 0
+  #busy = false
+  /** The turn of a newer session, put off until the desk is free. */
+  #waiting: Turn | undefined
 
   constructor(agency: AgencyId, standing: Standing) {
     this.agency = agency
@@ -23,50 +28,53 @@ export class Desk {
   }
 
   /**
-   * The connection has a message for this agency. `heard`: it is dealt with now, and {@link leave} must follow.
-   * `waiting`: its turn is given again when the chunk in hand is settled. `dropped`: a newer one has taken over.
+   * A turn has a message for this agency. `heard`: it is dealt with now, and {@link leave} must follow. `waits`: the
+   * turn is put off, and {@link leave} gives the one in its place. `superseded`: a newer session has taken over.
    */
-  enter(connection: Connection): "heard" | "waiting" | "dropped" {
-    if (connection.closing) return "dropped"
-    if (this.#claim > connection.claim) return drop(connection)
-    if (this.#busy) return this.#wait(connection)
-    if (this.#speaker !== connection) {
-      this.#speaker?.close("superseded")
-      this.#speaker = connection
-      this.#claim = connection.claim
+  enter(turn: Turn, message: Parsed): "heard" | "waits" | "superseded" {
+    const { session } = turn
+    if (this.#claim > session.claim) return supersede(session)
+    if (this.#busy) return this.#wait(turn, message)
+    if (this.#speaker !== session) {
+      if (this.#speaker !== undefined) supersede(this.#speaker)
+      this.#speaker = session
+      this.#claim = session.claim
     }
     this.#busy = true
     return "heard"
   }
 
-  #wait(connection: Connection): "waiting" | "dropped" {
-    const next = this.#next
-    if (next !== undefined && next.claim > connection.claim) return drop(connection)
-    this.#next = connection
-    if (next !== undefined) {
-      next.close("superseded")
-      next.endTurn()
+  #wait(turn: Turn, message: Parsed): "waits" | "superseded" {
+    const waiting = this.#waiting
+    if (waiting !== undefined && waiting.session.claim > turn.session.claim) {
+      return supersede(turn.session)
     }
-    return "waiting"
+    this.#waiting = turn.again(message)
+    if (waiting !== undefined) {
+      supersede(waiting.session)
+      waiting.end()
+    }
+    return "waits"
   }
 
-  /** The chunk in hand is settled. Gives the connection whose turn is due now, if one waited for that. */
-  leave(): Connection | undefined {
+  /** The message in hand is dealt with. Gives the turn that waited for that. */
+  leave(): Turn | undefined {
+    invariant(this.#busy, "a desk that was entered is left once")
     this.#busy = false
-    const next = this.#next
-    this.#next = undefined
-    return next
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    return waiting
   }
 
-  /** The connection is gone. */
-  forget(connection: Connection): void {
-    if (this.#speaker === connection) this.#speaker = undefined
+  /** The session has ended. */
+  forget(session: Session): void {
+    if (this.#speaker === session) this.#speaker = undefined
   }
 }
 
-const drop = (connection: Connection): "dropped" => {
-  connection.close("superseded")
-  return "dropped"
+const supersede = (session: Session): "superseded" => {
+  session.connection.close("superseded")
+  return "superseded"
 }
 
 /** The desks of a roster, made as they are needed. */

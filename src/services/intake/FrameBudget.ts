@@ -1,15 +1,19 @@
 /**
- * The memory that frames may take together. A frame's length is reserved before its body is read; who finds no room
- * waits in line. First come, first served: a large frame isn't starved by small ones that would fit before it.
+ * The memory that all frames may take together. A frame's length is reserved before its body is read; a frame that finds
+ * no room waits in line. First come, first served: small frames that would fit don't overtake a large one.
  */
+import { invariant } from "../../domain/Invariant.ts"
+
 type OnRoom = (bytes: number) => void
 
 export class FrameBudget {
+  readonly #capacity: number
   #room: number
-  /** Waiters by owner, in order; bounded by the number of connections. */
+  /** The line, by owner; bounded by the number of connections. */
   readonly #waiting = new Map<object, { readonly bytes: number; readonly onRoom: OnRoom }>()
 
   constructor(bytes: number) {
+    this.#capacity = bytes
     this.#room = bytes
   }
 
@@ -17,8 +21,9 @@ export class FrameBudget {
     return this.#room
   }
 
-  /** Whether there was room; if not, `onRoom` is called when there is and the bytes are reserved. */
+  /** Whether there was room. If not, `onRoom` is called once the bytes are reserved. */
   reserve(owner: object, bytes: number, onRoom: OnRoom): boolean {
+    invariant(!this.#waiting.has(owner), "an owner waits for the room of one frame")
     if (this.#waiting.size === 0 && bytes <= this.#room) {
       this.#room -= bytes
       return true
@@ -27,6 +32,7 @@ export class FrameBudget {
     return false
   }
 
+  /** The owner leaves the line. */
   cancel(owner: object): void {
     this.#waiting.delete(owner)
     this.#serve()
@@ -34,6 +40,7 @@ export class FrameBudget {
 
   release(bytes: number): void {
     this.#room += bytes
+    invariant(this.#room <= this.#capacity, "no more room is given back than was reserved")
     this.#serve()
   }
 

@@ -9,30 +9,19 @@
 import { Context, Effect, Layer } from "effect"
 import { refusalLines, refusalMissingMax } from "../../domain/Limits.ts"
 import type { Code } from "../../domain/Rejection.ts"
+import type { Refused } from "../../domain/Verdict.ts"
 import { BoundedLines } from "../base/BoundedLines.ts"
 import { type Details, OperatorLog } from "../base/OperatorLog.ts"
 import type { Missing } from "../draw/Lottery.ts"
-import type { Connection, Door } from "./Connection.ts"
-
-export interface Refused {
-  readonly code: Code
-  /** As the message says, where it could be read. The connection's own agency counts for more. */
-  readonly agency?: number | undefined
-  readonly seq?: number | undefined
-  /** How many bets the message has, where that is known. */
-  readonly bets?: number | undefined
-  /** Of the invalid bet. */
-  readonly index?: number | undefined
-  /** The frame's length, where that is the reason. */
-  readonly bytes?: number | undefined
-}
+import type { Door } from "./Connection.ts"
+import type { Session } from "./Session.ts"
 
 const nobody: Missing = { has: () => false, first: () => [] }
 
 export class Refusals extends Context.Service<Refusals, {
-  readonly write: (connection: Connection, refused: Refused) => void
+  readonly write: (session: Session, refused: Refused) => void
   /** Whom the draw waits for. */
-  readonly drawWaitsFor: (awaited: Missing) => void
+  readonly drawWaitsFor: (missing: Missing) => void
 }>()("loteria-nacional/services/intake/Refusals") {
   static readonly layer = Layer.effect(
     Refusals,
@@ -71,11 +60,11 @@ export class Refusals extends Context.Service<Refusals, {
         }
       }
 
-      const write = (connection: Connection, refused: Refused): void => {
-        const { door, transport } = connection
-        const agency = connection.agency ?? refused.agency
-        // A client that counts its chunks knows what was refused, and says so; consults are asked again.
-        const silent = door === "bets" && !connection.counts && refused.seq === undefined
+      const write = (session: Session, refused: Refused): void => {
+        const { door, transport } = session.connection
+        const agency = session.agency ?? refused.agency
+        // A client that numbers its chunks knows what was refused, and says so; consults are asked again.
+        const silent = door === "bets" && !session.tellable && refused.seq === undefined
         const waits = silent && agency !== undefined && awaited.has(agency)
         const unbounded = waits && waitedFor.take(agency)
         if (!unbounded && !bounded[door].take(refused.code)) return

@@ -7,32 +7,38 @@ import type { Connection, Transport } from "./Connection.ts"
 const addressOf = (socket: Socket): string =>
   (socket.remoteAddress ?? "unknown").replace(/^::ffff:(?=\d+\.)/, "")
 
-export const socketTransport = (socket: Socket): Transport => ({
-  address: addressOf(socket),
-  port: socket.remotePort ?? 0,
-  get unsent() {
-    return socket.writableLength
-  },
-  write: (bytes) => {
-    if (socket.writable) socket.write(bytes)
-  },
-  pause: () => {
-    socket.pause()
-  },
-  resume: () => {
-    socket.resume()
-  },
-  whenSent: (callback) => {
-    // A callback of write comes after everything written before it, or with the error that ends the socket.
-    if (socket.writable) socket.write(new Uint8Array(0), callback)
-  },
-  finish: (callback) => {
-    if (socket.writable) socket.end(callback)
-  },
-  destroy: () => {
-    socket.destroy()
+export const socketTransport = (socket: Socket): Transport => {
+  // Asked of each frame, and rarely a change.
+  let paused = false
+  return {
+    address: addressOf(socket),
+    port: socket.remotePort ?? 0,
+    get unsent() {
+      return socket.writableLength
+    },
+    write: (bytes) => {
+      if (socket.writable) socket.write(bytes)
+    },
+    pause: () => {
+      if (!paused) socket.pause()
+      paused = true
+    },
+    resume: () => {
+      if (paused) socket.resume()
+      paused = false
+    },
+    whenSent: (callback) => {
+      // A callback of write comes after everything written before it, or with the error that ends the socket.
+      if (socket.writable) socket.write(new Uint8Array(0), callback)
+    },
+    finish: (callback) => {
+      if (socket.writable) socket.end(callback)
+    },
+    destroy: () => {
+      socket.destroy()
+    }
   }
-})
+}
 
 /** Lets the socket drive the connection. Errors of the socket are heeded already: see the acceptor. */
 export const attach = (socket: Socket, connection: Connection, keeper: RootKeeper): void => {

@@ -1,17 +1,16 @@
 /**
- * The workers: a bounded set of fibers that take turns from the queue. A turn is one frame of one connection; the
- * worker has the frames it took parsed, finds out for each what is to be done, hands chunks that are to be stored to the
- * open group, and is free again: it never waits for the disk. They are drained before they are ended.
+ * The workers: a bounded set of fibers that take turns from the queue and have them dealt with. A worker has the frames
+ * of its turns parsed, hands the chunks that are to be stored to the open group, and is free again: it never waits for
+ * the disk. At shutdown the connections are drained before the workers end.
  */
 import { type Cause, Context, Effect, Layer, Queue } from "effect"
 import { Keeper } from "../base/Keeper.ts"
 import { OperatorLog } from "../base/OperatorLog.ts"
 import { Settings } from "../base/Settings.ts"
-import { BetsDesk } from "./BetsDesk.ts"
-import type { Connection } from "./Connection.ts"
+import { BetTurns } from "./BetTurns.ts"
 import { Connections } from "./Connections.ts"
-import { ConsultDesk } from "./ConsultDesk.ts"
-import { endByDefect, endingByDefect } from "./Turn.ts"
+import { ConsultTurns } from "./ConsultTurns.ts"
+import { endByDefect, type Turn } from "./Turn.ts"
 
 /** Turns that a worker takes at once: its fiber's work is then done once for all that came in a turn of the event loop. */
 const turnsMax = 32
@@ -27,37 +26,23 @@ export class Workers extends Context.Service<Workers, { readonly count: number }
     Effect.gen(function*() {
       const { shutdown, workers: count } = yield* Settings
       const connections = yield* Connections
-      const bets = yield* BetsDesk
-      const consults = yield* ConsultDesk
+      const bets = yield* BetTurns
+      const consults = yield* ConsultTurns
       const log = yield* OperatorLog
       const keeper = yield* Keeper
 
-      const consult = (connection: Connection): Effect.Effect<void> =>
-        endingByDefect(
-          keeper,
-          connection,
-          Effect.suspend(() => {
-            connection.begun = true
-            if (!connection.closing) return consults.handle(connection)
-            connection.endTurn()
-            return Effect.void
-          })
-        )
-
-      const deal = (taken: ReadonlyArray<Connection>): Effect.Effect<void> => {
-        const atBets = taken.filter((connection) => connection.door === "bets")
-        const atConsult = taken.filter((connection) => connection.door === "consult")
+      const deal = (taken: ReadonlyArray<Turn>): Effect.Effect<void> => {
+        const at = (door: "bets" | "consult") =>
+          taken.filter(({ session }) => session.connection.door === door)
         return Effect.andThen(
-          Effect.forEach(atConsult, consult, { discard: true }),
-          bets.handle(atBets)
+          Effect.forEach(at("consult"), consults.deal, { discard: true }),
+          bets.deal(at("bets"))
         )
       }
 
-      /** Turns that nobody has begun with would never end. */
-      const abandon = (taken: ReadonlyArray<Connection>, cause: Cause.Cause<never>): void => {
-        for (const connection of taken) {
-          if (!connection.begun) endByDefect(keeper, connection, cause)
-        }
+      /** Turns that a defect of the batch left where nobody would end them. */
+      const abandon = (taken: ReadonlyArray<Turn>, cause: Cause.Cause<never>): void => {
+        for (const turn of taken) if (turn.waiting) endByDefect(keeper, turn, cause)
       }
 
       const step = Effect.flatMap(

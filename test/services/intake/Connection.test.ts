@@ -1,15 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { CloseReason } from "../../../src/domain/CloseReason.ts"
 import { encodeFrame } from "../../../src/domain/Frame.ts"
+import type { Refused, Verdict } from "../../../src/domain/Verdict.ts"
 import {
   Connection,
   type ConnectionContext,
+  type ConnectionOwner,
   type Door,
   type Transport
 } from "../../../src/services/intake/Connection.ts"
-import { DeadlineQueue } from "../../../src/services/intake/DeadlineQueue.ts"
 import { FrameBudget } from "../../../src/services/intake/FrameBudget.ts"
-import type { Refused } from "../../../src/services/intake/Refusals.ts"
+import { SharedDeadline } from "../../../src/services/intake/SharedDeadline.ts"
 import { strictKeeper } from "../../support/Kept.ts"
 
 /** A network that does what the test says: it can be slow to take answers, and it remembers what was done. */
@@ -44,47 +45,80 @@ class TestTransport implements Transport {
   }
 }
 
+/** Takes frames as they come, and notes what it is told. */
+class TestOwner implements ConnectionOwner {
+  readonly connection: Connection
+  readonly speaks = {}
+  tellable = false
+  frame: Uint8Array | undefined
+  readonly #seen: Seen
+
+  constructor(context: ConnectionContext, transport: Transport, seen: Seen) {
+    this.#seen = seen
+    this.connection = new Connection(context, transport, this)
+  }
+
+  onFrame(frame: Uint8Array): void {
+    this.frame = frame
+    this.#seen.turns.push(this)
+  }
+  onFrameDropped(): void {
+    this.#seen.dropped++
+  }
+  carryOut({ close, refused }: Verdict): void {
+    if (refused !== undefined) this.#seen.refused.push(refused)
+    if (close !== undefined) this.connection.close(close)
+  }
+  onClosed(reason: CloseReason): void {
+    this.#seen.closed.push(reason)
+  }
+}
+
+interface Seen {
+  readonly turns: Array<TestOwner>
+  readonly closed: Array<CloseReason>
+  readonly refused: Array<Refused>
+  dropped: number
+}
+
 const make = (door: Door = "bets", budgetBytes = 1000) => {
-  const turns: Array<Connection> = []
-  const closed: Array<CloseReason> = []
-  const refused: Array<Refused> = []
+  const seen: Seen = { turns: [], closed: [], refused: [], dropped: 0 }
   const context: ConnectionContext = {
     door,
     frameBytesMax: 100,
     budget: new FrameBudget(budgetBytes),
-    frameDeadlines: new DeadlineQueue(),
-    answerDeadlines: new DeadlineQueue(),
-    lingerDeadlines: new DeadlineQueue(),
-    roomDeadlines: new DeadlineQueue(),
-    keeper: strictKeeper,
-    roomWaitMs: 700,
-    onTurn: (connection) => turns.push(connection),
-    onRefused: (_, refusal) => refused.push(refusal),
-    onClosed: (_, reason) => closed.push(reason)
+    deadlines: {
+      frame: new SharedDeadline(),
+      answers: new SharedDeadline(),
+      linger: new SharedDeadline(),
+      room: new SharedDeadline()
+    },
+    keeper: strictKeeper
   }
   const open = () => {
     const transport = new TestTransport()
-    return { transport, connection: new Connection(context, transport) }
+    const owner = new TestOwner(context, transport, seen)
+    return { transport, owner, connection: owner.connection }
   }
-  return { ...open(), open, context, turns, closed, refused }
+  return { ...open(), open, context, seen, ...seen }
 }
 
 const frame = (text: string): Uint8Array => encodeFrame(new TextEncoder().encode(text))
-const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
+const textOf = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes)
 
 describe("Connection", () => {
   it("asks for one turn at a time, and stops reading when more comes meanwhile", () => {
-    const { connection, transport, turns } = make()
+    const { connection, owner, transport, turns } = make()
     connection.onBytes(frame("first"))
     assert.strictEqual(turns.length, 1)
     assert.isTrue(transport.reading)
     connection.onBytes(frame("second"))
     assert.isFalse(transport.reading)
     assert.strictEqual(turns.length, 1)
-    assert.strictEqual(textOf(connection.frame), "first")
+    assert.strictEqual(textOf(owner.frame), "first")
     connection.endTurn()
     assert.strictEqual(turns.length, 2)
-    assert.strictEqual(textOf(connection.frame), "second")
+    assert.strictEqual(textOf(owner.frame), "second")
     connection.endTurn()
     assert.isTrue(transport.reading)
   })
@@ -101,79 +135,85 @@ describe("Connection", () => {
     const { connection, refused, transport, turns } = make()
     connection.onBytes(new Uint8Array([0, 0, 0, 101]))
     assert.deepStrictEqual(refused, [{ code: "FRAME_TOO_LARGE", bytes: 101 }])
-    assert.match(transport.written.join(""), /FRAME_TOO_LARGE/)
     assert.isTrue(transport.finished)
     connection.onBytes(frame("more"))
     assert.strictEqual(turns.length, 0)
   })
 
   it("refuses an empty frame", () => {
-    const { connection, transport } = make()
+    const { connection, refused, transport } = make()
     connection.onBytes(new Uint8Array(4))
-    assert.match(transport.written.join(""), /FRAME_EMPTY/)
+    assert.deepStrictEqual(refused, [{ code: "FRAME_EMPTY" }])
+    assert.isTrue(transport.finished)
   })
 
   it("waits for room before it reads a body, and gives room back", () => {
-    const { connection, context, open, turns } = make("bets", 100)
+    const { connection, context, open, owner, turns } = make("bets", 100)
     const other = open()
     connection.onBytes(frame("x".repeat(80)))
     other.connection.onBytes(frame("y".repeat(80)).subarray(0, 10))
     assert.isFalse(other.transport.reading)
-    assert.strictEqual(context.frameDeadlines.size, 0)
+    assert.strictEqual(context.deadlines.frame.size, 0)
     connection.endTurn()
     assert.isTrue(other.transport.reading)
     other.connection.onBytes(frame("y".repeat(80)).subarray(10))
-    assert.deepEqual(turns, [connection, other.connection])
+    assert.deepEqual(turns, [owner, other.owner])
     other.connection.endTurn()
     assert.strictEqual(context.budget.room, 100)
   })
 
-  it("tells a client that counts to come again when no room is found, and drops the frame as it comes", () => {
-    const { connection, context, open, refused, turns } = make("bets", 100)
+  it("drops a frame that finds no room in time as it comes, when the client can be told", () => {
+    const { connection, context, open, seen, turns } = make("bets", 100)
     const other = open()
-    const expire = () => {
-      for (let sweep = 0; sweep < 9; sweep++) {
-        for (const waiting of context.roomDeadlines.sweep()) waiting.onRoomDeadline()
-      }
-    }
-    connection.onBytes(frame("x".repeat(80)))
-    other.connection.onBytes(frame("y".repeat(80)).subarray(0, 10))
-    expire()
-    assert.deepEqual(other.transport.written, [])
-    connection.endTurn()
-    other.connection.onBytes(frame("y".repeat(80)).subarray(10))
-    other.connection.counts = true
-    other.connection.endTurn()
-
+    other.owner.tellable = true
     connection.onBytes(frame("x".repeat(80)))
     other.connection.onBytes(frame("y".repeat(80)).subarray(0, 10))
     assert.isFalse(other.transport.reading)
-    expire()
-    assert.lengthOf(other.transport.written, 1)
-    assert.match(other.transport.written[0] ?? "", /OVERLOADED.*"retry_after_ms":\s?700/)
-    assert.deepStrictEqual(refused, [{ code: "OVERLOADED" }])
+    for (let sweep = 0; sweep < 9; sweep++) {
+      for (const waiting of context.deadlines.room.sweep()) waiting.onRoomDeadline()
+    }
+    assert.strictEqual(seen.dropped, 1)
     assert.isTrue(other.transport.reading)
-    assert.strictEqual(context.frameDeadlines.size, 1)
+    assert.strictEqual(context.deadlines.frame.size, 1)
     assert.strictEqual(context.budget.room, 20)
     other.connection.onBytes(frame("y".repeat(80)).subarray(10, 50))
     other.connection.onBytes(frame("y".repeat(80)).subarray(50))
-    assert.strictEqual(context.frameDeadlines.size, 0)
-    assert.lengthOf(turns, 3)
+    assert.strictEqual(context.deadlines.frame.size, 0)
+    assert.lengthOf(turns, 1)
     other.connection.onBytes(frame("small"))
-    assert.strictEqual(textOf(turns[3]?.frame ?? new Uint8Array()), "small")
+    assert.strictEqual(textOf(other.owner.frame), "small")
     connection.endTurn()
     other.connection.endTurn()
     assert.strictEqual(context.budget.room, 100)
   })
 
-  it("sets no deadline for room to a client that doesn't count: it waits", () => {
+  it("gives the frame behind a dropped one its own time, also when answers wait for the peer", () => {
+    const { connection, context, open } = make("bets", 100)
+    const other = open()
+    other.owner.tellable = true
+    connection.onBytes(frame("x".repeat(80)))
+    other.connection.onBytes(frame("y".repeat(80)).subarray(0, 10))
+    other.transport.unsent = 10
+    for (let sweep = 0; sweep < 9; sweep++) {
+      for (const waiting of context.deadlines.room.sweep()) waiting.onRoomDeadline()
+    }
+    assert.strictEqual(context.deadlines.answers.size, 1)
+    other.transport.unsent = 0
+    other.transport.onSent?.()
+    assert.strictEqual(context.deadlines.answers.size, 0)
+    assert.strictEqual(context.deadlines.frame.size, 1)
+    other.connection.onBytes(frame("y".repeat(80)).subarray(10))
+    assert.strictEqual(context.deadlines.frame.size, 0)
+  })
+
+  it("sets no deadline for room to a client that can't be told: it waits", () => {
     const { connection, context, open } = make("bets", 100)
     const other = open()
     connection.onBytes(frame("x".repeat(80)))
     other.connection.onBytes(frame("y".repeat(80)))
-    assert.strictEqual(context.roomDeadlines.size, 0)
+    assert.strictEqual(context.deadlines.room.size, 0)
     connection.endTurn()
-    assert.strictEqual(textOf(other.connection.frame), "y".repeat(80))
+    assert.strictEqual(textOf(other.owner.frame), "y".repeat(80))
   })
 
   it("gives room back when it goes while it waits, or in the middle of a frame", () => {
@@ -188,11 +228,11 @@ describe("Connection", () => {
 
   it("sets a deadline for a started frame and none for an idle connection", () => {
     const { connection, context } = make()
-    assert.strictEqual(context.frameDeadlines.size, 0)
+    assert.strictEqual(context.deadlines.frame.size, 0)
     connection.onBytes(frame("hello").subarray(0, 2))
-    assert.strictEqual(context.frameDeadlines.size, 1)
+    assert.strictEqual(context.deadlines.frame.size, 1)
     connection.onBytes(frame("hello").subarray(2))
-    assert.strictEqual(context.frameDeadlines.size, 0)
+    assert.strictEqual(context.deadlines.frame.size, 0)
   })
 
   it("gives no further turn to a peer that doesn't read its answers", () => {
@@ -202,11 +242,11 @@ describe("Connection", () => {
     transport.unsent = 10
     connection.endTurn()
     assert.strictEqual(turns.length, 1)
-    assert.strictEqual(context.answerDeadlines.size, 1)
+    assert.strictEqual(context.deadlines.answers.size, 1)
     transport.unsent = 0
     transport.onSent?.()
     assert.strictEqual(turns.length, 2)
-    assert.strictEqual(context.answerDeadlines.size, 0)
+    assert.strictEqual(context.deadlines.answers.size, 0)
   })
 
   it("answers the whole frames of a half-closed peer on the bets port, then closes", () => {
@@ -235,14 +275,14 @@ describe("Connection", () => {
     connection.close("finished")
     assert.isTrue(transport.finished)
     assert.isFalse(transport.destroyed)
-    assert.strictEqual(context.lingerDeadlines.size, 1)
+    assert.strictEqual(context.deadlines.linger.size, 1)
     connection.onBytes(frame("late"))
     assert.strictEqual(turns.length, 0)
     connection.onPeerEnd()
     assert.isTrue(transport.destroyed)
     connection.onGone()
     assert.deepEqual(closed, ["finished"])
-    assert.strictEqual(context.lingerDeadlines.size, 0)
+    assert.strictEqual(context.deadlines.linger.size, 0)
   })
 
   it("drains: whole frames that were read get their turns, a partial one is dropped", () => {
@@ -285,19 +325,5 @@ describe("FrameBudget", () => {
     budget.release(8)
     assert.deepEqual(served, ["large", "small"])
     assert.strictEqual(budget.room, 0)
-  })
-})
-
-describe("DeadlineQueue", () => {
-  it("expires an owner after its duration and not before, in order", () => {
-    const deadlines = new DeadlineQueue<string>()
-    deadlines.begin("early")
-    assert.deepEqual(deadlines.sweep(), [])
-    deadlines.begin("late")
-    deadlines.begin("early")
-    for (let sweep = 2; sweep <= 8; sweep++) assert.deepEqual(deadlines.sweep(), [])
-    assert.deepEqual(deadlines.sweep(), ["early"])
-    assert.deepEqual(deadlines.sweep(), ["late"])
-    assert.strictEqual(deadlines.size, 0)
   })
 })

@@ -1,110 +1,110 @@
 import { assert, describe, it } from "@effect/vitest"
 import { AgencyId } from "../../../src/domain/Agency.ts"
 import { nothingStored } from "../../../src/domain/Intake.ts"
-import { Connection, type Transport } from "../../../src/services/intake/Connection.ts"
-import { DeadlineQueue } from "../../../src/services/intake/DeadlineQueue.ts"
+import { InvariantBroken } from "../../../src/domain/Invariant.ts"
 import { Desk } from "../../../src/services/intake/Desk.ts"
-import { FrameBudget } from "../../../src/services/intake/FrameBudget.ts"
-import { strictKeeper } from "../../support/Kept.ts"
+import type { Turn } from "../../../src/services/intake/Turn.ts"
+import { openSession } from "../../support/Sessions.ts"
 
-const transport: Transport = {
-  address: "127.0.0.1",
-  port: 50000,
-  unsent: 0,
-  write: () => {},
-  pause: () => {},
-  resume: () => {},
-  whenSent: () => {},
-  finish: () => {},
-  destroy: () => {}
+const resume = { _tag: "Resume", agency: 3 } as const
+
+/** A session with its first frame in hand. */
+const open = (claim: number) => {
+  const { send, session } = openSession(claim)
+  const turn = send()
+  assert.isDefined(turn)
+  return { session, turn, connection: session.connection }
 }
 
-/** A connection whose first frame was whole as the given one among all. */
-const open = (claim: number): Connection => {
-  const connection = new Connection({
-    door: "bets",
-    frameBytesMax: 100,
-    budget: new FrameBudget(100),
-    frameDeadlines: new DeadlineQueue(),
-    answerDeadlines: new DeadlineQueue(),
-    lingerDeadlines: new DeadlineQueue(),
-    roomDeadlines: new DeadlineQueue(),
-    keeper: strictKeeper,
-    roomWaitMs: 700,
-    onTurn: () => {},
-    onRefused: () => {},
-    onClosed: () => {}
-  }, transport)
-  connection.claim = claim
-  return connection
+const make = () => {
+  const desk = new Desk(AgencyId.make(3), nothingStored)
+  return {
+    desk,
+    enter: ({ turn }: { readonly turn: Turn }) => {
+      turn.begin()
+      return desk.enter(turn, resume)
+    },
+    /** The turn that waited comes again. */
+    enterAgain: (turn: Turn | undefined) => {
+      assert.isDefined(turn)
+      return desk.enter(turn, resume)
+    }
+  }
 }
-
-const make = (): Desk => new Desk(AgencyId.make(3), nothingStored)
 
 describe("Desk", () => {
   it("hears a newer connection only after the older one's chunk is settled", () => {
-    const desk = make()
+    const { desk, enter, enterAgain } = make()
     const [older, newer] = [open(1), open(2)]
-    assert.strictEqual(desk.enter(older), "heard")
-    assert.strictEqual(desk.enter(newer), "waiting")
-    assert.isFalse(older.closing)
-    assert.strictEqual(desk.leave(), newer)
-    assert.strictEqual(desk.enter(newer), "heard")
-    assert.isTrue(older.closing)
+    assert.strictEqual(enter(older), "heard")
+    assert.strictEqual(enter(newer), "waits")
+    assert.isFalse(older.connection.closing)
+    const turn = desk.leave()
+    assert.strictEqual(turn?.session, newer.session)
+    assert.deepStrictEqual(turn?.parsed, resume)
+    assert.strictEqual(enterAgain(turn), "heard")
+    assert.isTrue(older.connection.closing)
   })
 
   it("drops the one that waited when a still newer one comes", () => {
-    const desk = make()
+    const { desk, enter } = make()
     const [first, second, third] = [open(1), open(2), open(3)]
-    desk.enter(first)
-    desk.enter(second)
-    assert.strictEqual(desk.enter(third), "waiting")
-    assert.isTrue(second.closing)
-    assert.strictEqual(desk.leave(), third)
+    enter(first)
+    enter(second)
+    assert.strictEqual(enter(third), "waits")
+    assert.isTrue(second.connection.closing)
+    assert.strictEqual(desk.leave()?.session, third.session)
   })
 
   it("doesn't let one whose turn was put off take over from a newer one", () => {
-    const desk = make()
+    const { desk, enter, enterAgain } = make()
     const [first, second, third] = [open(1), open(2), open(3)]
-    desk.enter(first)
-    desk.enter(second)
-    desk.leave()
-    assert.strictEqual(desk.enter(third), "heard")
-    assert.strictEqual(desk.enter(second), "dropped")
-    assert.isTrue(second.closing)
-    assert.isFalse(third.closing)
+    enter(first)
+    enter(second)
+    const putOff = desk.leave()
+    assert.strictEqual(enter(third), "heard")
+    assert.strictEqual(enterAgain(putOff), "superseded")
+    assert.isTrue(second.connection.closing)
+    assert.isFalse(third.connection.closing)
     assert.isUndefined(desk.leave())
   })
 
   it("takes the frame that was whole first for the older one, whichever is parsed first", () => {
-    const desk = make()
+    const { desk, enter } = make()
     const [older, newer] = [open(1), open(2)]
-    assert.strictEqual(desk.enter(newer), "heard")
+    assert.strictEqual(enter(newer), "heard")
     desk.leave()
-    assert.strictEqual(desk.enter(older), "dropped")
-    assert.isTrue(older.closing)
-    assert.isFalse(newer.closing)
+    assert.strictEqual(enter(older), "superseded")
+    assert.isTrue(older.connection.closing)
+    assert.isFalse(newer.connection.closing)
   })
 
   it("doesn't hear an older connection when the newer one is gone: it was told what is stored", () => {
-    const desk = make()
+    const { desk, enter } = make()
     const [older, newer] = [open(1), open(2)]
-    desk.enter(newer)
+    enter(newer)
     desk.leave()
-    desk.forget(newer)
-    assert.strictEqual(desk.enter(older), "dropped")
-    assert.isTrue(older.closing)
+    desk.forget(newer.session)
+    assert.strictEqual(enter(older), "superseded")
+    assert.isTrue(older.connection.closing)
   })
 
   it("closes the newer connection for a still newer one, also when the older one is gone meanwhile", () => {
-    const desk = make()
+    const { desk, enter } = make()
     const [first, second, third] = [open(1), open(2), open(3)]
-    desk.enter(first)
+    enter(first)
     desk.leave()
-    desk.enter(second)
+    enter(second)
     desk.leave()
-    desk.forget(first)
-    assert.strictEqual(desk.enter(third), "heard")
-    assert.isTrue(second.closing)
+    desk.forget(first.session)
+    assert.strictEqual(enter(third), "heard")
+    assert.isTrue(second.connection.closing)
+  })
+
+  it("is left once", () => {
+    const { desk, enter } = make()
+    enter(open(1))
+    desk.leave()
+    assert.throws(() => desk.leave(), InvariantBroken)
   })
 })

@@ -1,0 +1,340 @@
+/**
+ * The turns of the bets port, from the frame to the answer, in the order in which this file is written: parse the frame,
+ * enter the agency's desk, ask for evidence, decide, and answer or hand the chunk to the open group. When the group is on
+ * disk, the chunk is settled: its agency's standing is brought up to date, it is answered, its desk is free, and its turn
+ * ends.
+ */
+import { Cause, Context, Effect, Exit, Layer, Queue } from "effect"
+import type { Chunk, Parsed, ParseRefusal } from "../../domain/Chunk.ts"
+import {
+  decide,
+  type Decision,
+  type Evidence,
+  question,
+  standingAfter
+} from "../../domain/Intake.ts"
+import { invariant } from "../../domain/Invariant.ts"
+import {
+  inAnothersPlace,
+  processed,
+  type PutOff,
+  rejected,
+  resumePoint,
+  speaksFor,
+  unusable,
+  wrongPort
+} from "../../domain/Verdict.ts"
+import { Keeper, type RootKeeper } from "../base/Keeper.ts"
+import { type LogWriter, OperatorLog } from "../base/OperatorLog.ts"
+import { Settings } from "../base/Settings.ts"
+import { Lottery } from "../draw/Lottery.ts"
+import { BetLedger, type LedgerUnavailable } from "../ledger/BetLedger.ts"
+import { GroupCommit } from "../ledger/GroupCommit.ts"
+import { ChunkParser, type ParseOutcome } from "./ChunkParser.ts"
+import { Connections } from "./Connections.ts"
+import { type Desk, Desks } from "./Desk.ts"
+import { noEvidence, readEvidence } from "./Evidence.ts"
+import { Refusals } from "./Refusals.ts"
+import type { Session } from "./Session.ts"
+import { runTurn, type Step, type Turn, type TurnResult } from "./Turn.ts"
+
+export class BetTurns extends Context.Service<BetTurns, {
+  /** Deals with turns that were taken together; ends when all their frames are parsed. */
+  readonly deal: (turns: ReadonlyArray<Turn>) => Effect.Effect<void>
+}>()("loteria-nacional/services/intake/BetTurns") {
+  static readonly layer = Layer.effect(
+    BetTurns,
+    Effect.gen(function*() {
+      const { connections: { max }, ledger: { retryFirstMs }, workers } = yield* Settings
+      const keeper = yield* Keeper
+      const lottery = yield* Lottery
+      const refusals = yield* Refusals
+      refusals.drawWaitsFor(lottery.missing)
+      // As large as the number of connections, each of which has one turn at most: an offer never waits.
+      const reads = yield* Queue.bounded<Effect.Effect<void>>(max)
+      const dealer = new BetTurnDealer({
+        retryFirstMs,
+        reads,
+        parser: yield* ChunkParser,
+        ledger: yield* BetLedger,
+        commits: yield* GroupCommit,
+        lottery,
+        connections: yield* Connections,
+        keeper,
+        log: yield* OperatorLog
+      })
+      // Beside the workers, which wait for the last frame that they took: a turn that reads waits for no other frame.
+      const step = Effect.flatten(Queue.take(reads))
+      for (let index = 0; index < workers; index++) yield* keeper.loop("workers", step)
+      return BetTurns.of({ deal: (turns) => dealer.deal(turns) })
+    })
+  )
+}
+
+interface BetTurnDealerOptions {
+  readonly retryFirstMs: number
+  /** Takes what is left of turns that read what is stored. */
+  readonly reads: Queue.Enqueue<Effect.Effect<void>>
+  readonly parser: ChunkParser["Service"]
+  readonly ledger: BetLedger["Service"]
+  readonly commits: GroupCommit["Service"]
+  readonly lottery: Lottery["Service"]
+  readonly connections: Connections["Service"]
+  readonly keeper: RootKeeper
+  readonly log: LogWriter
+}
+
+type Message = Extract<Parsed, { _tag: "Chunk" | "Resume" }>
+type Store = Extract<Decision, { _tag: "Store" }>
+
+class BetTurnDealer {
+  readonly #options: BetTurnDealerOptions
+  readonly #desks: Desks
+
+  constructor(options: BetTurnDealerOptions) {
+    this.#options = options
+    this.#desks = new Desks(options.ledger.opened.agencies)
+    options.connections.onClosed((session) => {
+      if (session.agency !== undefined) this.#desks.of(session.agency).forget(session)
+    })
+  }
+
+  // ---- parse
+
+  deal(turns: ReadonlyArray<Turn>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { commits, keeper, parser } = this.#options
+      const unparsed: Array<Turn> = []
+      for (const turn of turns) {
+        if (turn.parsed !== undefined) this.#run(turn, turn.parsed)
+        else if (turn.session.connection.closing) runTurn(keeper, turn, drop, undefined)
+        else unparsed.push(turn)
+      }
+      commits.expectFrames(unparsed.length)
+      return parser.parse(unparsed, (outcome, index) => {
+        const turn = unparsed[index]
+        // A defect that broke off the batch has ended its turns.
+        if (turn?.waiting === true) this.#run(turn, outcome)
+        commits.frameParsed()
+      })
+    })
+  }
+
+  #run(turn: Turn, outcome: ParseOutcome): void {
+    const { keeper, reads } = this.#options
+    const rest = runTurn(keeper, turn, this.#act, outcome)
+    if (rest !== undefined) {
+      invariant(Queue.offerUnsafe(reads, rest), "a read finds room in its queue")
+    }
+  }
+
+  readonly #act = (turn: Turn, outcome: ParseOutcome): Step => {
+    const { session } = turn
+    if (session.connection.closing) return "done"
+    switch (outcome._tag) {
+      case "Chunk":
+      case "Resume":
+        return this.#enter(turn, outcome)
+      case "Refused":
+        this.#refuse(session, outcome)
+        return "done"
+      case "WrongPort":
+        session.carryOut(wrongPort(outcome.agency))
+        return "done"
+      case "ParserFailed": {
+        const { retryFirstMs: retryAfterMs } = this.#options
+        session.putOffUnread({ code: "PARSER_FAILED", message: outcome.problem, retryAfterMs })
+        return "done"
+      }
+    }
+  }
+
+  #refuse(session: Session, refusal: ParseRefusal): void {
+    const { agency, seq } = refusal
+    if (seq !== undefined) session.chunkCame(seq)
+    const speaker = agency === undefined ? undefined : this.#speaker(session, agency)
+    session.carryOut(unusable(refusal, speaker))
+  }
+
+  #speaker(session: Session, agency: number) {
+    return speaksFor(session.agency, agency, this.#options.lottery.isAgency)
+  }
+
+  // ---- enter the desk
+
+  /** Goes on once nothing of the agency is between decision and disk. */
+  #enter(turn: Turn, message: Message): Step {
+    const { session } = turn
+    const agency = this.#speaker(session, message.agency)
+    if (typeof agency === "object") {
+      session.carryOut(rejected(message, agency))
+      return "done"
+    }
+    session.bind(agency)
+    const desk = this.#desks.of(agency)
+    switch (desk.enter(turn, message)) {
+      case "heard":
+        return this.#hear(desk, turn, message)
+      case "superseded":
+        return "done"
+      case "waits":
+        return "later"
+    }
+  }
+
+  /** The desk is left when the message is dealt with, and where a defect breaks it off; `later`, when it is settled. */
+  #hear(desk: Desk, turn: Turn, message: Message): Step {
+    try {
+      const step = message._tag === "Chunk"
+        ? this.#takeChunk(desk, turn, message)
+        : this.#resume(desk, turn)
+      if (step === "later") return step
+      if (typeof step !== "string") {
+        return Effect.onExit(step, (exit) => this.#leaveAfter(desk, exit))
+      }
+      this.#leave(desk)
+      return step
+    } catch (defect) {
+      this.#leave(desk)
+      throw defect
+    }
+  }
+
+  #leaveAfter(desk: Desk, exit: Exit.Exit<TurnResult>): Effect.Effect<void> {
+    return Effect.sync(() => {
+      if (Exit.isFailure(exit) || exit.value !== "later") this.#leave(desk)
+    })
+  }
+
+  #leave(desk: Desk): void {
+    const next = desk.leave()
+    if (next !== undefined) this.#options.connections.offer(next)
+  }
+
+  // ---- ask, decide
+
+  #takeChunk(desk: Desk, turn: Turn, chunk: Chunk): Step {
+    const { session } = turn
+    if (!session.chunkCame(chunk.seq)) {
+      session.carryOut(inAnothersPlace)
+      return "done"
+    }
+    const asked = question(desk.standing, session.replay, chunk)
+    if (asked._tag === "Nothing") return this.#judge(desk, turn, chunk, noEvidence)
+    return this.#read(readEvidence(this.#options.ledger, desk.agency, asked)).pipe(Effect.match({
+      onSuccess: (evidence) => this.#judge(desk, turn, chunk, evidence),
+      onFailure: () => this.#unreadable(turn, chunk)
+    }))
+  }
+
+  #judge(desk: Desk, turn: Turn, chunk: Chunk, evidence: Evidence): TurnResult {
+    const { session } = turn
+    const decision = decide(desk.standing, session.replay, chunk, evidence)
+    if (decision._tag === "Reject") {
+      session.carryOut(rejected(chunk, decision.rejection))
+      return "done"
+    }
+    this.#options.log.write("INFO", "apuesta_recibida", "success", { cantidad: chunk.bets })
+    if (decision._tag === "Store") {
+      this.#store(desk, turn, chunk, decision)
+      return "later"
+    }
+    session.replay = decision.replay
+    session.carryOut(processed(chunk, true, this.#options.ledger.opened.drawName))
+    return "done"
+  }
+
+  #resume(desk: Desk, turn: Turn): Step {
+    const { session } = turn
+    const { ledger } = this.#options
+    return this.#read(ledger.digest(desk.agency)).pipe(Effect.match({
+      onSuccess: (point) => {
+        session.resumed()
+        session.carryOut(resumePoint(point, desk.standing.finished, ledger.opened.drawName))
+        return "done"
+      },
+      onFailure: () => this.#unreadable(turn, "RESUME")
+    }))
+  }
+
+  /** A read of what is stored. A defect of it is one in the ledger's path, and ends the process. */
+  #read<A>(effect: Effect.Effect<A, LedgerUnavailable>): Effect.Effect<A, LedgerUnavailable> {
+    return Effect.tapDefect(
+      effect,
+      (defect) =>
+        Effect.sync(() => this.#options.keeper.endServer("read of the ledger", Cause.die(defect)))
+    )
+  }
+
+  #unreadable(turn: Turn, message: Chunk | "RESUME"): TurnResult {
+    turn.session.putOff(message, this.#unavailable("what is stored can't be read at the moment"))
+    return "done"
+  }
+
+  #unavailable(message: string, retryAfterMs: number = this.#options.retryFirstMs): PutOff {
+    return { code: "LEDGER_UNAVAILABLE", message, retryAfterMs }
+  }
+
+  // ---- store, settle
+
+  #store(desk: Desk, turn: Turn, chunk: Chunk, store: Store): void {
+    const { commits, lottery } = this.#options
+    commits.submit({
+      chunk: { agency: desk.agency, ...store },
+      onStored: () => {
+        desk.standing = standingAfter(desk.standing, store)
+        turn.session.replay = store.replay
+        this.#tellStored(desk, turn, chunk, store)
+        this.#settle(desk, turn)
+        return store.last ? lottery.finish(desk.agency) : undefined
+      },
+      onFailed: (retryAfterMs) => {
+        // A client that doesn't number its chunks can't be told to come again: its chunk waits for the disk.
+        if (chunk.seq === undefined && !turn.session.connection.closing) return "stay"
+        this.#tellNotStored(turn, chunk, retryAfterMs)
+        this.#settle(desk, turn)
+        return "settled"
+      }
+    })
+  }
+
+  /** About this connection alone: the others of the group are still to be answered. */
+  #tellStored(desk: Desk, turn: Turn, chunk: Chunk, { bets }: Store): void {
+    const { keeper, ledger, log } = this.#options
+    try {
+      log.write("INFO", "apuestas_almacenadas", "success", {
+        agencia: desk.agency,
+        cantidad: bets
+      })
+      turn.session.carryOut(processed(chunk, false, ledger.opened.drawName))
+    } catch (defect) {
+      keeper.endConnection("answer to a stored chunk", turn.session.connection, Cause.die(defect))
+    }
+  }
+
+  #tellNotStored(turn: Turn, chunk: Chunk, retryAfterMs: number): void {
+    try {
+      turn.session.putOff(chunk, this.#unavailable("the chunk is not stored", retryAfterMs))
+    } catch (defect) {
+      const { keeper } = this.#options
+      keeper.endConnection(
+        "answer to a chunk not stored",
+        turn.session.connection,
+        Cause.die(defect)
+      )
+    }
+  }
+
+  /** The chunk's fate is known. Nothing of it may hold up the agency, or others of its group. */
+  #settle(desk: Desk, turn: Turn): void {
+    this.#leave(desk)
+    try {
+      turn.end()
+    } catch (defect) {
+      this.#options.keeper.endConnection("turn", turn.session.connection, Cause.die(defect))
+    }
+  }
+}
+
+/** The turn of a connection that was closed before its turn came. */
+const drop = (): Step => "done"
