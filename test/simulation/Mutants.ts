@@ -204,7 +204,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     file: "src/services/intake/Connection.ts",
     edits: [[
       "      case \"InTurn\":\n      case \"AwaitingRoom\":\n",
-      "      case \"InTurn\":\n        return this.#decoder.push(bytes)\n      case \"AwaitingRoom\":\n"
+      "      case \"InTurn\":\n        this.#decoder.push(bytes)\n        return this.#advance(reading)\n      case \"AwaitingRoom\":\n"
     ]]
   },
   {
