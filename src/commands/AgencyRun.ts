@@ -15,6 +15,7 @@ import { type LogSink, LogWriter, OperatorLog } from "../services/base/OperatorL
 import { endOnSignals } from "../services/base/Signals.ts"
 import type { AgencyFlags } from "./AgencyFlags.ts"
 import { whenInterrupted } from "./Failure.ts"
+import { counted } from "./Numbers.ts"
 import { barOnTerminal, showing } from "./TerminalBar.ts"
 
 /** The longest time between a signal and the end: an agency has only its connection to close. */
@@ -110,7 +111,7 @@ const checkAll = Effect.fnUntraced(function*(input: BetInput, agency: number, em
 const check = Effect.fnUntraced(function*(path: string, empty: boolean) {
   const { input } = yield* openBets(path)
   const { bets } = yield* checkAll(input, 1, empty)
-  yield* Console.log(`${input.name}: ${bets} ${bets === 1 ? "bet" : "bets"}, nothing wrong`)
+  yield* Console.log(`${input.name}: ${counted(bets, "bet")}, nothing wrong`)
 }, Effect.scoped)
 
 const deliver = Effect.fnUntraced(function*(options: AgencyFlags & DeliveryFlags) {
