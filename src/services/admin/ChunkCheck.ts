@@ -1,4 +1,4 @@
-/** Checks the chunks of a ledger one after another, and keeps what is found in them to compare the ledger's claims with. */
+/** Checks the chunks of a ledger one by one, and keeps what the ledger's claims are compared with. */
 import { fieldsOfRecord, splitRecords } from "../../domain/BetRecord.ts"
 import { betFields, invalidField } from "../../domain/BetRules.ts"
 import { nothingStored, type Standing } from "../../domain/Intake.ts"
@@ -25,7 +25,7 @@ export class ChunkCheck {
   check(chunk: ChunkRow): void {
     const { agency, bets, id, last, seq } = chunk
     const place = `agency ${agency}, chunk ${seq}`
-    // Row ids count the commits: a chunk that is missing at an agency's end shows only here.
+    // Row ids have no gaps. A missing chunk that was its agency's last is noticed only here.
     const missing = this.lastRow + 1
     if (id !== missing) this.#add(`chunk rows ${missing} to ${id - 1} are missing`)
     if (!this.#claims.roster.has(agency)) this.#add(`${place}: the agency is not in the roster`)

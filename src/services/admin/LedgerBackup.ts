@@ -38,11 +38,11 @@ export const backupLedger = Effect.fn("LedgerBackup.backupLedger")(function*(
   }))
 })
 
-/** What the system says of a file that is written is an error of that file, too. */
+/** For the copy, where an error of the system is also an error of that file. */
 const attemptOn = <A>(file: string, work: () => A) =>
   attempt("backup", file, () => whileOpening(file, work))
 
-/** A name for an unfinished copy. Whatever is at it, from a killed process or at the end, is removed. */
+/** A name for an unfinished copy. A file under it is removed now, in case a killed process left it, and at the end. */
 const temporary = (file: string) => {
   const remove = Effect.sync(() => removeDatabase(file))
   return Effect.acquireRelease(Effect.as(remove, file), () => remove)

@@ -1,7 +1,7 @@
 /**
  * `ledger verify`: checks a ledger against everything that it promises: SQLite's own structure, chunks without gaps,
  * counts that agree with what is counted, bets that keep their rules, the snapshot, and the draw, whose winners are
- * searched anew. It checks what was there when it began, slice by slice, each in a short transaction: chunks are only
+ * found again from the bets. It checks what was there when it began, slice by slice, each in a short transaction: chunks are only
  * ever added, and a server that writes meanwhile is not held up. A problem names its place and no bettor's data.
  */
 import { Effect, Schema } from "effect"
@@ -41,7 +41,7 @@ export interface Verification {
 export const verifyLedger = Effect.fn("LedgerCheck.verifyLedger")(function*(file: string) {
   const db = yield* openLedger(file)
   const check = new LedgerCheck(db)
-  // Between two slices signals are handled.
+  // Signals are handled between two slices.
   while (yield* attempt("verify", file, () => check.next())) yield* Effect.yieldNow
   return check.result
 }, Effect.scoped)
@@ -104,7 +104,7 @@ class LedgerCheck {
   }
 }
 
-/** The chunks, slice by slice, and the claims, each compared once what it is about has been read. */
+/** Checks the chunks slice by slice, and compares each claim as soon as the chunks that it is about have been read. */
 class Slices {
   readonly claims: Claims
   readonly chunks: ChunkCheck
@@ -135,7 +135,7 @@ class Slices {
     return false
   }
 
-  /** When what the snapshot covers has been read, and nothing else. */
+  /** Called when exactly the chunks that the snapshot covers have been read; later calls do nothing. */
   #compareSnapshot(): void {
     if (this.#snapshotCompared) return
     this.#snapshotCompared = true
@@ -143,7 +143,7 @@ class Slices {
   }
 }
 
-/** What an error says of the file; undefined when it may pass, or is a defect of the check. */
+/** The damage that an error reports; undefined when trying again can help, and for a defect of this check. */
 const damageOf = (error: unknown): string | undefined => {
   const failure = toFailure(error)
   if (failure.kind === "Unreadable") return failure.problem

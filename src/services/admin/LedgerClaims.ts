@@ -1,4 +1,4 @@
-/** What a ledger says about itself besides its chunks, and whether the chunks bear it out. */
+/** What a ledger says about itself besides its chunks, and whether its chunks agree. */
 import type { DatabaseSync } from "node:sqlite"
 import type { ToldRecord } from "../../domain/Draw.ts"
 import { nothingStored, type Standing } from "../../domain/Intake.ts"
@@ -29,7 +29,7 @@ export interface Found {
 
 type Add = (problem: string) => void
 
-/** In one transaction. `add` is told of rows that aren't what was stored. */
+/** In one transaction. `add` is called for each row that isn't what was stored. */
 export const readClaims = (db: DatabaseSync, add: Add): Claims => {
   const one = (sql: string) => integer(db.prepare(sql).get(), "value")
   const lottery = readLottery(db, add)

@@ -68,7 +68,7 @@ export const writeNewFile = <E, R>(
       (piece) => attempt(path, () => partial.handle.writeFile(piece))
     )
     yield* attempt(path, () => partial.handle.sync())
-    // Meanwhile something else may have come to be at the path.
+    // Something else may have appeared at the path meanwhile.
     yield* checkReplaceable(path, options)
     const named = yield* attempt(path, () => {
       if (options.force === true) fs.renameSync(partial.name, path)
@@ -109,7 +109,10 @@ interface Partial {
   readonly handle: FileHandle
 }
 
-/** Under an unpredictable name that doesn't exist: what is opened is no link that somebody has laid, nor another command's. */
+/**
+ * The name is unpredictable and must not exist: the file is neither a link that was placed there in advance nor another
+ * command's file.
+ */
 const openPartial = (path: string) =>
   Effect.acquireRelease(
     attempt(path, async (): Promise<Partial> => {

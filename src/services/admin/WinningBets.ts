@@ -3,6 +3,7 @@ import { Effect, Stream } from "effect"
 import type { DatabaseSync } from "node:sqlite"
 import { lineFeed } from "../../domain/Ascii.ts"
 import { fieldsOfRecord } from "../../domain/BetRecord.ts"
+import { invariant } from "../../domain/Invariant.ts"
 import type { ChunkRow } from "../ledger/sqlite/ChunkTable.ts"
 import { damaged } from "../ledger/sqlite/LedgerProblem.ts"
 import { chunksByAgency } from "./LedgerChunks.ts"
@@ -66,6 +67,7 @@ class WinnerSearch {
 
   /** Chunks come by agency, then in the order stored. */
   add({ agency, bets, body, numbers }: ChunkRow): void {
+    invariant(agency >= this.#agency, "chunks come by agency")
     if (agency !== this.#agency) {
       this.#agency = agency
       this.#bets = 0
