@@ -1,8 +1,8 @@
 /**
  * The agency's side of the wire: delivers a stream of bets, each stored exactly once and in order however often either
- * side or the network fails, and asks for the winners without holding a connection. A lost connection is made again
- * (Retry.ts); each asks the central where to go on, and checks that it holds the beginning of the same bets (Delivery.ts).
- * It ends with an error only when trying again can't help, or when there was no progress for `giveUpAfterMs`.
+ * side or the network fails, and asks for the winners without holding a connection. After a lost connection it connects
+ * again (Retry.ts). On each connection it asks the central where to go on, and checks that the central holds the beginning
+ * of the same bets (Delivery.ts). It fails only when trying again can't help, or without progress for `giveUpAfterMs`.
  */
 import { Context, Effect, Layer, Schema, type Scope, type Stream } from "effect"
 import { BoundedLines } from "../base/BoundedLines.ts"
@@ -59,7 +59,7 @@ export const agencyDefaults = {
   chunkLogLevel: "INFO"
 } as const
 
-/** What an agency can't cure by itself. Each message says what to do. */
+/** What an agency can't solve by itself. Each message says what to do. */
 export const AgencyError = Schema.Union([
   AgencyRefused,
   AnswerUnreadable,
@@ -74,7 +74,7 @@ export type AgencyError = typeof AgencyError.Type
 export interface DeliveryProgress {
   /** What the central holds after the latest answer; undefined before the first. */
   readonly bets: number | undefined
-  /** It can't be reached, or asks for patience. */
+  /** It can't be reached, or said to come back later. */
   readonly waiting: boolean
 }
 
@@ -98,7 +98,7 @@ export class AgencyClient extends Context.Service<AgencyClient, {
     Layer.effect(AgencyClient, makeAgencyClient(options))
 }
 
-/** Of the log lines of attempts that failed: an agency may wait all night. */
+/** Bounds the log lines of failed attempts: an agency may wait all night. */
 const waitLines = { linesMax: 10, windowMs: 300_000 } as const
 
 const rivalDetail =
@@ -119,7 +119,7 @@ const observe = (
   log: LogWriter,
   state: DeliveryState,
   retry: Retry,
-  tell: (waiting: boolean) => void
+  report: (waiting: boolean) => void
 ): DeliveryObserver => ({
   connected: (seq) => {
     if (state.hasRival(seq)) {
@@ -131,14 +131,14 @@ const observe = (
   resumed: (seq, cantidad) => {
     state.resumed(cantidad)
     if (seq > 0) log.write("INFO", "resume", "success", { agencia: agency, seq, cantidad })
-    tell(false)
+    report(false)
   },
   sending: (seq) => state.sending(seq),
   stored: Effect.fnUntraced(function*(cantidad) {
     state.stored(cantidad)
     log.write(chunkLogLevel, "apuestas_enviadas", "success", { agencia: agency, cantidad })
     yield* retry.progressed
-    tell(false)
+    report(false)
   })
 })
 
@@ -151,12 +151,12 @@ const deliverWith = (
   const central = formatAddress(server)
   return Effect.fnUntraced(function*(bets, { onProgress, ...checks } = {}) {
     const state = new DeliveryState()
-    const tell = (waiting: boolean) => onProgress?.({ bets: state.bets, waiting })
+    const report = (waiting: boolean) => onProgress?.({ bets: state.bets, waiting })
     const retry = yield* makeRetry(central, options, (lost, waitMs) => {
       logWait("apuestas_enviadas", central, "WARNING", lost, waitMs)
-      tell(true)
+      report(true)
     })
-    const observer = observe(options, log, state, retry, tell)
+    const observer = observe(options, log, state, retry, report)
     const attempt = openConnection(server, options).pipe(
       Effect.flatMap((connection) => deliverOver(connection, options, bets, checks, observer)),
       Effect.scoped,
@@ -170,7 +170,7 @@ const deliverWith = (
           Effect.fail(
             checks.checked === undefined
               ? invalid
-              : new BetsChanged({ agency, problem: "it has lines that are no bets" })
+              : new BetsChanged({ agency, problem: "it has lines that are not bets" })
           )
       })
     )

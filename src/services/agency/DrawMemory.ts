@@ -52,7 +52,7 @@ export interface DrawMemory {
 }
 
 export interface DrawMemoryOptions {
-  readonly agency: number
+  readonly agency: AgencyId
   /** The file; undefined for bets that have none. */
   readonly path: string | undefined
   /** The draw that the operator named. */
@@ -178,7 +178,7 @@ export const openDrawMemory = Effect.fnUntraced(function*(
       if (held === undefined || path === undefined || held === kept) return
       kept = held
       const written = Effect.tryPromise({
-        try: () => writeState(path, { agency: AgencyId.make(agency), draw: held }),
+        try: () => writeState(path, { agency: agency, draw: held }),
         catch: (cause) =>
           new DrawStateUnusable({
             path,

@@ -1,36 +1,36 @@
-/** How fast bets are stored, and how long the rest takes: from what was seen in the last seconds. */
+/** The rate at which bets are stored, measured over the last seconds, and a line that shows it. */
 
 /** How many bets were stored at a time. */
-export interface Sighting {
+export interface Sample {
   readonly atMs: number
   readonly bets: number
 }
 
-/** Long enough to be steady over the pauses of a busy disk, short enough to show that nothing moves. */
-export const paceWindowMs = 5000
+/** Long enough for a steady rate over the pauses of a busy disk, short enough to show that nothing moves. */
+export const rateWindowMs = 5000
 
-/** Before this much was seen a rate would be a guess. */
-const paceLeastMs = 500
+/** Over a shorter time, a rate would be a guess. */
+const rateTimeMinMs = 500
 
-/** The sightings that count, the newest last. */
-export const sighted = (
-  sightings: ReadonlyArray<Sighting>,
-  newest: Sighting
-): ReadonlyArray<Sighting> => [
-  ...sightings.filter(({ atMs }) => newest.atMs - atMs <= paceWindowMs),
+/** The samples of the window that ends with the newest, which is the last. */
+export const withSample = (
+  samples: ReadonlyArray<Sample>,
+  newest: Sample
+): ReadonlyArray<Sample> => [
+  ...samples.filter(({ atMs }) => newest.atMs - atMs <= rateWindowMs),
   newest
 ]
 
-/** Bets a second; undefined while it is too early to say. */
-export const pace = (sightings: ReadonlyArray<Sighting>): number | undefined => {
-  const first = sightings[0]
-  const last = sightings.at(-1)
+/** Bets a second; undefined while the samples are too few. */
+export const rateOf = (samples: ReadonlyArray<Sample>): number | undefined => {
+  const first = samples[0]
+  const last = samples.at(-1)
   if (first === undefined || last === undefined) return undefined
   const ms = last.atMs - first.atMs
-  return ms < paceLeastMs ? undefined : (last.bets - first.bets) * 1000 / ms
+  return ms < rateTimeMinMs ? undefined : (last.bets - first.bets) * 1000 / ms
 }
 
-/** `45 s`, `3 min 5 s`, `2 h 10 min`: two units at most, rounded up so that it doesn't end early. */
+/** `45 s`, `3 min 5 s`, `2 h 10 min`: two units at most, rounded up so that the rest isn't shorter than it says. */
 export const formatDuration = (ms: number): string => {
   const seconds = Math.ceil(ms / 1000)
   if (seconds < 60) return `${seconds} s`

@@ -1,17 +1,16 @@
 /**
- * A line at the foot of a terminal that says how far a delivery is. It is drawn over itself; other lines are written
- * above it. Only for terminals: what goes to a file or a pipe has no line to draw over.
+ * A line at the foot of a terminal that shows how far a delivery is. Each line is drawn over the one before, and other
+ * output is written above it. Only for terminals: in a file or a pipe, no line can be drawn over.
  */
 import { Clock, Effect, type Scope } from "effect"
 import { createLogUpdate } from "log-update"
 import type { DeliveryProgress } from "./AgencyClient.ts"
-import { formatDuration, pace, progressLine, sighted, type Sighting } from "./Pace.ts"
+import { formatDuration, progressLine, rateOf, type Sample, withSample } from "./Pace.ts"
 
-/** Often enough to look alive. */
 const redrawMs = 100
 const wholeSecondMs = 1000
 
-/** A terminal that doesn't tell its width. */
+/** The width of a terminal that doesn't tell it. */
 const columnsDefault = 80
 
 export interface Terminal extends NodeJS.WritableStream {
@@ -25,7 +24,7 @@ export class ProgressBar {
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal
-    // Hiding the cursor would bring listeners for signals, and those are ours.
+    // To hide the cursor, it would listen to signals, which base/Signals.ts handles.
     this.#draw = createLogUpdate(terminal, { showCursor: true })
   }
 
@@ -35,7 +34,7 @@ export class ProgressBar {
     this.#draw(line)
   }
 
-  /** Lets `write` put whole lines where the line stood, and shows it again below them. */
+  /** Clears the line, calls `write`, which writes whole lines, and shows the line again below them. */
   above(write: () => void): void {
     if (this.#line === "") return write()
     this.#draw.clear()
@@ -43,45 +42,45 @@ export class ProgressBar {
     this.#draw(this.#line)
   }
 
-  /** Leaves the line as it is, and goes on below it. */
+  /** Leaves the line on the screen; further output goes below it. */
   keep(): void {
     this.#line = ""
     this.#draw.done()
   }
 
-  /** Takes the line away. */
+  /** Removes the line. */
   clear(): void {
     if (this.#line !== "") this.#draw.clear()
     this.#line = ""
   }
 
-  /** Follows a delivery for as long as the scope lasts, and leaves its last line; gives what to tell it of progress. */
+  /** Shows a delivery's progress until the scope ends, and leaves the last line. Gives the function that takes progress. */
   follow(
     total: number
   ): Effect.Effect<(progress: DeliveryProgress) => void, never, Scope.Scope> {
-    let sightings: ReadonlyArray<Sighting> = []
+    let samples: ReadonlyArray<Sample> = []
     let progress: DeliveryProgress | undefined
     const redraw = Effect.map(Clock.currentTimeMillis, (atMs) => {
-      // How much the central holds isn't known before it is reached.
+      // Before the central is reached, it isn't known how much it holds.
       if (progress?.bets !== undefined && !progress.waiting) {
-        sightings = sighted(sightings, { atMs, bets: progress.bets })
+        samples = withSample(samples, { atMs, bets: progress.bets })
       }
-      const rate = progress?.waiting === true ? 0 : pace(sightings)
+      const rate = progress?.waiting === true ? 0 : rateOf(samples)
       const columns = this.#terminal.columns ?? columnsDefault
       this.show(progressLine(progress?.bets ?? 0, total, rate, columns))
     })
     return Effect.gen({ self: this }, function*() {
       yield* Effect.addFinalizer(() => Effect.andThen(redraw, Effect.sync(() => this.keep())))
       yield* redraw.pipe(Effect.delay(redrawMs), Effect.forever, Effect.forkScoped)
-      return (told) => {
-        // A rate from before the central was lost says nothing about now, nor about afterwards.
-        if (told.waiting) sightings = []
-        progress = told
+      return (newest) => {
+        // A rate from before the connection was lost says nothing about the time after.
+        if (newest.waiting) samples = []
+        progress = newest
       }
     })
   }
 
-  /** Says what is waited for and since when, for as long as the scope lasts. */
+  /** Shows what is waited for, and for how long it has been, until the scope ends. */
   wait(what: string): Effect.Effect<void, never, Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
       const since = yield* Clock.currentTimeMillis

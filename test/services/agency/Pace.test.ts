@@ -2,36 +2,36 @@ import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import {
   formatDuration,
-  pace,
-  paceWindowMs,
   progressLine,
-  sighted,
-  type Sighting
+  rateOf,
+  rateWindowMs,
+  type Sample,
+  withSample
 } from "../../../src/services/agency/Pace.ts"
 
 const between = (minimum: number, maximum: number) =>
   Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 
-const seen = (sightings: ReadonlyArray<Sighting>): ReadonlyArray<Sighting> =>
-  sightings.reduce<ReadonlyArray<Sighting>>(sighted, [])
+const seen = (samples: ReadonlyArray<Sample>): ReadonlyArray<Sample> =>
+  samples.reduce<ReadonlyArray<Sample>>(withSample, [])
 
 describe("pace", () => {
   it("is not told before there is something to tell it by", () => {
-    assert.isUndefined(pace([]))
-    assert.isUndefined(pace(seen([{ atMs: 0, bets: 0 }, { atMs: 100, bets: 5000 }])))
+    assert.isUndefined(rateOf([]))
+    assert.isUndefined(rateOf(seen([{ atMs: 0, bets: 0 }, { atMs: 100, bets: 5000 }])))
   })
 
   it.prop(
     "is that of the last seconds, however fast it was before",
     { rate: between(0, 100_000), before: between(0, 1_000_000) },
     ({ before, rate }) => {
-      const sightings = [{ atMs: 0, bets: 0 }]
-      for (let atMs = 1000; atMs <= 1000 + 2 * paceWindowMs; atMs += 100) {
-        sightings.push({ atMs, bets: before + (atMs - 1000) * rate / 1000 })
+      const samples = [{ atMs: 0, bets: 0 }]
+      for (let atMs = 1000; atMs <= 1000 + 2 * rateWindowMs; atMs += 100) {
+        samples.push({ atMs, bets: before + (atMs - 1000) * rate / 1000 })
       }
-      const kept = seen(sightings)
-      assert.closeTo(pace(kept) ?? Number.NaN, rate, 1e-6 * (rate + 1))
-      assert.isAtMost(kept.length, paceWindowMs / 100 + 1)
+      const kept = seen(samples)
+      assert.closeTo(rateOf(kept) ?? Number.NaN, rate, 1e-6 * (rate + 1))
+      assert.isAtMost(kept.length, rateWindowMs / 100 + 1)
     }
   )
 })
