@@ -68,6 +68,26 @@ describe("one of many frames in a real child", () => {
         yield* Effect.promise(() => waitUntil("one child", () => pool.pids().length === 1))
       })))
 
+  it.live("that hangs, as several others do, costs no more than twice as many children", () =>
+    withPool({ entry: trappedParser, parsers: { processes: 1, chunkDeadlineMs: 1500 } }, (
+      _,
+      replaced,
+      pool
+    ) =>
+      Effect.gen(function*() {
+        const parsing = yield* Effect.forkChild(parseAll(pool, oneRead("hang", 0, 1, 2)))
+        let most = 0
+        while (parsing.pollUnsafe() === undefined) {
+          most = Math.max(most, pool.pids().length)
+          yield* Effect.sleep("5 millis")
+        }
+        assert.strictEqual(most, 2)
+        const failed = (yield* Fiber.join(parsing)).filter(({ tag }) => tag !== "Chunk")
+        assert.deepStrictEqual(failed.map(({ index }) => index), [0, 1, 2])
+        assert.lengthOf(replaced(), 4, replaced().join())
+        yield* Effect.promise(() => waitUntil("one child", () => pool.pids().length === 1))
+      })))
+
   it.live("that hangs keeps nobody waiting who comes meanwhile", () =>
     withPool({ entry: trappedParser, parsers: { processes: 1, chunkDeadlineMs: 3000 } }, (
       parser,
