@@ -9,7 +9,7 @@ const system = [
   /^test\/(?:e2e|faults|fuzz|simulation)\//,
   /^test\/bench\.test\.ts$/,
   /^test\/parser\/parser\.test\.ts$/,
-  /^test\/services\/intake\/(?:ChunkParser|Parser\w+)\.test\.ts$/,
+  /^test\/services\/intake\/(?:ChunkParser|ParserPool)\.test\.ts$/,
   /^test\/services\/ledger\/embedded\/SqliteLedger\.test\.ts$/
 ]
 const isSystem = (file: string): boolean => system.some((pattern) => pattern.test(file))

@@ -1,13 +1,13 @@
 /**
- * Reads one message of the bets port by way of JSON.parse: the reference of what is accepted, and the only path that
- * refuses. ChunkScanner is the fast path for what agencies usually send; where it is not at ease, this decides.
- * Refusals name the field and the bet's index, never a value: values are personal data.
+ * Reads one message of the bets port with JSON.parse. This is the specification of what is accepted, and the only path
+ * that refuses: ChunkScanner, the fast path for what agencies usually send, leaves everything else to it. Refusals name
+ * the field and the bet's index, never a value, since values are personal data.
  */
 import { recordOf } from "../domain/BetRecord.ts"
 import { betFields, invalidField } from "../domain/BetRules.ts"
 import type { Parsed, ParseRefusal } from "../domain/Chunk.ts"
 
-/** A byte order mark isn't JSON: it is left in, and JSON.parse refuses it. */
+/** A byte order mark isn't JSON: the decoder keeps it, so that JSON.parse refuses it. */
 const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 const utf8 = new TextEncoder()
 
@@ -32,7 +32,7 @@ const parseJson = (body: Uint8Array): unknown => {
   try {
     return JSON.parse(utf8Decoder.decode(body))
   } catch {
-    // Not UTF-8, not JSON, or nested deeper than the JSON parser goes.
+    // Not UTF-8, not JSON, or nested too deep for the JSON parser.
     return undefined
   }
 }
@@ -41,7 +41,7 @@ const isFive = (item: unknown): item is ReadonlyArray<string> =>
   Array.isArray(item) && item.length === betFields.length
   && item.every((field) => typeof field === "string")
 
-/** The five fields of a payload item, or undefined when it isn't of either shape. */
+/** The five fields of a payload item in either form; undefined for anything else. */
 const fieldsOf = (item: unknown): ReadonlyArray<string> | undefined => {
   const fields: unknown = typeof item === "string" ? item.split(",", betFields.length + 1) : item
   return isFive(fields) ? fields : undefined
@@ -93,7 +93,7 @@ const readBets = (
   return { _tag: "Chunk", ...origin, last, bets: payload.length, numbers, body }
 }
 
-/** What the body of one frame on the bets port says. Never throws. */
+/** Parses the body of a frame on the bets port. Never throws. */
 export const readMessage = (body: Uint8Array): Parsed => {
   const root = parseJson(body)
   if (!isObject(root)) {

@@ -1,12 +1,12 @@
 /**
- * The parser's fast path: one pass over a chunk's bytes that validates them and writes the stored shape (Chunk.ts)
+ * The parser's fast path: one pass over a chunk's bytes that validates them and writes the stored form (Chunk.ts)
  * as it goes. It knows what agencies usually send: the four keys in any order, any JSON white space, plain integers or
  * decimal strings, names in raw UTF-8 or with the `\u00e1` escapes of old clients, quotes in them, items as text or as
  * five strings.
  *
  * It never refuses. Whatever is unusual or wrong (another key, a key twice, other escapes, surrogates, bytes that
- * aren't UTF-8, a broken rule) makes it give up, and ChunkReader decides. What it does give is exactly what ChunkReader
- * would have given: tests hold the two against each other.
+ * aren't UTF-8, a broken rule) makes it give up, and ChunkReader decides. The result that it does give is exactly the
+ * one that ChunkReader would have given; tests compare the two.
  */
 import * as ascii from "../domain/Ascii.ts"
 import { documentCharactersMax, isCalendarDate, nameCharactersMax } from "../domain/BetRules.ts"
@@ -25,7 +25,7 @@ const letterU = 0x75
 const openBrace = 0x7b
 const closeBrace = 0x7d
 
-/** Digits that surely make a safe integer. Longer ones are ChunkReader's. */
+/** So many digits always make a safe integer. Longer ones are left to ChunkReader. */
 const counterDigitsMax = 15
 
 /** 1 for the bytes that stand for themselves in a name: printable ASCII but for `"`, `,` and `\`. */
@@ -54,8 +54,8 @@ const payloadKey = keyBytes("payload")
 const isContinuation = (byte: number): boolean => (byte & 0xc0) === 0x80
 
 /**
- * Position and output of one scan. Methods that can give up return false (or 0), and the scan ends there: what they
- * have done to the state by then doesn't matter. One instance is reused, and with it its output, which only grows.
+ * Position and output of one scan. Methods that can give up return false (or 0), and the scan ends there, in whatever
+ * state it is. One instance is reused, and so is the memory of its output, which only grows.
  */
 class Scanner {
   #input: Uint8Array = new Uint8Array(0)
@@ -98,7 +98,7 @@ class Scanner {
     if (this.#body.length >= inputBytes) return
     const capacity = Math.max(inputBytes, 2 * this.#body.length)
     this.#body = new Uint8Array(capacity)
-    // A bet takes 20 bytes of JSON at the least, and 2 here.
+    // A bet takes at least 20 bytes of JSON, and 2 here.
     this.#numbers = new Uint8Array(capacity >> 3)
   }
 
@@ -133,7 +133,7 @@ class Scanner {
     }
     this.#at = at + key.length
     if (this.#takes(colon)) return true
-    // Another key must not be looked for behind this one.
+    // The next key to be compared begins where this one does.
     this.#at = at
     return false
   }
@@ -148,7 +148,7 @@ class Scanner {
     return this.#at === this.#input.length
   }
 
-  /** A key that was seen before is another key. */
+  /** A key that comes twice is treated as an unknown one. */
   #member(): boolean {
     if (this.#type === 0 && this.#takesKey(typeKey)) {
       this.#type = this.#counter(true)
@@ -186,7 +186,7 @@ class Scanner {
     }
     if (at - begin > counterDigitsMax || input[begin] === zero) return 0
     this.#at = at
-    // What follows a number (a fraction, an exponent) is for the caller to stumble upon.
+    // A fraction or an exponent is left unread, and the caller gives up on it.
     if (quoted && input[this.#at++] !== quote) return 0
     return value
   }
@@ -215,12 +215,12 @@ class Scanner {
       && this.#number()
   }
 
-  /** From behind a field's end to the next field's first byte. */
+  /** From the end of one field to the first byte of the next. */
   #next(end: number): boolean {
     return end === comma || (this.#takes(comma) && this.#takes(quote))
   }
 
-  /** Beyond the input there is 0, which is nowhere allowed: so no byte is asked whether it is still one of them. */
+  /** A byte beyond the input reads as 0, which is allowed nowhere, so that the input's end needs no check of its own. */
   #name(end: number): boolean {
     const input = this.#input
     const body = this.#body
@@ -273,19 +273,19 @@ class Scanner {
     if (!isContinuation(third)) return 0
     body[to + 2] = third
     if (first < 0xf0) {
-      // Three bytes where two would do; surrogates.
+      // Three bytes where two are enough; surrogates.
       if ((first === 0xe0 && second < 0xa0) || (first === 0xed && second > 0x9f)) return 0
       return 3 * 8 + 3
     }
     const fourth = input[at + 3] ?? 0
-    // Four bytes where three would do; above U+10FFFF.
+    // Four bytes where three are enough; above U+10FFFF.
     if ((first === 0xf0 && second < 0x90) || (first === 0xf4 && second > 0x8f)) return 0
     if (!isContinuation(fourth)) return 0
     body[to + 3] = fourth
     return 4 * 8 + 4
   }
 
-  /** As {@link #multibyte}, for `\"`, `\\` and `\uXXXX`. ASCII written as the last is unusual, and could be a comma. */
+  /** As {@link #multibyte}, for `\"`, `\\` and `\uXXXX`. An escaped ASCII character is unusual, and could be a comma. */
   #escape(at: number, to: number): number {
     const input = this.#input
     const body = this.#body
@@ -333,7 +333,7 @@ class Scanner {
     return true
   }
 
-  /** The integer that `count` digits from `at` make; not below 0 unless one of them isn't a digit. */
+  /** The integer of `count` digits from `at`; negative if one of them isn't a digit. */
   #digits(at: number, count: number): number {
     let value = 0
     for (let index = 0; index < count; index++) {
@@ -389,12 +389,12 @@ const scanner = new Scanner()
 
 /**
  * The chunk, or undefined where ChunkReader must decide. `numbers` and `body` are views of memory that the next scan
- * overwrites: copy what has to last (encodeResponse does).
+ * overwrites: whoever keeps them copies them, as encodeResponse does.
  */
 export const scanChunk = (body: Uint8Array): ({ readonly _tag: "Chunk" } & Chunk) | undefined => {
   const chunk = scanner.scan(body)
   return chunk === undefined ? undefined : { _tag: "Chunk", ...chunk }
 }
 
-/** What a frame on the bets port says. Its bytes last until the next call: see {@link scanChunk}. */
+/** Parses the body of a frame on the bets port. The result's bytes last until the next call: see {@link scanChunk}. */
 export const parseMessage = (body: Uint8Array): Parsed => scanChunk(body) ?? readMessage(body)

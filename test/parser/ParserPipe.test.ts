@@ -142,7 +142,7 @@ describe("ParserPipe", () => {
   ], ([id, parsed, length]) => {
     const record = recordOf(encodeResponse(id, parsed))
     const cut = decodeResponse(record.subarray(0, Math.min(length, record.length - 1)))
-    // A cut within the body can't be told; the length in front of the record is what guards it.
+    // Only the length in front of the record guards against a cut within the body.
     if (length < 28) assert.isUndefined(cut)
   })
 

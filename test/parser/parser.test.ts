@@ -62,7 +62,7 @@ const send = (pipe: Socket, bodies: ReadonlyArray<Uint8Array>): void => {
   pipe.uncork()
 }
 
-/** What the child must answer to the bodies, as the slow path alone sees it. */
+/** What the child must answer to the bodies, according to the slow path alone. */
 const expected = (bodies: ReadonlyArray<Uint8Array>): ReadonlyArray<Uint8Array> =>
   bodies.map((body, id) => encodeResponse(id, readMessage(body)).subarray(4))
 
@@ -73,7 +73,7 @@ const chunk = (agency: number, bets: number): Uint8Array =>
     payload: Array.from({ length: bets }, () => "Santiago Lionel,Peña,30904465,1999-03-17,2201")
   }))
 
-/** Until the child has taken nothing for a while. */
+/** Waits until the child has taken nothing for a while. */
 const stuck = Effect.fnUntraced(function*(pipe: Socket) {
   for (let steady = 0, before = -1; steady < 20; before = pipe.writableLength) {
     yield* Effect.sleep("10 millis")
@@ -81,7 +81,7 @@ const stuck = Effect.fnUntraced(function*(pipe: Socket) {
   }
 })
 
-/** Whether the process runs; one that has ended and that nobody waits for doesn't. */
+/** Whether the process runs. A zombie doesn't. */
 const runs = (pid: number): boolean => {
   try {
     process.kill(pid, 0)
@@ -138,7 +138,7 @@ describe("the parser child", () => {
         const bodies = Array.from({ length: 2000 }, (_, index) => chunk(index + 1, 100))
         send(pipe, bodies)
         yield* stuck(pipe)
-        // The child can't write its answers, and has not read on either: most requests are still here.
+        // The child can't write its answers, so it has stopped reading: most requests are still here.
         assert.isAbove(pipe.writableLength, 5_000_000)
         pipe.resume()
         const answers = yield* records(pipe, bodies.length)

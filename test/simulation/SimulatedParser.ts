@@ -1,12 +1,12 @@
 /**
- * A pool of parsers without processes: what comes of a frame is what the real parser makes of it, but when is up to the
- * seed. Faults:
+ * A pool of parsers without processes: a frame's outcome is the real parser's, but the seed decides when it comes.
+ * Faults:
  *
  * - slow: a frame takes up to seconds, and frames of other connections that came later are ready earlier;
  * - failing: a frame ends in ParserFailed, as when two children in turn died of it;
- * - crash: frames in hand get no answer.
+ * - crash: frames that were begun get no answer.
  *
- * The real parser's buffers are its own and reused, so what is given back is a copy, as a pipe makes one.
+ * The real parser reuses its buffers, so what is given back is a copy, as it is behind a pipe.
  */
 import { Effect, Layer } from "effect"
 import type { Parsed } from "../../src/domain/Chunk.ts"
@@ -18,7 +18,7 @@ import {
 } from "../../src/services/intake/ChunkParser.ts"
 
 export interface ParserWorld {
-  /** Runs something after as long as a child takes for a frame. */
+  /** Runs something when a child would have parsed a frame. */
   readonly later: (run: () => void) => void
   /** Whether the frame that is due kills its children. */
   readonly fails: () => boolean
@@ -37,7 +37,7 @@ const parse = (frame: Uint8Array): Parsed => {
     : parsed
 }
 
-/** One life of the pool, with so many children: each has one frame in hand, the others wait in line. */
+/** One life of the pool, with so many children. Each parses one frame at a time; the other frames wait in line. */
 export const openParser = (world: ParserWorld, children: number): ParserLife => {
   const waiting: Array<() => void> = []
   const inHand = new Set<Uint8Array>()

@@ -1,12 +1,12 @@
 /**
- * A parser child that misbehaves on request: what a frame's JSON says as `fault` is what it does instead of an answer.
- * With `once`, the path of a file, only as long as there is no such file: it makes it, and so the next child behaves.
- * Everything else it parses as the real one does.
+ * A parser child that misbehaves on request: the `fault` in a frame's JSON is what it does instead of answering. If the
+ * frame names a file as `once`, it does so only while there is no such file, and creates it: the next child behaves.
+ * Any other frame is parsed as the real child does it.
  *
- * - die: ends, in the middle of whatever it was
- * - hang: never does anything again
+ * - die: exits, in the middle of its work
+ * - hang: does nothing any more
  * - garbage: answers bytes that are no response
- * - announce: announces an answer that is longer than any may be
+ * - announce: announces an answer that is longer than the longest
  * - disorder: answers a request that nobody made
  * - outgrow: answers, and asks to be replaced
  */

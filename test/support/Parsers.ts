@@ -40,7 +40,7 @@ const oneByOne = (pool: ChunkParser["Service"]) => ({
     })
 })
 
-/** Runs a pool for as long as the test. `replaced` gives what the log says of children that were. */
+/** Runs a pool for as long as the test. `replaced` gives the log lines about children that were replaced. */
 export const withPool = <A, E>(
   options: PoolOptions,
   test: (
@@ -52,7 +52,7 @@ export const withPool = <A, E>(
   Effect.gen(function*() {
     let log = ""
     const defaults = yield* decodeSettings("the test", {}, {})
-    // Not decoded: a configuration would be refused some of what is tried here.
+    // Not decoded: some of what is tried here would be refused in a configuration.
     const parsers = { ...defaults.parsers, processes: 1, restartFirstMs: 1, ...options.parsers }
     const settings = { ...defaults, parsers }
     const writer = new LogWriter(
@@ -85,7 +85,7 @@ export const withPool = <A, E>(
     )
   })
 
-/** A path where nothing is. */
+/** A path without a file. */
 export const temporaryFile = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "loteria-parser-"))),
   (folder) => Effect.promise(() => rm(folder, { recursive: true }))

@@ -1,6 +1,6 @@
 /**
- * The real parser child with a trap in it: a frame that says `"trap": "die"` ends it, and `"trap": "hang"` keeps it for
- * ever, in the middle of a read. Frames are taken in and answered by src/parser.ts as it is.
+ * The real parser child with a trap in it: in the middle of a read, a frame with `"trap": "die"` ends it, and one with
+ * `"trap": "hang"` makes it hang. Everything else is src/parser.ts as it is.
  */
 import { registerHooks } from "node:module"
 

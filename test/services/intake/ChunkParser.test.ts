@@ -12,14 +12,14 @@ const faultyParser = new URL("../../support/FaultyParser.ts", import.meta.url)
 const utf8 = new TextEncoder()
 
 const dearHead = "{\"type_message\":1,\"agency\":1,\"payload\":["
-/** So many of them as the longest message has room for; `close` stands once for each, behind the middle. */
+/** `open` as often as the longest message has room for it, then `middle`, then `close` once for each. */
 const dear = (open: string, middle = "", close = "", head = dearHead): string => {
   const room = frameBytesDefault - Buffer.byteLength(head) - middle.length - 2
   const count = Math.floor(room / (open.length + close.length))
   return `${head}${open.repeat(count)}${middle}${close.repeat(count)}]}`
 }
 
-/** What takes a JSON parser the most memory for its bytes. */
+/** The messages that take a JSON parser the most memory for their bytes. */
 const dearest: ReadonlyArray<readonly [string, () => string]> = [
   ["arrays in arrays", () => dear("[", "", "]")],
   ["arrays in arrays, in two bytes a character", () => dear("[", "", "]", `${dearHead}"\uac00",`)],
@@ -120,7 +120,7 @@ describe("a parser child", () => {
       }).pipe(Effect.scoped)))
 
   it.live("whose memory has grown beyond its bound is replaced", () =>
-    // Less than a child takes at its start: the first look finds it too large, and every one after that.
+    // Less than a child takes at its start: each check of the memory finds it too large.
     withPool({ parsers: { memoryMb: 20 } }, (parser, replaced) =>
       Effect.gen(function*() {
         const [first = 0] = parser.pids()
@@ -142,7 +142,7 @@ describe("a parser child", () => {
           assert.isAtMost(bomb.length, frameBytesDefault)
           const pids = parser.pids()
           assert.strictEqual((yield* parser.parse(bomb))._tag, "Refused")
-          // What is behind it is parsed after the look at the memory that follows it.
+          // The check of the memory that follows the message comes before the next frame is parsed.
           assert.strictEqual((yield* parser.parse(parserFrame()))._tag, "Chunk")
           assert.deepStrictEqual(replaced(), [])
           assert.deepStrictEqual(parser.pids(), pids)

@@ -1,4 +1,4 @@
-/** Whom the pool blames when a child fails with several frames in it, and how children start. */
+/** Which frame the pool blames when a child fails with several frames in it, and how children start. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
 import { writeFile } from "node:fs/promises"
@@ -9,7 +9,7 @@ import { waitUntil } from "../../support/WaitUntil.ts"
 
 const trappedParser = new URL("../../support/TrappedParser.ts", import.meta.url)
 
-/** What came of many frames that were given to the pool at once, in the order in which it was known. */
+/** The outcomes of many frames that were given to the pool at once, in the order in which they were known. */
 const parseAll = (pool: ChunkParser["Service"], frames: ReadonlyArray<Uint8Array>) =>
   Effect.gen(function*() {
     const outcomes: Array<{ readonly index: number; readonly tag: string }> = []
@@ -20,7 +20,7 @@ const parseAll = (pool: ChunkParser["Service"], frames: ReadonlyArray<Uint8Array
     return outcomes
   })
 
-/** Many frames that fit into one read of a child; those of the given places have a trap. */
+/** Many frames that fit into one read of a child; those at the given places have a trap. */
 const oneRead = (trap: string, ...places: ReadonlyArray<number>): ReadonlyArray<Uint8Array> =>
   Array.from({ length: 32 }, (_, index) => parserFrame(places.includes(index) ? { trap } : {}))
 
@@ -146,7 +146,7 @@ describe("a parser's start", () => {
     }).pipe(Effect.scoped))
 
   it.live("that can't be tried at all is tried again, and frames wait for it", () =>
-    // What fork throws: for want of descriptors it would.
+    // Fork throws for this, as it does when no descriptors are left.
     withPool({ entry: new URL("https://nowhere/parser.ts") }, (parser, replaced) =>
       Effect.gen(function*() {
         const waiting = yield* Effect.forkChild(Effect.exit(parser.parse(parserFrame())))
