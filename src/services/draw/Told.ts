@@ -18,7 +18,7 @@ import { Keeper } from "../base/Keeper.ts"
 import { Lifetime } from "../base/Lifetime.ts"
 import { type LogWriter, OperatorLog } from "../base/OperatorLog.ts"
 import { Settings } from "../base/Settings.ts"
-import { BetLedger } from "../ledger/BetLedger.ts"
+import { BetLedger, type LedgerUnavailable } from "../ledger/BetLedger.ts"
 import { GroupCommit } from "../ledger/GroupCommit.ts"
 
 /** The winners that were sent to an agency. */
@@ -52,39 +52,35 @@ export class Told extends Context.Service<Told, {
       const keeper = yield* Keeper
       const log = yield* OperatorLog
 
-      const confirmed = new Set<number>(
-        [...ledger.opened.told].filter(([, { how }]) => how === "confirmed").map(([agency]) =>
-          agency
-        )
-      )
+      const confirmed = new Set<number>()
+      for (const { agency, how } of ledger.opened.told.values()) {
+        if (how === "confirmed") confirmed.add(agency)
+      }
       /** Agencies that `exitWhenServed` doesn't wait for any more. */
       const served = new Set(confirmed)
       /** To be written: the latest record of each agency. */
       const unwritten = new Map<number, ToldRecord>()
-      const work = yield* Latch.make(false)
+      const notEmpty = yield* Latch.make(false)
 
+      const noteFailure = (failure: LedgerUnavailable) =>
+        Effect.sync(() => {
+          const problem = String(failure.cause)
+          log.write("ERROR", "told", "fail", { agencies: unwritten.size, problem })
+        })
       const write = Effect.suspend(() => {
         const batch = [...unwritten.values()].slice(0, toldBatchMax)
-        const written = () => {
+        return Effect.map(commits.exclusively(ledger.told(batch)), () => {
           for (const record of batch) {
+            // If a newer record of the agency came meanwhile, that one is still to be written.
             if (unwritten.get(record.agency) === record) unwritten.delete(record.agency)
           }
-        }
-        return Effect.map(commits.exclusively(ledger.told(batch)), written)
-      }).pipe(
-        Effect.tapError((failure) =>
-          Effect.sync(() =>
-            log.write("ERROR", "told", "fail", {
-              agencies: unwritten.size,
-              problem: String(failure.cause)
-            })
-          )
-        )
-      )
+        })
+      }).pipe(Effect.tapError(noteFailure))
+
       const round = Effect.gen(function*() {
         if (unwritten.size === 0) {
-          work.closeUnsafe()
-          yield* work.await
+          notEmpty.closeUnsafe()
+          yield* notEmpty.await
         }
         yield* Effect.retry(write, backoff({ firstMs: retryFirstMs, maxMs: retryMaxMs }))
       })
@@ -102,7 +98,7 @@ export class Told extends Context.Service<Told, {
             const how = delivery === "confirmed" ? "confirmed" : "sent"
             if (how === "confirmed") confirmed.add(agency)
             unwritten.set(agency, { agency, how, at: localTime(at), address, port })
-            work.openUnsafe()
+            notEmpty.openUnsafe()
           }
           // An agency that was cut off asks again. One that doesn't close was sent everything, and asks no more.
           if (delivery !== "broken") served.add(agency)
