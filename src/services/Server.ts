@@ -1,7 +1,6 @@
 /**
- * The central as one scoped graph. Resources are released in the reverse of the order in which they are built, and
- * shutdown relies on it: doors → connections and workers → consults, draw and groups → parser children → ledger →
- * operations port → log.
+ * The central, composed. `provideMerge` builds the layer that it is given before those above it, and a scope releases
+ * in reverse. So from top to bottom the layers stand in the order of shutdown, which is what makes it safe.
  */
 import { Effect, Layer } from "effect"
 import { watchDescriptors } from "./base/Descriptors.ts"
@@ -20,28 +19,29 @@ import { configuredLedgerLayer } from "./ledger/embedded/ConfiguredLedger.ts"
 import { GroupCommit } from "./ledger/GroupCommit.ts"
 import { operationsLayer } from "./operations/Operations.ts"
 
-/** Everything between a whole frame and its answer, over any ledger, parser and connections. */
+/** From a complete frame to its answer, over any ledger, parser and connections. */
 export const intakeLayer = Workers.layer.pipe(
   Layer.provideMerge(Layer.mergeAll(BetTurns.layer, ConsultTurns.layer)),
   Layer.provideMerge(Layer.mergeAll(Lottery.layer, Told.layer)),
   Layer.provideMerge(GroupCommit.layer),
   Layer.provideMerge(Connections.layer),
-  Layer.provideMerge(Refusals.layer),
-  Layer.provideMerge(Keeper.layer)
+  Layer.provideMerge(Refusals.layer)
 )
 
-/** The ledger and the parsers start side by side, but the parsers end before the ledger is closed. */
+/** Parsers and ledger start side by side; this ends the parsers before the ledger is closed. */
 const parsersEndFirst = Layer.effectDiscard(Effect.gen(function*() {
   const { close } = yield* ChunkParser
   yield* Effect.addFinalizer(() => close)
 }))
 
-/** Settings, Lifetime and OperatorLog are given from outside. */
+/** Needs Settings, Lifetime and OperatorLog, which outlive the server. */
 export const serverLayer = Layer.mergeAll(BetAcceptor.layer, ConsultAcceptor.layer).pipe(
+  // Drains the connections before the workers end.
   Layer.provideMerge(intakeLayer),
   Layer.provideMerge(parsersEndFirst),
   Layer.provideMerge(Layer.mergeAll(configuredLedgerLayer, ChunkParser.layer)),
   Layer.provideMerge(Layer.effectDiscard(watchDescriptors)),
-  Layer.provideMerge(Keeper.layer),
-  Layer.provideMerge(operationsLayer)
+  // Answers /readyz with 503 until everything above is closed.
+  Layer.provideMerge(operationsLayer),
+  Layer.provideMerge(Keeper.layer)
 )

@@ -17,6 +17,7 @@ import {
   Scope
 } from "effect"
 import { TestClock } from "effect/testing"
+import { Keeper } from "../../src/services/base/Keeper.ts"
 import { Lifetime } from "../../src/services/base/Lifetime.ts"
 import type { LogLevel } from "../../src/services/base/LogLevel.ts"
 import { type Details, LogWriter, OperatorLog } from "../../src/services/base/OperatorLog.ts"
@@ -107,6 +108,7 @@ export class Life {
     })
     const { onLog, ledger, parser, settings } = options
     const services = intakeLayer.pipe(
+      Layer.provideMerge(Keeper.layer),
       Layer.provideMerge(Layer.mergeAll(ledger.layer, parser.layer)),
       Layer.provideMerge(Lifetime.layer),
       Layer.provideMerge(Layer.mergeAll(

@@ -4,6 +4,7 @@ import { Deferred, Effect, Exit, Layer, Option } from "effect"
 import { DrawName } from "../../../src/domain/Draw.ts"
 import { encodeFrame } from "../../../src/domain/Frame.ts"
 import { parseMessage } from "../../../src/parser/ChunkScanner.ts"
+import { Keeper } from "../../../src/services/base/Keeper.ts"
 import { Lifetime } from "../../../src/services/base/Lifetime.ts"
 import { LogWriter, OperatorLog } from "../../../src/services/base/OperatorLog.ts"
 import { decodeSettings, Settings } from "../../../src/services/base/Settings.ts"
@@ -117,6 +118,7 @@ const intake = (ledgerSettings: Readonly<Record<string, number>> = {}) =>
     const writer = new LogWriter({ level: "CRITICAL", format: "text", flushMs: 0 }, () => {})
     const settings = yield* decodeSettings("the test", { ledger: ledgerSettings }, {})
     const services = intakeLayer.pipe(
+      Layer.provideMerge(Keeper.layer),
       Layer.provideMerge(
         Layer.mergeAll(
           Layer.succeed(ChunkParser, parser),

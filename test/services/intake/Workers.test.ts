@@ -6,6 +6,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { encodeFrame } from "../../../src/domain/Frame.ts"
 import { parseMessage } from "../../../src/parser/ChunkScanner.ts"
+import { Keeper } from "../../../src/services/base/Keeper.ts"
 import { Lifetime } from "../../../src/services/base/Lifetime.ts"
 import { LogWriter, OperatorLog } from "../../../src/services/base/OperatorLog.ts"
 import { decodeSettings, Settings } from "../../../src/services/base/Settings.ts"
@@ -68,6 +69,7 @@ const intake = Effect.gen(function*() {
   const settings = yield* decodeSettings("the test", {}, {})
   const { agencies: roster, winningNumber } = settings.lottery
   const services = intakeLayer.pipe(
+    Layer.provideMerge(Keeper.layer),
     Layer.provideMerge(
       keptLedger({ path: join(folder, "ledger.sqlite"), roster, winningNumber })
     ),
