@@ -145,7 +145,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "leave consults open when a shutdown drains",
     file: "src/services/intake/Connections.ts",
     edits: [[
-      "        each(\"consult\", (connection) => connection.close(\"shutdown\"))\n",
+      "        sessions.each(\"consult\", (connection) => connection.close(\"shutdown\"))\n",
       ""
     ]]
   },
@@ -241,6 +241,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "not wait for the last answers at a shutdown",
     file: "src/services/intake/Connections.ts",
-    edits: [["        yield* Effect.timeoutOption(awaitNone(\"bets\"), graceMs)\n", ""]]
+    edits: [["        yield* Effect.timeoutOption(sessions.awaitNone(\"bets\"), graceMs)\n", ""]]
   }
 ]

@@ -81,6 +81,70 @@ const listen = (
     })
   })
 
+/** The queue between a door's listener and the fiber that takes its sockets in. */
+const acceptedSockets = Effect.gen(function*() {
+  const { connections: { max } } = yield* Settings
+  return yield* Effect.acquireRelease(Queue.bounded<Socket>(max), Queue.shutdown)
+})
+
+/** A defect upon a socket that nothing is known of yet. */
+const unknownPeer = (door: Door, socket: Socket): Endable => ({
+  described: { door },
+  endByDefect: () => socket.destroy()
+})
+
+/** The fiber that takes sockets in. */
+const acceptor = Effect.fnUntraced(function*(door: Door, accepted: Queue.Dequeue<Socket>) {
+  const connections = yield* Connections
+  const keeper = yield* Keeper
+  const announce = yield* announcing(door)
+  const welcome = (socket: Socket): void => {
+    const transport = socketTransport(socket)
+    announce(transport.address)
+    const connection = connections.open(door, transport)
+    try {
+      attach(socket, connection, keeper)
+    } catch (defect) {
+      // Counted already, and perhaps nothing drives it that would tell its end.
+      connection.endGone()
+      throw defect
+    }
+  }
+  const step = Effect.map(Queue.take(accepted), (socket) => {
+    try {
+      welcome(socket)
+    } catch (defect) {
+      const peer = unknownPeer(door, socket)
+      keeper.endConnection("connection taken in", peer, Cause.die(defect))
+    }
+  })
+  yield* keeper.loop("acceptor", step)
+})
+
+/** A listener that only puts sockets into the queue. */
+const listener = Effect.fnUntraced(function*(door: Door, accepted: Queue.Enqueue<Socket>) {
+  const { connections: { keepAliveMs } } = yield* Settings
+  const keeper = yield* Keeper
+  return createServer(
+    {
+      allowHalfOpen: true,
+      highWaterMark: readAheadBytes,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: keepAliveMs
+    },
+    (socket) => {
+      // At once: a socket that breaks while it waits to be taken in must not end the process. "close" follows.
+      socket.on("error", () => {})
+      try {
+        if (!Queue.offerUnsafe(accepted, socket)) socket.destroy()
+      } catch (defect) {
+        keeper.endConnection("connection in", unknownPeer(door, socket), Cause.die(defect))
+      }
+    }
+  )
+})
+
 /** Opens a door: listener and acceptor fiber, both owned by the scope. Gives the port. */
 export const openDoor = Effect.fnUntraced(
   function*(door: Door, options: ListenOptions): Effect.fn.Return<
@@ -88,63 +152,15 @@ export const openDoor = Effect.fnUntraced(
     ListenFailed,
     Connections | Keeper | OperatorLog | Settings | Scope.Scope
   > {
-    const { connections: limits } = yield* Settings
-    const connections = yield* Connections
+    const { connections: { listenBacklog } } = yield* Settings
     const log = yield* OperatorLog
     const keeper = yield* Keeper
     const resource = `${door}_listener`
-    const accepted = yield* Effect.acquireRelease(
-      Queue.bounded<Socket>(limits.max),
-      Queue.shutdown
-    )
-    const announce = yield* announcing(door)
-    const welcome = (socket: Socket) => {
-      const transport = socketTransport(socket)
-      announce(transport.address)
-      const connection = connections.open(door, transport)
-      try {
-        attach(socket, connection, keeper)
-      } catch (defect) {
-        // Counted already, and perhaps nothing drives it that would tell its end.
-        connection.endGone()
-        throw defect
-      }
-    }
-    /** A defect upon a socket that nothing is known of yet. */
-    const destroyed = (socket: Socket): Endable => ({
-      described: { door },
-      endByDefect: () => socket.destroy()
-    })
-    yield* keeper.loop(
-      "acceptor",
-      Effect.map(Queue.take(accepted), (socket) => {
-        try {
-          welcome(socket)
-        } catch (defect) {
-          keeper.endConnection("connection taken in", destroyed(socket), Cause.die(defect))
-        }
-      })
-    )
-    const server = createServer(
-      {
-        allowHalfOpen: true,
-        highWaterMark: readAheadBytes,
-        noDelay: true,
-        keepAlive: true,
-        keepAliveInitialDelay: limits.keepAliveMs
-      },
-      (socket) => {
-        // At once: a socket that breaks while it waits to be taken in must not end the process. "close" follows.
-        socket.on("error", () => {})
-        try {
-          if (!Queue.offerUnsafe(accepted, socket)) socket.destroy()
-        } catch (defect) {
-          keeper.endConnection("connection in", destroyed(socket), Cause.die(defect))
-        }
-      }
-    )
+    const accepted = yield* acceptedSockets
+    yield* acceptor(door, accepted)
+    const server = yield* listener(door, accepted)
     const port = yield* Effect.acquireRelease(
-      listen(resource, server, { ...options, backlog: limits.listenBacklog }),
+      listen(resource, server, { ...options, backlog: listenBacklog }),
       () =>
         Effect.gen(function*() {
           // Only the listener: its connections are drained afterwards.
@@ -153,14 +169,9 @@ export const openDoor = Effect.fnUntraced(
           log.write("INFO", "close_resource", "success", { resource })
         })
     )
-    server.on(
-      "error",
-      keeper.forAll(
-        "listener's error",
-        (error: Error) =>
-          log.write("ERROR", "accept_connections", "fail", { problem: error.message })
-      )
-    )
+    const onError = (error: Error) =>
+      log.write("ERROR", "accept_connections", "fail", { problem: error.message })
+    server.on("error", keeper.forAll("listener's error", onError))
     log.write("INFO", "listen", "success", { resource, port })
     return port
   }

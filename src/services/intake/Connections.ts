@@ -7,7 +7,7 @@ import { Context, Effect, Layer, Queue } from "effect"
 import { invariant } from "../../domain/Invariant.ts"
 import { consultFrameBytesMax } from "../../domain/Limits.ts"
 import { tooManyConnections } from "../../domain/Verdict.ts"
-import { Keeper } from "../base/Keeper.ts"
+import { Keeper, type RootKeeper } from "../base/Keeper.ts"
 import { OperatorLog } from "../base/OperatorLog.ts"
 import { Settings } from "../base/Settings.ts"
 import type { Connection, ConnectionContext, Door, Transport } from "./Connection.ts"
@@ -60,6 +60,47 @@ const sweptDeadlines = Effect.gen(function*() {
   }
 })
 
+/** The sessions of both doors. */
+class OpenSessions {
+  readonly #keeper: RootKeeper
+  readonly #sessions = new Set<Session>()
+  #onRemoved = (): void => {}
+
+  constructor(keeper: RootKeeper) {
+    this.#keeper = keeper
+  }
+
+  get size(): number {
+    return this.#sessions.size
+  }
+
+  add(session: Session): void {
+    this.#sessions.add(session)
+  }
+
+  remove(session: Session): void {
+    this.#sessions.delete(session)
+    this.#onRemoved()
+  }
+
+  /** Does something with each connection of a door; a defect ends the one it happens on. */
+  each(door: Door, act: (connection: Connection) => void): void {
+    const kept = this.#keeper.forEach("connection drained", act)
+    for (const { connection } of this.#sessions) if (connection.door === door) kept(connection)
+  }
+
+  /** Waits until no session of a door is left. One fiber may wait at a time. */
+  awaitNone(door: Door): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      this.#onRemoved = () => {
+        for (const { connection } of this.#sessions) if (connection.door === door) return
+        resume(Effect.void)
+      }
+      this.#onRemoved()
+    })
+  }
+}
+
 export class Connections extends Context.Service<Connections, {
   /** Turns of whole frames, in the order in which they became whole. */
   readonly turns: Queue.Dequeue<Turn>
@@ -82,11 +123,10 @@ export class Connections extends Context.Service<Connections, {
       const keeper = yield* Keeper
       const { linger, shutdownLinger, ...deadlines } = yield* sweptDeadlines
       const turns = yield* Effect.acquireRelease(Queue.bounded<Turn>(limits.max), Queue.shutdown)
-      const all = new Set<Session>()
+      const sessions = new OpenSessions(keeper)
       const closedCallbacks: Array<(session: Session) => void> = []
       let claims = 0
       let draining = false
-      let onClosedWhileDraining: (() => void) | undefined
 
       const offer = (turn: Turn): void =>
         invariant(Queue.offerUnsafe(turns, turn), "a turn finds room in the queue")
@@ -97,13 +137,12 @@ export class Connections extends Context.Service<Connections, {
         onFrame: (session, frame) => offer(new Turn(session, frame)),
         onRefused: refusals.write,
         onClosed: (session, reason) => {
-          all.delete(session)
           for (const callback of closedCallbacks) callback(session)
           log.write("DEBUG", "connection_closed", "success", {
             ...session.connection.described,
             reason
           })
-          onClosedWhileDraining?.()
+          sessions.remove(session)
         }
       }
       const shared: Omit<ConnectionContext, "door"> = {
@@ -125,41 +164,26 @@ export class Connections extends Context.Service<Connections, {
 
       const open = (door: Door, transport: Transport): Connection => {
         const session = new Session(sessionContext, contexts[door], transport)
-        const full = all.size >= limits.max
-        all.add(session)
+        const full = sessions.size >= limits.max
+        sessions.add(session)
         if (draining) session.connection.close("shutdown")
         else if (full) session.carryOut(tooManyConnections)
         return session.connection
       }
 
-      /** Does something with each connection of a door; a defect ends the one it happens on. */
-      const each = (door: Door, act: (connection: Connection) => void): void => {
-        const kept = keeper.forEach("connection drained", act)
-        for (const { connection } of all) if (connection.door === door) kept(connection)
-      }
-
-      const awaitNone = (door: Door) =>
-        Effect.callback<void>((resume) => {
-          onClosedWhileDraining = () => {
-            for (const { connection } of all) if (connection.door === door) return
-            resume(Effect.void)
-          }
-          onClosedWhileDraining()
-        })
-
       const drain = Effect.fnUntraced(function*(graceMs: number) {
         draining = true
         // Peers that ignore our FIN are not waited for, those whose chunk is on its way to disk are.
-        each("consult", (connection) => connection.lingerAnew())
-        each("bets", (connection) => {
+        sessions.each("consult", (connection) => connection.lingerAnew())
+        sessions.each("bets", (connection) => {
           connection.lingerAnew()
           connection.drain()
         })
-        yield* Effect.timeoutOption(awaitNone("bets"), graceMs)
-        each("consult", (connection) => connection.close("shutdown"))
-        yield* Effect.timeoutOption(awaitNone("consult"), 2 * shutdownLingerMs)
+        yield* Effect.timeoutOption(sessions.awaitNone("bets"), graceMs)
+        sessions.each("consult", (connection) => connection.close("shutdown"))
+        yield* Effect.timeoutOption(sessions.awaitNone("consult"), 2 * shutdownLingerMs)
         for (const door of ["consult", "bets"] as const) {
-          each(door, (connection) => connection.cutOff("connection_lost"))
+          sessions.each(door, (connection) => connection.cutOff("connection_lost"))
         }
       })
 
@@ -169,7 +193,7 @@ export class Connections extends Context.Service<Connections, {
         open,
         onClosed: (callback) => closedCallbacks.push(keeper.forEach("connection closed", callback)),
         drain,
-        size: () => all.size
+        size: () => sessions.size
       })
     })
   )
