@@ -2,6 +2,7 @@
 import type { DatabaseSync } from "node:sqlite"
 import type { ToldRecord } from "../../domain/Draw.ts"
 import { nothingStored, type Standing } from "../../domain/Intake.ts"
+import { readLastChunk } from "../ledger/sqlite/ChunkTable.ts"
 import { integer } from "../ledger/sqlite/Columns.ts"
 import { type DrawRecord, readDraw } from "../ledger/sqlite/DrawTable.ts"
 import { readLottery } from "../ledger/sqlite/LotteryTable.ts"
@@ -31,19 +32,18 @@ type Add = (problem: string) => void
 
 /** In one transaction. `add` is called for each row that isn't what was stored. */
 export const readClaims = (db: DatabaseSync, add: Add): Claims => {
-  const one = (sql: string) => integer(db.prepare(sql).get(), "value")
   const lottery = readLottery(db, add)
   const roster = lottery === undefined ? [] : agenciesOf(lottery)
   if (roster.length === 0) add("the ledger doesn't say which lottery it is of")
   return {
     roster: new Set(roster),
     winningNumber: lottery?.winningNumber ?? -1,
-    lastChunk: one("SELECT coalesce(max(id), 0) AS value FROM chunk"),
+    lastChunk: readLastChunk(db),
     snapshotEnd: readSnapshotEnd(db),
     snapshot: readSnapshot(db, add),
     draw: readDraw(db, add),
     told: readTold(db, add),
-    winnerRows: one("SELECT count(*) AS value FROM winner")
+    winnerRows: integer(db.prepare("SELECT count(*) AS rows FROM winner").get(), "rows")
   }
 }
 

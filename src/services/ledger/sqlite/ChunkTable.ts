@@ -1,4 +1,5 @@
 /** Rows of `chunk`, and whether they are what was stored. */
+import type { DatabaseSync } from "node:sqlite"
 import { chunkChecksum } from "./Checksum.ts"
 import { blob, integer, type Row } from "./Columns.ts"
 import { damaged } from "./LedgerProblem.ts"
@@ -17,6 +18,10 @@ export interface ChunkRow {
 /** The columns that {@link chunkOf} reads. */
 export const chunkColumns =
   "id, agency, seq, last, bets, numbers, CAST(body AS BLOB) AS body, checksum"
+
+/** The id of the last chunk; 0 if there is none. */
+export const readLastChunk = (db: DatabaseSync): number =>
+  integer(db.prepare("SELECT coalesce(max(id), 0) AS id FROM chunk").get(), "id")
 
 /** The row as it is, which need not be what was stored. */
 export const chunkOf = (row: Row): ChunkRow => ({

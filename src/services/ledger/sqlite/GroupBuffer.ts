@@ -10,6 +10,7 @@
  *
  * Little-endian. The buffer can be longer than the group: it travels back and is used again.
  */
+import { invariant } from "../../../domain/Invariant.ts"
 
 export interface GroupChunk {
   readonly agency: number
@@ -53,6 +54,7 @@ export const encodeGroup = (
     bytes.set(chunk.body, at)
     at += chunk.body.length
   }
+  invariant(at === total, "a group fills what was counted for it")
   return buffer
 }
 

@@ -7,6 +7,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { setImmediate } from "node:timers/promises"
 import { csvOfBody } from "../../../domain/Csv.ts"
 import type { BetCursor } from "../../../domain/Intake.ts"
+import { invariant } from "../../../domain/Invariant.ts"
 import { ChunkIndex } from "./ChunkIndex.ts"
 import { chunkColumns, type ChunkRow, intactChunk } from "./ChunkTable.ts"
 import { damaged, defect } from "./LedgerProblem.ts"
@@ -51,6 +52,7 @@ export class LedgerReader {
   readonly #index: ChunkIndex
   readonly #chunk: StatementSync
   readonly #digests = new Map<number, RunningDigest>()
+  #digesting = false
 
   constructor(config: ReaderConfig) {
     this.#db = openReadOnly(config.path, config.busyTimeoutMs)
@@ -97,6 +99,16 @@ export class LedgerReader {
 
   /** One digest at a time: two for the same agency would both feed its hash. */
   async digest(agency: number): Promise<DigestRecord> {
+    invariant(!this.#digesting, "digests are computed one after another")
+    this.#digesting = true
+    try {
+      return await this.#digest(agency)
+    } finally {
+      this.#digesting = false
+    }
+  }
+
+  async #digest(agency: number): Promise<DigestRecord> {
     const lastSeq = this.#lastSeq(agency, Number.MAX_SAFE_INTEGER)
     let running = this.#digests.get(agency)
     if (running === undefined) {

@@ -7,6 +7,7 @@ import { DatabaseSync } from "node:sqlite"
 import { pathToFileURL } from "node:url"
 import { readMark } from "./AcknowledgedMark.ts"
 import { defineChecksums } from "./Checksum.ts"
+import { readLastChunk } from "./ChunkTable.ts"
 import { integer, text } from "./Columns.ts"
 import { drawNameOfFile } from "./DrawNames.ts"
 import { type LedgerProblem, unavailable, unreadable, whileOpening } from "./LedgerProblem.ts"
@@ -72,8 +73,7 @@ const openToRead = (
     if (integer(db.prepare("PRAGMA user_version").get(), "user_version") < migrations.length) {
       throw unreadable(olderVersion)
     }
-    const last = db.prepare("SELECT coalesce(max(id), 0) AS id FROM chunk").get()
-    mark.compare(readBeganAt(db), integer(last, "id"))
+    mark.compare(readBeganAt(db), readLastChunk(db))
     return db
   } catch (error) {
     db.close()

@@ -30,3 +30,19 @@ export const readSnapshot = (
 /** The row id of the last chunk that the snapshot covers. */
 export const readSnapshotEnd = (db: DatabaseSync): number =>
   integer(db.prepare("SELECT chunk FROM snapshot_end").get(), "chunk")
+
+/** Brings these agencies up to date, in the transaction that stores `lastChunk` or after it. */
+export const writeSnapshot = (
+  db: DatabaseSync,
+  lastChunk: number,
+  standings: Iterable<readonly [agency: number, standing: Standing]>
+): void => {
+  const write = db.prepare(
+    "INSERT OR REPLACE INTO snapshot (agency, seq, bets, finished, checksum) VALUES (?, ?, ?, ?, ?)"
+  )
+  for (const [agency, { bets, finished, seq }] of standings) {
+    const mark = finished ? 1 : 0
+    write.run(agency, seq, bets, mark, rowChecksum(agency, seq, bets, mark))
+  }
+  db.prepare("UPDATE snapshot_end SET chunk = ?").run(lastChunk)
+}
