@@ -226,7 +226,7 @@ describe("imports", () => {
       "Container",
       "Dockerfile",
       "FieldAgency",
-      "FreePort",
+      "FreePorts",
       "Image",
       "LedgerFile",
       "Processes",

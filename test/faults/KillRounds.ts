@@ -11,7 +11,6 @@
 import { Effect, Layer, Option, Stream } from "effect"
 import { deepStrictEqual, ok } from "node:assert/strict"
 import { copyFileSync, existsSync, rmSync } from "node:fs"
-import { createServer } from "node:net"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { setTimeout } from "node:timers/promises"
@@ -26,6 +25,7 @@ import { LogWriter, OperatorLog } from "../../src/services/base/OperatorLog.ts"
 import { Random } from "../simulation/Random.ts"
 import { Central } from "../support/Central.ts"
 import { FieldAgency } from "../support/FieldAgency.ts"
+import { freePortPair } from "../support/FreePorts.ts"
 import { LedgerFile } from "../support/LedgerFile.ts"
 import { waitUntilGone } from "../support/Processes.ts"
 import { sales, winnersOf } from "../support/Sales.ts"
@@ -49,25 +49,6 @@ export interface KillReport {
 interface Ports {
   readonly betsPort: number
   readonly consultPort: number
-}
-
-/** Whether a port can be listened on. */
-const isFree = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const server = createServer()
-    server.once("error", () => resolve(false))
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)))
-  })
-
-/**
- * Below the range that outgoing connections take theirs from: an agency that tries to reach a dead central could
- * otherwise be given the central's own port, and reach itself.
- */
-const freePort = async (random: Random): Promise<number> => {
-  for (;;) {
-    const port = random.integer(15_000, 32_000)
-    if (await isFree(port)) return port
-  }
 }
 
 /** An agency of this lottery: what it sells, and what it has been told. */
@@ -255,7 +236,10 @@ class Lottery {
 
   async play(kills: number): Promise<KillReport> {
     const random = this.#random
-    const ports = { betsPort: await freePort(random), consultPort: await freePort(random) }
+    // Not of those that outgoing connections are given: an agency that tries to reach a dead central could be given
+    // the central's own port, and reach itself.
+    const betsPort = await freePortPair()
+    const ports = { betsPort, consultPort: betsPort + 1 }
     const host = "127.0.0.1"
     await using central = await Central.prepare({
       agencies,

@@ -3,9 +3,7 @@
  * is reported or it doesn't matter: nothing that is read differs from what was stored.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { DatabaseSync } from "node:sqlite"
 import { AgencyId } from "../../src/domain/Agency.ts"
 import { encodeGroup } from "../../src/services/ledger/sqlite/GroupBuffer.ts"
@@ -16,22 +14,11 @@ import { migrations } from "../../src/services/ledger/sqlite/Tables.ts"
 import { writerDefaults } from "../../src/services/ledger/sqlite/WriterConfig.ts"
 import { Random } from "../simulation/Random.ts"
 import { betAt, chunkOf } from "../support/LedgerChunks.ts"
+import { TemporaryFolder } from "../support/TemporaryFolder.ts"
 
 const roster = [1, 2, 3].map((id) => AgencyId.make(id))
 const winningNumber = 4242
 const damagedFiles = 100
-
-class Folder implements Disposable {
-  readonly path: string
-
-  constructor() {
-    this.path = mkdtempSync(join(tmpdir(), "loteria-damage-"))
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.path, { recursive: true })
-  }
-}
 
 const configOf = (path: string) => ({
   ...writerDefaults,
@@ -147,9 +134,9 @@ describe("a damaged ledger", () => {
   it.each([["before the draw", false], ["after the draw", true]] as const)(
     "with flipped bits, %s, is reported or answers what was stored",
     (_, drawn) => {
-      using folder = new Folder()
-      const good = join(folder.path, "good.sqlite")
-      const copy = join(folder.path, "copy.sqlite")
+      using folder = new TemporaryFolder()
+      const good = folder.join("good.sqlite")
+      const copy = folder.join("copy.sqlite")
       withWriter(good, (writer) => {
         fill(writer)
         if (drawn) writer.holdDraw()
@@ -170,9 +157,9 @@ describe("a damaged ledger", () => {
   )
 
   it("that is cut off anywhere is reported", () => {
-    using folder = new Folder()
-    const good = join(folder.path, "good.sqlite")
-    const copy = join(folder.path, "copy.sqlite")
+    using folder = new TemporaryFolder()
+    const good = folder.join("good.sqlite")
+    const copy = folder.join("copy.sqlite")
     withWriter(good, fill)
     const bytes = readFileSync(good)
     const random = new Random(1)
@@ -189,10 +176,10 @@ describe("a damaged ledger", () => {
   })
 
   it("whose log lost what was acknowledged is refused, with both counts", () => {
-    using folder = new Folder()
-    const good = join(folder.path, "good.sqlite")
-    const crashed = join(folder.path, "crashed.sqlite")
-    const copy = join(folder.path, "copy.sqlite")
+    using folder = new TemporaryFolder()
+    const good = folder.join("good.sqlite")
+    const crashed = folder.join("crashed.sqlite")
+    const copy = folder.join("copy.sqlite")
     // As after kill -9: the log holds everything.
     withWriter(good, (writer) => {
       fill(writer)
@@ -226,9 +213,9 @@ describe("a damaged ledger", () => {
   })
 
   it("that is gone from beside its mark is reported; another one under its name isn't damaged", () => {
-    using folder = new Folder()
-    const path = join(folder.path, "ledger.sqlite")
-    const crashed = join(folder.path, "crashed.sqlite")
+    using folder = new TemporaryFolder()
+    const path = folder.join("ledger.sqlite")
+    const crashed = folder.join("crashed.sqlite")
     withWriter(path, (writer) => {
       fill(writer)
       copyLedger(path, crashed)
@@ -246,14 +233,14 @@ describe("a damaged ledger", () => {
   })
 
   it("is told from one of the version without checksums, which gets them", () => {
-    using folder = new Folder()
-    const path = join(folder.path, "ledger.sqlite")
+    using folder = new TemporaryFolder()
+    const path = folder.join("ledger.sqlite")
     withWriter(path, (writer) => {
       fill(writer)
       writer.holdDraw()
     })
     // From before draws had names too: it takes its file's.
-    const old = join(folder.path, "nocturna.sqlite")
+    const old = folder.join("nocturna.sqlite")
     copyFileSync(path, old)
     const db = new DatabaseSync(old)
     db.exec(`

@@ -6,7 +6,7 @@ import { Central, runMain } from "../support/Central.ts"
 import { LedgerFile } from "../support/LedgerFile.ts"
 import { sales } from "../support/Sales.ts"
 import { Wire } from "../support/Wire.ts"
-import { assertRefused, chunkBets, counting, health } from "./CountingAgency.ts"
+import { assertRefused, chunkBets, health, numberingClient } from "./NumberingClient.ts"
 
 describe.concurrent("a ledger that is taken from under the server", () => {
   const displaced = "action: ledger_place | result: fail"
@@ -28,7 +28,7 @@ describe.concurrent("a ledger that is taken from under the server", () => {
         0
       )
       const bets = sales(1, 4 * chunkBets, 3)
-      using one = await counting(central, 1, bets)
+      using one = await numberingClient(central, 1, bets)
       assert.strictEqual((await one.send()).type_message, 1)
       renameSync(path, `${path}.away`)
       replace(path, backup)
@@ -42,7 +42,7 @@ describe.concurrent("a ledger that is taken from under the server", () => {
       renameSync(`${path}.away`, path)
       await central.waitForLine("action: ledger_place | result: success")
       await central.waitUntil("health", async () => (await health(central)).code === 0)
-      using again = await counting(central, 1, bets)
+      using again = await numberingClient(central, 1, bets)
       again.acknowledged = one.acknowledged
       while (again.acknowledged < again.chunks) {
         assert.strictEqual((await again.send()).type_message, 1)
@@ -59,7 +59,7 @@ describe.concurrent("a ledger that is taken from under the server", () => {
     await using central = await Central.start({ agencies: 1 })
     const path = central.ledgerPath
     const backup = join(central.folder, "backup.sqlite")
-    using one = await counting(central, 1, sales(1, 4 * chunkBets, 3))
+    using one = await numberingClient(central, 1, sales(1, 4 * chunkBets, 3))
     assert.strictEqual((await one.send()).type_message, 1)
     const made = await runMain(["ledger", "backup", "--ledger", path, "--out", backup])
     assert.strictEqual(made.code, 0)
@@ -77,7 +77,7 @@ describe.concurrent("a ledger that is taken from under the server", () => {
     })
     const path = central.ledgerPath
     const bets = sales(1, 4 * chunkBets, 3)
-    using one = await counting(central, 1, bets)
+    using one = await numberingClient(central, 1, bets)
     for (let round = 1; round <= 3; round++) {
       assert.strictEqual((await one.send()).type_message, 1)
       renameSync(path, `${path}.away`)
@@ -92,7 +92,7 @@ describe.concurrent("a ledger that is taken from under the server", () => {
 
   it("and removed for good is missed by the next start, which begins no new one in its place", async () => {
     await using central = await Central.start({ agencies: 1 })
-    using one = await counting(central, 1, sales(1, 4 * chunkBets, 3))
+    using one = await numberingClient(central, 1, sales(1, 4 * chunkBets, 3))
     assert.strictEqual((await one.send()).type_message, 1)
     rmSync(central.ledgerPath)
     await central.waitForLine(displaced)

@@ -10,8 +10,8 @@ import { LedgerFile } from "../support/LedgerFile.ts"
 import { sales, winnersOf } from "../support/Sales.ts"
 import { waitUntil, within } from "../support/WaitUntil.ts"
 import { Wire } from "../support/Wire.ts"
-import { assertRefused, chunkBets, counting, health } from "./CountingAgency.ts"
 import { FaultyMachine, SmallDisk, straceUnavailable } from "./FaultyMachine.ts"
+import { assertRefused, chunkBets, health, numberingClient } from "./NumberingClient.ts"
 
 /** For the test's name, so that a run says why something wasn't tried. */
 const unless = (unavailable: string | undefined): string =>
@@ -29,7 +29,7 @@ const meetTrouble = async (
   end: () => void
 ): Promise<void> => {
   const [first, second] = [sales(1, 4 * chunkBets, 3), sales(2, 4 * chunkBets, 2)]
-  using one = await counting(central, 1, first)
+  using one = await numberingClient(central, 1, first)
   using two = await FieldAgency.open(central, 2)
   assert.strictEqual((await one.send()).type_message, 1)
   assert.strictEqual((await two.sendChunk(second.slice(0, chunkBets)))?.type_message, 1)
@@ -121,7 +121,7 @@ describe("a full disk", () => {
         ledgerPath
       })
       const bets = sales(1, 500 * chunkBets)
-      using one = await counting(central, 1, bets)
+      using one = await numberingClient(central, 1, bets)
       for (;;) {
         const answer = await one.send()
         if (answer.type_message === 1) continue
@@ -179,7 +179,7 @@ describe.concurrent("a disk that fails", () => {
         settings: { ledger: { retryFirstMs: 5, retryMaxMs: 50 } }
       })
       const bets = sales(1, 10 * chunkBets)
-      using one = await counting(central, 1, bets)
+      using one = await numberingClient(central, 1, bets)
       for (let chunk = 0; chunk < 4; chunk++) assert.strictEqual((await one.send()).type_message, 1)
       machine.failSyncs = true
       for (let tries = 0; tries < 3; tries++) assertRefused(await one.send())
@@ -256,7 +256,7 @@ describe.concurrent("a ledger that can't be had", () => {
     bytes[at + 7] = (bytes[at + 7] ?? 0) ^ 1
     writeFileSync(central.ledgerPath, bytes)
     await central.start()
-    using two = await counting(central, 2, sales(2, chunkBets))
+    using two = await numberingClient(central, 2, sales(2, chunkBets))
     assert.strictEqual((await two.send()).type_message, 1)
     const line = await central.waitForLine("action: sorteo | result: fail")
     assert.include(line, "the file is damaged")
@@ -278,7 +278,7 @@ describe("durability", () => {
     `is a sync between a chunk's write to the log and its answer${unless(straceUnavailable)}`,
     async () => {
       await using central = await Central.start({ agencies: 1 })
-      using agency = await counting(central, 1, sales(1, 20 * chunkBets))
+      using agency = await numberingClient(central, 1, sales(1, 20 * chunkBets))
       await agency.send()
       const trace = join(central.folder, "trace")
       const calls = "trace=fsync,fdatasync,pwrite64,write,writev,sendto,sendmsg"

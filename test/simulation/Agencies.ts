@@ -1,5 +1,5 @@
 /** The agency of a plan, of whichever kind. */
-import { CountingAgency } from "./CountingAgency.ts"
+import { NumberingAgency } from "./NumberingAgency.ts"
 import type { AgencyPlan } from "./Scenario.ts"
 import { type AgencyWorld, Consult, FieldAgency, type SimulatedAgency } from "./SimulatedAgency.ts"
 
@@ -12,7 +12,7 @@ export const agencyOf = (
     case "field":
       return new FieldAgency(world, file, style, consult)
     case "counting":
-      return new CountingAgency(world, file, style, consult)
+      return new NumberingAgency(world, file, style, consult)
     case "mended": {
       const handOver = (to: () => SimulatedAgency) => () => {
         if (!world.random.chance(0.4)) return false
@@ -27,7 +27,7 @@ export const agencyOf = (
         consult,
         handOver(() => mended)
       )
-      const mended = new CountingAgency(world, file, style, consult, handOver(() => old))
+      const mended = new NumberingAgency(world, file, style, consult, handOver(() => old))
       return {
         begin: () => old.begin(),
         sell: () => old.sell(),

@@ -1,4 +1,4 @@
-/** Ports for what must be found again where it was. */
+/** Ports that were free a moment ago, for servers that have to be told their port before they start. */
 import { once } from "node:events"
 import { createServer, type Server } from "node:net"
 
@@ -36,4 +36,14 @@ export const freePortPair = async (): Promise<number> => {
     return port
   }
   throw new Error("no two free ports in a row")
+}
+
+/** Any port; other listeners and connections may be given it as soon as it is free again. */
+export const freePort = async (): Promise<number> => {
+  const server = createServer().listen({ port: 0, host: "127.0.0.1" })
+  await once(server, "listening")
+  const address = server.address()
+  await close(server)
+  if (address === null || typeof address === "string") throw new Error("no port")
+  return address.port
 }

@@ -1,6 +1,12 @@
 /**
- * A process that does one thing to a ledger, `node LedgerProcess.ts <what> <file>`, so that its calls can be written down
- * and it can be killed at any of them.
+ * A process that does something to a ledger, `node LedgerProcess.ts <what> <file>`, so that its calls can be recorded,
+ * its files be limited, and it can be killed at any moment. It prints what came of it, a line each.
+ *
+ * - write: commits three chunks by the writer alone
+ * - begin: begins the next ledger
+ * - checkpoint: commits 20 chunks, each after the checkpoint of the one before
+ * - hold: commits groups of three chunks until it is killed; prints the `seq` of each that was acknowledged
+ * - overfill: commits one group of so many bytes, and then a small chunk
  */
 import { Effect } from "effect"
 import { existsSync, readFileSync, writeFileSync, writeSync } from "node:fs"
@@ -8,6 +14,7 @@ import { AgencyId } from "../../src/domain/Agency.ts"
 import { WinningNumber } from "../../src/domain/Draw.ts"
 import { beginLedger } from "../../src/services/admin/NextLedger.ts"
 import { BetLedger } from "../../src/services/ledger/BetLedger.ts"
+import type { SqliteLedgerOptions } from "../../src/services/ledger/embedded/SqliteLedger.ts"
 import { encodeGroup } from "../../src/services/ledger/sqlite/GroupBuffer.ts"
 import { LedgerWriter } from "../../src/services/ledger/sqlite/LedgerWriter.ts"
 import { writerDefaults } from "../../src/services/ledger/sqlite/WriterConfig.ts"
@@ -17,6 +24,7 @@ import { waitUntil } from "./WaitUntil.ts"
 
 const three = AgencyId.make(3)
 const [, , what = "", path = "", more = ""] = process.argv
+// Synchronously: what is printed has been printed when the process is killed.
 const print = (line: string) => writeSync(1, `${line}\n`)
 const config = {
   ...writerDefaults,
@@ -59,6 +67,39 @@ const checkpoint = Effect.gen(function*() {
   yield* Effect.sync(() => process.exit(0))
 })
 
+const hold = Effect.gen(function*() {
+  const { commit, opened } = yield* BetLedger
+  print("opened")
+  for (let seq = (opened.agencies.get(three)?.seq ?? 0) + 1;; seq += 3) {
+    yield* commit([seq, seq + 1, seq + 2].map((each) => plainChunk(three, each, each % 50)))
+    print(String(seq + 2))
+  }
+})
+
+const overfill = Effect.gen(function*() {
+  const { commit } = yield* BetLedger
+  print("opened")
+  const chunk = plainChunk(three, 1, 1000)
+  const chunks = Math.ceil(Number(more) / chunk.body.length)
+  const large = Array.from({ length: chunks }, (_, index) => ({ ...chunk, seq: index + 1 }))
+  for (const group of [large, [plainChunk(three, 1, 1)]]) {
+    const outcome = yield* Effect.match(commit(group), {
+      onFailure: ({ _tag }) => _tag,
+      onSuccess: () => "Stored"
+    })
+    print(`${group.length} ${outcome}`)
+  }
+})
+
+const run = <E>(
+  program: Effect.Effect<void, E, BetLedger>,
+  options: Partial<SqliteLedgerOptions> = {}
+): Promise<void> =>
+  Effect.runPromise(Effect.provide(
+    program,
+    keptLedger({ path, roster: [three], winningNumber: WinningNumber.make(257), ...options })
+  ))
+
 switch (what) {
   case "write":
     write()
@@ -69,12 +110,11 @@ switch (what) {
     )
     break
   case "checkpoint":
-    await Effect.runPromise(checkpoint.pipe(
-      Effect.provide(keptLedger({
-        path,
-        roster: [three],
-        winningNumber: WinningNumber.make(257),
-        checkpointBytes: 1
-      }))
-    ))
+    await run(checkpoint, { checkpointBytes: 1 })
+    break
+  case "hold":
+    await run(hold, { roster: [three, AgencyId.make(5)] })
+    break
+  case "overfill":
+    await run(overfill, { roster: [three, AgencyId.make(5)] })
 }

@@ -5,7 +5,7 @@ import { OperatorLog } from "../../../src/services/base/OperatorLog.ts"
 import { decodeSettings, Settings } from "../../../src/services/base/Settings.ts"
 import { checkReady } from "../../../src/services/operations/Health.ts"
 import { operationsLayer } from "../../../src/services/operations/Operations.ts"
-import { freePort } from "../../support/FreePort.ts"
+import { freePort } from "../../support/FreePorts.ts"
 
 describe("health", () => {
   it.live("says why the server doesn't serve agencies, for as long as that is so", () =>

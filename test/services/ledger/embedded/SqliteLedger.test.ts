@@ -58,13 +58,13 @@ const query = (path: string, sql: string) => {
   }
 }
 
-/** A process of its own that holds the ledger; see test/support/LedgerHolder.ts. */
-const startHolder = (path: string, limits = "", bytes = "") =>
+/** A process of its own that holds the ledger; see test/support/LedgerProcess.ts. */
+const startHolder = (what: "hold" | "overfill", path: string, limits = "", bytes = "") =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const script = fileURLToPath(new URL("../../../support/LedgerHolder.ts", import.meta.url))
+      const script = fileURLToPath(new URL("../../../support/LedgerProcess.ts", import.meta.url))
       const command = `${limits} exec "$0" "$@"`
-      const args = [process.execPath, script, path, ...bytes === "" ? [] : [bytes]]
+      const args = [process.execPath, script, what, path, bytes]
       const child = spawn("sh", ["-c", command, ...args], { stdio: ["ignore", "pipe", "inherit"] })
       const lines: Array<string> = []
       createInterface(child.stdout).on("line", (line) => lines.push(line))
@@ -282,7 +282,7 @@ describe("the SQLite ledger", () => {
       Effect.gen(function*() {
         const path = yield* newPath
         for (let round = 0; round < 3; round++) {
-          const { child, ended, lines } = yield* startHolder(path)
+          const { child, ended, lines } = yield* startHolder("hold", path)
           yield* Effect.promise(() => waitUntil("20 groups stored", () => lines.length > 20))
           const refused = yield* Effect.flip(life(path, () => Effect.void))
           assert.strictEqual(refused._tag, "LedgerInUse")
@@ -357,7 +357,12 @@ describe("the SQLite ledger", () => {
     Effect.gen(function*() {
       const path = yield* newPath
       // The largest file that the process may write: 4096 units of 512 bytes.
-      const { ended, lines } = yield* startHolder(path, "ulimit -f 4096;", String(8 * 1024 * 1024))
+      const { ended, lines } = yield* startHolder(
+        "overfill",
+        path,
+        "ulimit -f 4096;",
+        String(8 * 1024 * 1024)
+      )
       assert.strictEqual(yield* Effect.promise(() => ended), 0)
       assert.strictEqual(lines[0], "opened")
       assert.match(lines[1] ?? "", /^\d+ LedgerUnavailable$/)

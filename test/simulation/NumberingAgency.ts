@@ -22,7 +22,7 @@ type SentChunk = Extract<Asked, { _tag: "Chunk" }>
 
 const windowMax = 4
 
-export class CountingAgency implements SimulatedAgency {
+export class NumberingAgency implements SimulatedAgency {
   readonly #world: AgencyWorld
   readonly #file: AgencyFile
   readonly #style: AgencyStyle

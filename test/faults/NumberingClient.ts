@@ -1,12 +1,12 @@
-/** An agency that counts its chunks, and what tests of a ledger in trouble ask of a central. */
+/** A client that numbers its chunks, and what tests of a ledger in trouble ask of a central. */
 import { assert } from "@effect/vitest"
 import { type Central, runMain } from "../support/Central.ts"
 import { Wire, type WireAnswer } from "../support/Wire.ts"
 
 export const chunkBets = 50
 
-/** A client that counts, and that keeps what it was told. */
-export class CountingAgency implements Disposable {
+/** Numbers its chunks, and keeps how many were acknowledged. */
+export class NumberingClient implements Disposable {
   readonly id: number
   readonly bets: ReadonlyArray<string>
   readonly #wire: Wire
@@ -37,11 +37,11 @@ export class CountingAgency implements Disposable {
   }
 }
 
-export const counting = async (
+export const numberingClient = async (
   central: Central,
   id: number,
   bets: ReadonlyArray<string>
-): Promise<CountingAgency> => new CountingAgency(id, await Wire.connect(central.betsPort), bets)
+): Promise<NumberingClient> => new NumberingClient(id, await Wire.connect(central.betsPort), bets)
 
 export const assertRefused = (answer: WireAnswer): void => {
   assert.include(answer, { type_message: 3, code: "LEDGER_UNAVAILABLE", payload: null })
