@@ -286,7 +286,7 @@ describe.concurrent("ledger begin", () => {
     for (const more of [[], ["--draw", "vespertina"]]) {
       const same = await runMain([...args, ...more])
       assert.strictEqual(same.code, 1)
-      assert.include(same.stderr, "the draw that is put aside is called vespertina")
+      assert.include(same.stderr, "the draw of the old ledger is also called vespertina")
     }
     assert.strictEqual((await runMain([...args, "--draw", "no/name"])).code, 2)
     assert.deepStrictEqual(readFileSync(central.ledgerPath), before)
@@ -354,10 +354,10 @@ describe.concurrent("ledger begin", () => {
     const args = ["ledger", "begin", "--config", central.configPath]
     const { code, stderr } = await runMain(args)
     assert.strictEqual(code, 1)
-    assert.include(stderr, "agency 1: not told the winners, as far as is known; ")
+    assert.include(stderr, "agency 1: not known to have been told the winners; ")
     assert.include(
       stderr,
-      "agency 2: sent the winners, but it isn't confirmed that they were taken."
+      "agency 2: sent the winners, but their receipt is not confirmed."
     )
     assert.deepStrictEqual(readFileSync(central.ledgerPath), before)
     assert.match((await ledger("info", central.ledgerPath)).stdout, /^told: +0 of 2 agencies$/m)

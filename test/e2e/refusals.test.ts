@@ -202,8 +202,8 @@ describe("the log of a central for three agencies", () => {
     })
   const item = "Ana,Lorca,30904465,2001-02-29,5"
   const waitsFor = (agency: number, missing: string) =>
-    `missing: ${missing} | detail: the draw waits for agency ${agency}, whose client doesn't tell: `
-    + "mend the cause and start it again"
+    `missing: ${missing} | detail: the draw waits for agency ${agency}, whose client doesn't report this: `
+    + "fix the cause and start it again"
   const ifMissing =
     "missing: 1, 2, 3 | detail: if it is one of the missing agencies, the draw waits for it"
   const bets = "door: bets | ip: 127.0.0.1"

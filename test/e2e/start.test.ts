@@ -175,7 +175,7 @@ describe.concurrent("serve --check-config", () => {
     }
     const older = await check(central)
     assert.strictEqual(older.code, 0, older.stderr)
-    assert.include(older.stdout, "the ledger is of an older version")
+    assert.include(older.stdout, "the ledger has an older version")
     linkSync(central.ledgerPath, join(central.folder, "second"))
     const twice = await check(central)
     assert.strictEqual(twice.code, 1)

@@ -65,7 +65,7 @@ describe.concurrent("a ledger that is taken from under the server", () => {
     assert.strictEqual(made.code, 0)
     assert.strictEqual((await one.send()).type_message, 1)
     copyFileSync(backup, path)
-    assert.include(await central.waitForLine(displaced), "was written over by another program")
+    assert.include(await central.waitForLine(displaced), "was overwritten by another program")
     assertRefused(await one.send())
     assert.strictEqual((await health(central)).code, 1)
   })

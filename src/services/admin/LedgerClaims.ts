@@ -34,7 +34,7 @@ type Add = (problem: string) => void
 export const readClaims = (db: DatabaseSync, add: Add): Claims => {
   const lottery = readLottery(db, add)
   const roster = lottery === undefined ? [] : agenciesOf(lottery)
-  if (roster.length === 0) add("the ledger doesn't say which lottery it is of")
+  if (roster.length === 0) add("the ledger doesn't say which lottery it belongs to")
   return {
     roster: new Set(roster),
     winningNumber: lottery?.winningNumber ?? -1,

@@ -45,7 +45,7 @@ export class DrawNameTaken extends Schema.TaggedError<DrawNameTaken>()("DrawName
   draw: Schema.String
 }) {
   override get message(): string {
-    return `${this.path}: the draw that is put aside is called ${this.draw}; give the next one another name `
+    return `${this.path}: the draw of the old ledger is also called ${this.draw}; give the next one another name `
       + "(lottery.draw, DRAW, or --draw), or none"
   }
 }
@@ -59,7 +59,7 @@ export class AgenciesUnsettled
 {
   override get message(): string {
     return `${this.path}: ${this.reasons.join("; ")}. Once the next draw has begun, `
-      + "they can no longer ask for this one. Let them ask first, or go on with --yes"
+      + "they can no longer ask for the winners of this one. Let them ask first, or continue with --yes"
   }
 }
 

@@ -26,11 +26,11 @@ export const untoldAgencies = (
   return [
     ...reason(
       roster.filter((agency) => !told.has(agency)),
-      "not told the winners, as far as is known"
+      "not known to have been told the winners"
     ),
     ...reason(
       roster.filter((agency) => told.get(agency)?.how === "sent"),
-      "sent the winners, but it isn't confirmed that they were taken"
+      "sent the winners, but their receipt is not confirmed"
     )
   ]
 }

@@ -22,7 +22,7 @@ export class ResumeMismatch extends Schema.TaggedError<ResumeMismatch>()("Resume
 }) {
   override get message(): string {
     return `agency ${this.agency}: the central holds ${this.stored} bets of it, and ${this.problem}. Nothing was sent. `
-      + "Send the file that was begun with; if it is lost, the central can export what it holds"
+      + "Send the file with which the delivery began; if it is lost, the central can export these bets"
   }
 }
 

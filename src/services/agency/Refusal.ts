@@ -17,7 +17,7 @@ export class BetRefused extends Schema.TaggedError<BetRefused>()("BetRefused", {
 }) {
   override get message(): string {
     return `agency ${this.agency}: line ${this.line} of the bet file was refused (${this.code}: ${this.reason}); `
-      + "correct the line and start again: the agency goes on where it stopped"
+      + "correct the line and start again: the agency continues where it stopped"
   }
 }
 

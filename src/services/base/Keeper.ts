@@ -169,7 +169,7 @@ export class RootKeeper {
     recent.push(now)
     this.#restarts.set(root, recent)
     if (recent.length <= restartsMax) return true
-    this.#endServer(`${root}, begun again ${restartsMax} times,`, cause)
+    this.#endServer(`${root}, started again ${restartsMax} times,`, cause)
     return false
   }
 

@@ -50,7 +50,7 @@ export class Refusals extends Context.Service<Refusals, {
       const consequence = (agency: number | undefined, waits: boolean): Details => {
         if (waits) {
           const detail =
-            `the draw waits for agency ${agency}, whose client doesn't tell: mend the cause and start it again`
+            `the draw waits for agency ${agency}, whose client doesn't report this: fix the cause and start it again`
           return { missing: missing(), detail }
         }
         if (agency !== undefined || awaited.first(1).length === 0) return {}

@@ -161,7 +161,7 @@ describe("going on where the central got to", () => {
         assert.strictEqual(error._tag, "ResumeMismatch")
         assert.match(
           error.message,
-          /^agency 3: the central holds 20 bets.*Send the file that was begun with/
+          /^agency 3: the central holds 20 bets.*Send the file with which the delivery began/
         )
         assert.deepStrictEqual(central.chunks(), [])
       }).pipe(Effect.scoped))

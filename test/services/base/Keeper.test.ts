@@ -52,7 +52,7 @@ describe("a keeper", () => {
     assert.deepStrictEqual(seen.ended, [])
     callback()
     assert.strictEqual(seen.ended.length, 1)
-    assert.match(seen.ended[0] ?? "", /^listener's error, begun again 10 times, Error: planted/)
+    assert.match(seen.ended[0] ?? "", /^listener's error, started again 10 times, Error: planted/)
   })
 
   it.effect("begins a loop again, and takes an interruption for no defect", () =>

@@ -70,7 +70,7 @@ export const readMark = (ledger: string) => {
       if ((beganAt ?? marked) !== marked || !(Number(chunks) > lastChunk)) return
       throw damaged(
         `${Number(chunks)} chunks were acknowledged and ${lastChunk} are there`,
-        `. Without one: remove ${path} to go on with what is left, and have the agencies send again`
+        `. Without one: remove ${path} to continue with what is left, and have the agencies send again`
       )
     }
   }

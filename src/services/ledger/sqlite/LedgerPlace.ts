@@ -99,7 +99,7 @@ export const placeOf = (configured: string): string => {
     at = path.isAbsolute(target) ? target : `${folder}/${target}`
   }
   throw unavailable(
-    `${configured} is a symbolic link that leads in a circle; let it lead to a file`
+    `${configured} is a symbolic link that leads to itself; make it lead to a file`
   )
 }
 

@@ -30,7 +30,7 @@ const inspect = (db: DatabaseSync): "empty" | "ledger" => {
   }
   if (version > migrations.length) {
     throw unreadable(
-      `the ledger is of version ${version} and this program knows versions up to ${migrations.length}; `
+      `the ledger has version ${version}, and this program knows only versions up to ${migrations.length}; `
         + "use the newer program"
     )
   }
@@ -40,7 +40,7 @@ const inspect = (db: DatabaseSync): "empty" | "ledger" => {
 /** What a reader finds, and the server doesn't mind. */
 export const nothingBegun = "the file is empty: no ledger has begun in it"
 export const olderVersion =
-  "the ledger is of an older version; start the server on it once to bring it up to date"
+  "the ledger has an older version; start the server on it once to bring it up to date"
 
 /** Opens a ledger for reading only. The file must exist and is not changed. */
 export const openReadOnly = (file: string, busyTimeoutMs: number): DatabaseSync =>
@@ -113,7 +113,7 @@ export const openForWriting = (config: WriterConfig, onBegun?: () => void): Data
 const noLog = (file: string, mode: string): LedgerProblem =>
   unavailable(
     `${file} can't have a write-ahead log: its journal mode stays "${mode}". Put the ledger on a disk of this `
-      + "machine; network file systems don't do."
+      + "machine; network file systems are not supported."
   )
 
 const migrate = (db: DatabaseSync, file: string): void => {

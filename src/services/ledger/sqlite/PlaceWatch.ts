@@ -30,7 +30,7 @@ interface Watched {
 /** What keeps the ledger's paths from being what they were, and what to do. */
 const whatToDo =
   "Nothing is acknowledged meanwhile. What was acknowledged is in the file that this process still writes: put that back "
-  + "under its name and the central goes on by itself, or stop the central and restore the ledger"
+  + "under its name and the central continues by itself, or stop the central and restore the ledger"
 
 const watched = (path: string): Watched => {
   const { dev, ino } = fs.statSync(path, { bigint: true })
@@ -65,7 +65,7 @@ export class PlaceWatch {
   /** What is wrong now. */
   look(): string | undefined {
     this.#problem = this.#overwritten
-      ? `${this.#file.path} was written over by another program. Nothing is acknowledged any more: stop the central, and `
+      ? `${this.#file.path} was overwritten by another program. Nothing is acknowledged any more: stop the central, and `
         + "restore the ledger from a backup"
       : this.#lookAt(this.#file) ?? this.#lookAt(this.#log)
     return this.#problem

@@ -217,11 +217,17 @@ describe("the SQLite ledger's file", () => {
       db.exec("CREATE TABLE person (name TEXT)")
       db.close()
     }],
-    ["a ledger of a newer version", "version 99 and this program knows versions up to", (path) => {
-      const db = new DatabaseSync(path)
-      db.exec(`PRAGMA application_id = ${0x4c6f744e}; PRAGMA user_version = 99; CREATE TABLE x (y)`)
-      db.close()
-    }]
+    [
+      "a ledger of a newer version",
+      "version 99, and this program knows only versions up to",
+      (path) => {
+        const db = new DatabaseSync(path)
+        db.exec(
+          `PRAGMA application_id = ${0x4c6f744e}; PRAGMA user_version = 99; CREATE TABLE x (y)`
+        )
+        db.close()
+      }
+    ]
   ]
   it.effect.each(foreign)(
     "is not touched when it is %s",

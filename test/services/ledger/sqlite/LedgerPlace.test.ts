@@ -96,6 +96,6 @@ describe("the ledger's file", () => {
       symlinkSync("here", join(folder, "there"))
       const error = yield* Effect.flip(life(join(folder, "here"), () => Effect.void))
       assert.strictEqual(error._tag, "LedgerUnavailable")
-      assert.include(error.message, "leads in a circle")
+      assert.include(error.message, "leads to itself")
     }))
 })

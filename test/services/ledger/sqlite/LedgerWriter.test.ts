@@ -333,7 +333,7 @@ describe("a ledger that is not in its place any more", () => {
       held.commit(plainChunk(one, seq, 1))
       assert.isUndefined(held.writer.lookAtPlace())
       copyFileSync(copy, folder.ledger)
-      assert.include(held.writer.lookAtPlace() ?? "", "was written over by another program")
+      assert.include(held.writer.lookAtPlace() ?? "", "was overwritten by another program")
       const failure = failureOf(() => held.commit(plainChunk(one, seq + 1, 1)))
       assert.strictEqual(failure.kind, "Displaced")
       writeFileSync(folder.ledger, new Uint8Array(1_000_000), { flag: "a" })
