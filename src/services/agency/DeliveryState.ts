@@ -1,4 +1,6 @@
 /** What a delivery knows across its connections: how far the central is, and what was sent to it. */
+import { invariant } from "../../domain/Invariant.ts"
+
 export class DeliveryState {
   #bets: number | undefined
   #storedSeq = 0
@@ -36,6 +38,7 @@ export class DeliveryState {
   stored(bets: number): void {
     this.#bets = (this.#bets ?? 0) + bets
     this.#storedSeq++
+    invariant(this.#storedSeq <= (this.#sentSeq ?? 0), "only chunks that were sent get stored")
     this.#disagreed = false
   }
 

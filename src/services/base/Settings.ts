@@ -19,6 +19,7 @@ import {
 import { loadAll } from "js-yaml"
 import { readFile } from "node:fs/promises"
 import { AgencyId, formatRoster, parseRoster } from "../../domain/Agency.ts"
+import { numberMax } from "../../domain/BetRules.ts"
 import { DrawName, WinningNumber } from "../../domain/Draw.ts"
 import {
   agenciesCeiling,
@@ -127,7 +128,7 @@ const SettingsSchema = Schema.Struct({
     Schema.Struct({
       agencies: withDefault(Roster, 5),
       winningNumber: withDefault(
-        integer(0, 9999).pipe(Schema.decodeTo(WinningNumber)),
+        integer(0, numberMax).pipe(Schema.decodeTo(WinningNumber)),
         7574
       ),
       draw: Schema.optionalKey(Draw),

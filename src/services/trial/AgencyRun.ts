@@ -1,5 +1,6 @@
 /** An agency of a demonstration: a process that delivers one bet file and prints its winners. */
 import { Clock, Effect } from "effect"
+import { isDocument } from "../../domain/BetRules.ts"
 import type { Ports } from "./CentralRun.ts"
 import { ChildFailed, runChild } from "./ChildRun.ts"
 import type { GeneratedFile } from "./GeneratedFiles.ts"
@@ -33,7 +34,7 @@ export const runAgency = Effect.fnUntraced(function*(
     if (sent !== null) {
       bets += Number(sent[1])
       onDelivered(Number(sent[1]))
-    } else if (/^[A-Za-z0-9]{1,20}$/.test(line)) winners.push(line)
+    } else if (isDocument(line)) winners.push(line)
   }
   const flags = {
     id: file.agency,
