@@ -1,11 +1,11 @@
 /**
- * The open group: the chunks that were decided and are not on their way to disk yet, in the order of the decisions.
- * From here they are taken, a bounded group at a time; those that a failed group leaves come back to the front.
+ * The open group: chunks that were decided on and are not on their way to disk yet, in the order of the decisions. They
+ * are taken from it a bounded group at a time; chunks that stay after a failure are put back at the front.
  *
- * It also counts the frames that are being parsed. While the disk is busy with one group, the clients of the group
- * before send their next chunks, which come in one after another. A group that left with the first of them would make
- * all others wait for one more sync. So the open group is due once it holds as many chunks as frames are being parsed:
- * at least half of what it can get.
+ * It also counts the frames that are being parsed. While one group is on its way to disk, the clients of the group before
+ * send their next chunks, which arrive one by one. If the open group left with the first of them, all others would wait
+ * for one more sync. So it is due once it holds as many chunks as frames are being parsed: at least half of what it can
+ * get.
  */
 import { invariant } from "../../domain/Invariant.ts"
 import type { Group, PendingChunk } from "./ChunksInHand.ts"
