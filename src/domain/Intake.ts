@@ -12,7 +12,7 @@ import { countBets } from "./BetRecord.ts"
 import type { Chunk } from "./Chunk.ts"
 import type { Rejection } from "./Rejection.ts"
 
-/** What is stored of one agency. */
+/** What is stored for one agency. */
 export interface Standing {
   /** The last chunk's `seq`; 0 when there is none. Chunks are numbered 1, 2, 3 … without gaps. */
   readonly seq: number
@@ -45,17 +45,17 @@ export type Replay =
 export const replayUnknown: Replay = { _tag: "Unknown" }
 export const replayOver: Replay = { _tag: "Over" }
 
-/** What has to be looked up before a decision. */
+/** The stored bets that a decision needs. */
 export type Question =
   | { readonly _tag: "Nothing" }
   | { readonly _tag: "ChunkAt"; readonly seq: number }
   | { readonly _tag: "BetsFrom"; readonly from: BetCursor; readonly bytes: number }
 
-/** What the ledger said to a {@link Question}. */
+/** The ledger's answer to a {@link Question}. */
 export type Evidence =
   | { readonly _tag: "Nothing" }
   | { readonly _tag: "ChunkAt"; readonly last: boolean; readonly body: Uint8Array }
-  /** As many bytes as asked for; fewer only where the agency's bets end. */
+  /** As many bytes as asked for, or fewer if the agency's bets end there. */
   | { readonly _tag: "BetsFrom"; readonly bytes: Uint8Array; readonly next: BetCursor }
 
 export type Decision =
@@ -93,7 +93,7 @@ export const decide = (
     ? decideUnnumbered(standing, replay, chunk, evidence)
     : decideNumbered(standing, chunk.seq, chunk, evidence)
 
-/** What is known of the agency once a decision to store is on disk. */
+/** The agency's standing once a stored chunk is on disk. */
 export const standingAfter = (
   standing: Standing,
   stored: { readonly seq: number; readonly bets: number; readonly last: boolean }
@@ -147,7 +147,7 @@ const sell = (standing: Standing, chunk: Chunk): Decision => {
   return chunk.bets === 0 ? { _tag: "Stored", replay: replayOver } : finished
 }
 
-/** The chunk goes on with a repetition of everything up to `replay.from`. */
+/** The chunk continues a repetition of everything up to `replay.from`. */
 const repeat = (
   standing: Standing,
   replay: Extract<Replay, { _tag: "Repeating" }>,

@@ -1,10 +1,11 @@
 /**
- * What is answered on either port, whose connection is closed, and who is put off, with which code. Pure: a verdict says
- * what happens, the session carries it out (services/intake/Session.ts).
+ * The answers on both ports: what a client is told, when its connection is closed, and when it is put off, with which
+ * code. Pure: a verdict says what happens, and the session carries it out (services/intake/Session.ts).
  *
- * A client that numbers its chunks (`seq`) is told everything. A client that doesn't takes every answer but
- * CHUNK_PROCESSED for "not stored, go on with the next chunk". So it is never told what waiting can cure: its connection
- * is closed, and it sends everything again. What waiting can't cure it is told, and its connection is closed at once.
+ * A client that numbers its chunks (`seq`) is told everything. A client that doesn't number them reads every answer
+ * except CHUNK_PROCESSED as "not stored, continue with the next chunk". So it gets no answer to a chunk that could be
+ * stored later: its connection is closed, and it sends everything again. If waiting can't help, it gets the rejection,
+ * and its connection is closed immediately.
  */
 import type { AgencyId } from "./Agency.ts"
 import type { Chunk, ParseRefusal } from "./Chunk.ts"
@@ -13,23 +14,23 @@ import type { DrawName } from "./Draw.ts"
 import type { encodeAnswer } from "./Message.ts"
 import type { Code, ErrorCode, Rejection, RejectionCode } from "./Rejection.ts"
 
-/** What the log says of a refusal. */
+/** A refusal, as the log shows it. */
 export interface Refused {
   readonly code: Code
-  /** As the message says, where it could be read. The connection's own agency counts for more. */
+  /** The agency that the message names, if it could be read. The connection's own agency has precedence. */
   readonly agency?: number | undefined
   readonly seq?: number | undefined
-  /** How many bets the message has, where that is known. */
+  /** The number of bets in the message, if it is known. */
   readonly bets?: number | undefined
-  /** Of the invalid bet. */
+  /** The invalid bet's place in the payload, from 0. */
   readonly index?: number | undefined
-  /** The frame's length, where that is the reason. */
+  /** The frame's length, if that is the reason. */
   readonly bytes?: number | undefined
 }
 
 export interface Verdict {
   readonly answer: Parameters<typeof encodeAnswer>[0] | undefined
-  /** Why the connection is closed behind the answer; undefined when it stays open. */
+  /** Why the connection is closed after the answer; undefined if it stays open. */
   readonly close: CloseReason | undefined
   readonly refused: Refused | undefined
 }
@@ -57,7 +58,7 @@ const unnumberedProcessed: Verdict = {
 }
 const unnumberedFinished: Verdict = { ...unnumberedProcessed, close: "finished" }
 
-/** Everything of the chunk is on disk; `duplicate` when it had been before. */
+/** The whole chunk is on disk. `duplicate`: it was stored before. */
 export const processed = (
   { last, seq }: Pick<Chunk, "seq" | "last">,
   duplicate: boolean,
@@ -76,7 +77,7 @@ export const processed = (
       refused: undefined
     }
 
-/** Nothing of the message is stored, and sending it again would not change that. */
+/** Nothing of the message is stored, and sending it again would not help. */
 export const rejected = (
   message: {
     readonly agency: number | undefined
@@ -94,14 +95,14 @@ export const rejected = (
   }
 }
 
-/** The parser could use nothing of the message. Whoever may not speak here is told that instead. */
+/** The parser rejected the message. If its agency may not speak here, the client is told that instead. */
 export const unusable = (refusal: ParseRefusal, speaker: AgencyId | Rejection | undefined) => {
   if (typeof speaker === "object") return rejected(refusal, speaker)
   const { code, index, message } = refusal
   return rejected(refusal, index === undefined ? { code, message } : { code, message, index })
 }
 
-/** Codes of what waiting can cure. */
+/** Codes of refusals that waiting can cure. */
 type PutOffCode = Extract<
   RejectionCode,
   "LEDGER_UNAVAILABLE" | "PARSER_FAILED" | "OVERLOADED"
@@ -114,7 +115,7 @@ export interface PutOff {
   readonly retryAfterMs: number
 }
 
-/** Nothing of the message is stored, but it could be later. Only a client that numbers its chunks can be told so. */
+/** Nothing of the message is stored yet. Only a client that numbers its chunks can be told to send it again. */
 export const putOff = (
   tellable: boolean,
   seq: number | undefined,
@@ -125,14 +126,14 @@ export const putOff = (
   refused: { code, seq }
 })
 
-/** A chunk without `seq` behind a frame that was refused unread: it could take that one's place. */
+/** A chunk without `seq` follows a frame that was refused unread, and could take that frame's place. */
 export const inAnothersPlace: Verdict = {
   answer: undefined,
   close: "unavailable",
   refused: undefined
 }
 
-/** What is stored of the agency, for a client that asks where to go on. */
+/** What is stored for the agency, for a client that asks where to continue. */
 export const resumePoint = (
   point: { readonly seq: number; readonly bets: number; readonly digest: string },
   finished: boolean,
@@ -143,9 +144,9 @@ export const resumePoint = (
   refused: undefined
 })
 
-// ---- either port: the stream can't be trusted any more, or isn't wanted
+// ---- both ports: the connection can't go on
 
-/** Answered with ERROR, and closed. */
+/** The client gets ERROR, and the connection is closed. */
 export const endedByError = (
   code: ErrorCode,
   message: string,

@@ -44,8 +44,8 @@ const plants: Readonly<Record<string, ReadonlyArray<readonly [text: string, plan
     ["          welcome(socket)\n", "          planted(\"connection taken in\"); welcome(socket)\n"]
   ],
   "Workers.ts": [[
-    "Effect.onError(deal(taken),",
-    "Effect.onError(Effect.suspend(() => { planted(\"workers\"); return deal(taken) }),"
+    "Effect.onError(handle(taken),",
+    "Effect.onError(Effect.suspend(() => { planted(\"workers\"); return handle(taken) }),"
   ]],
   "BetTurns.ts": [
     [

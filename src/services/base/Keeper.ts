@@ -1,13 +1,13 @@
 /**
- * Every fiber has a keeper, and so has every callback by which Node calls us. A fiber that dies unwatched is silent, and
- * a throw in a callback ends the process; so each root (what runs by itself, or is called from outside) is in the table
- * below with what a defect in it ends:
+ * The keeper watches every fiber, and every callback that Node calls. A fiber that dies unwatched is silent, and a throw
+ * in a callback ends the process. So each root (a fiber, or a call from outside) is in the table below, with what a
+ * defect in it ends:
  *
- * - `connection`: the connection it happened on, and nothing else.
- * - `nothing`: it serves all, so it is begun again; but not more often than Limits says, after which the server ends.
- * - `server`: it is in the ledger's path, where nobody can vouch for what comes after. The server ends, in good order.
+ * - `connection`: the connection on which it happened, and nothing else.
+ * - `nothing`: the root serves all connections and is started again, as often as Limits allows; then the server ends.
+ * - `server`: the root is in the ledger's path, and what follows can't be trusted. The server shuts down in order.
  *
- * Each defect is logged with its cause, and counted. An interruption is none: it is how fibers are ended.
+ * Each defect is counted, and logged with its cause. An interruption is not a defect: it is how fibers are ended.
  */
 import { Cause, Context, Effect, Layer, type Scope } from "effect"
 import { restartsMax, restartWindowMs } from "../../domain/Limits.ts"
@@ -15,7 +15,7 @@ import { Lifetime } from "./Lifetime.ts"
 import { type Details, type LogWriter, OperatorLog } from "./OperatorLog.ts"
 
 export const roots = {
-  // A socket's events, and what is called back of a connection.
+  // Events of a socket, and callbacks of a connection.
   "connection in": "connection",
   "connection taken in": "connection",
   "socket data": "connection",
@@ -30,12 +30,12 @@ export const roots = {
   "deadline for room": "connection",
   "connection closed": "connection",
   "connection drained": "connection",
-  // What is done for one connection.
+  // Work for one connection.
   "turn": "connection",
   "waiting consult": "connection",
   "answer to a stored chunk": "connection",
   "answer to a chunk not stored": "connection",
-  // What serves all.
+  // Work for all connections.
   "acceptor": "nothing",
   "listener's error": "nothing",
   "workers": "nothing",
@@ -56,18 +56,18 @@ export type Root<Ending extends Ends = Ends> = {
   [Name in keyof typeof roots]: (typeof roots)[Name] extends Ending ? Name : never
 }[keyof typeof roots]
 
-/** What can be ended without ending anything else. */
+/** Something that can be ended without ending anything else. */
 export interface Endable {
-  /** What the log says of it. */
+  /** Its description in the log. */
   readonly described: Details
-  /** It is to be gone, whatever state the defect left it in. */
+  /** Ends it, whatever state the defect left it in. */
   readonly endByDefect: () => void
 }
 
 export class RootKeeper {
   readonly #log: LogWriter
   readonly #endServer: (root: string, cause: Cause.Cause<unknown>) => void
-  /** When each root was begun again, of late. */
+  /** The recent restarts of each root, by time. */
   readonly #restarts = new Map<Root, Array<number>>()
   #defects = 0
 
@@ -76,12 +76,12 @@ export class RootKeeper {
     this.#endServer = endServer
   }
 
-  /** How many there were since the start. */
+  /** The number of defects since the start. */
   get defects(): number {
     return this.#defects
   }
 
-  /** A defect in the handling of one connection. */
+  /** Records a defect in the work for one connection, and ends that connection. */
   endConnection(root: Root<"connection">, one: Endable, cause: Cause.Cause<unknown>): void {
     this.#note(root, cause, one.described)
     try {
@@ -91,7 +91,7 @@ export class RootKeeper {
     }
   }
 
-  /** A callback of one connection. */
+  /** Wraps a callback of one connection. */
   forConnection<A = void>(
     root: Root<"connection">,
     one: Endable,
@@ -106,7 +106,7 @@ export class RootKeeper {
     }
   }
 
-  /** As {@link forConnection}, for any of them. */
+  /** Wraps a callback that gets the connection as its argument. */
   forEach<One extends Endable>(
     root: Root<"connection">,
     body: (one: One) => void
@@ -114,7 +114,7 @@ export class RootKeeper {
     return (one) => this.forConnection(root, one, body)(one)
   }
 
-  /** A callback that serves all: it is called again when there is reason to. */
+  /** Wraps a callback that serves all connections. */
   forAll<A = void>(root: Root<"nothing">, body: (value: A) => void): (value: A) => void {
     return (value) => {
       try {
@@ -125,7 +125,7 @@ export class RootKeeper {
     }
   }
 
-  /** A fiber of the scope that repeats a step for ever and serves all. */
+  /** Starts a fiber of the scope that repeats a step forever and serves all connections. */
   loop<R>(
     root: Root<"nothing">,
     step: Effect.Effect<void, never, R>
@@ -141,7 +141,7 @@ export class RootKeeper {
     return Effect.asVoid(Effect.forkScoped(kept))
   }
 
-  /** A fiber of the scope in the ledger's path. */
+  /** Starts a fiber of the scope in the ledger's path. */
   inLedgersPath<A, E, R>(
     root: Root<"server">,
     effect: Effect.Effect<A, E, R>
@@ -153,14 +153,14 @@ export class RootKeeper {
     )
   }
 
-  /** A defect in the ledger's path. */
+  /** Records a defect in the ledger's path, and ends the server. */
   endServer(root: Root<"server">, cause: Cause.Cause<unknown>): void {
     if (Cause.hasInterruptsOnly(cause)) return
     this.#note(root, cause)
     this.#endServer(root, cause)
   }
 
-  /** A defect in what serves all. Gives whether it may begin again; if not, the server ends. */
+  /** Records a defect in work for all connections. Gives whether it may start again; if not, the server ends. */
   restarts(root: Root<"nothing">, cause: Cause.Cause<unknown>): boolean {
     if (Cause.hasInterruptsOnly(cause)) return true
     this.#note(root, cause)

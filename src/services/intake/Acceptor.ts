@@ -1,4 +1,4 @@
-/** What both doors have in common: a scoped listener, and the fiber that takes its connections in. */
+/** What both doors share: a scoped listener, and the acceptor fiber behind it. */
 import { Cause, Effect, Queue, Schema, type Scope } from "effect"
 import { createServer, type Server, type Socket } from "node:net"
 import { consultAcceptLines } from "../../domain/Limits.ts"
@@ -10,7 +10,7 @@ import type { Door } from "./Connection.ts"
 import { Connections } from "./Connections.ts"
 import { attach, socketTransport } from "./SocketTransport.ts"
 
-/** The port can't be listened on; `problem` names it and what to do. */
+/** A port can't be opened. `problem` names the port and the remedy. */
 export class ListenFailed extends Schema.TaggedError<ListenFailed>()("ListenFailed", {
   resource: Schema.String,
   problem: Schema.String
@@ -25,7 +25,7 @@ export interface ListenOptions {
   readonly port: number
 }
 
-/** What an error of `listen` means to whoever configured the port. */
+/** An error of `listen`, in words for the person who configured the port. */
 export const listenProblem = (error: unknown, { host, port }: ListenOptions): string => {
   const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error"
   const place = `port ${port}${host === undefined ? "" : ` of ${host}`}`
@@ -42,14 +42,14 @@ export const listenProblem = (error: unknown, { host, port }: ListenOptions): st
 }
 
 /**
- * A socket that isn't read goes on reading ahead until it holds this much: with 1, one read (64 KiB at most) and no
- * more. Sockets that are read aren't slowed by it: their bytes are handed on as they come.
+ * A paused socket reads ahead until it holds this many bytes. With 1 it stops after one read (64 KiB at most). A socket
+ * that flows isn't slowed down: its bytes are passed on as they arrive.
  */
 const readAheadBytes = 1
 
 /**
- * Says of each connection that it was taken in. At the consult door, whose agencies may come and ask again all night
- * (`wait: false`), in bounded numbers, and with the door's name; the line of the bets door is the one that scripts know.
+ * Logs each accepted connection. Agencies may poll the consult door all night (`wait: false`), so its lines are bounded
+ * and name the door. The line of the bets door is the one that existing scripts look for.
  */
 const announcing = Effect.fnUntraced(function*(
   door: Door
@@ -65,7 +65,7 @@ const announcing = Effect.fnUntraced(function*(
   }
 })
 
-/** Listens within the scope; the listener is closed first of all at shutdown. */
+/** Starts to listen. Gives the port. */
 const listen = (
   resource: string,
   server: Server,
@@ -87,13 +87,13 @@ const acceptedSockets = Effect.gen(function*() {
   return yield* Effect.acquireRelease(Queue.bounded<Socket>(max), Queue.shutdown)
 })
 
-/** A defect upon a socket that nothing is known of yet. */
+/** A socket that isn't a connection yet, as the keeper ends it. */
 const unknownPeer = (door: Door, socket: Socket): Endable => ({
   described: { door },
   endByDefect: () => socket.destroy()
 })
 
-/** The fiber that takes sockets in. */
+/** The acceptor fiber: turns accepted sockets into connections. */
 const acceptor = Effect.fnUntraced(function*(door: Door, accepted: Queue.Dequeue<Socket>) {
   const connections = yield* Connections
   const keeper = yield* Keeper
@@ -105,7 +105,7 @@ const acceptor = Effect.fnUntraced(function*(door: Door, accepted: Queue.Dequeue
     try {
       attach(socket, connection, keeper)
     } catch (defect) {
-      // Counted already, and perhaps nothing drives it that would tell its end.
+      // The connection is counted already, and no event may ever report its end.
       connection.endGone()
       throw defect
     }
@@ -134,7 +134,7 @@ const listener = Effect.fnUntraced(function*(door: Door, accepted: Queue.Enqueue
       keepAliveInitialDelay: keepAliveMs
     },
     (socket) => {
-      // At once: a socket that breaks while it waits to be taken in must not end the process. "close" follows.
+      // Immediately: a socket that breaks while it waits in the queue must not end the process. "close" follows.
       socket.on("error", () => {})
       try {
         if (!Queue.offerUnsafe(accepted, socket)) socket.destroy()
@@ -145,7 +145,7 @@ const listener = Effect.fnUntraced(function*(door: Door, accepted: Queue.Enqueue
   )
 })
 
-/** Opens a door: listener and acceptor fiber, both owned by the scope. Gives the port. */
+/** Opens a door: a listener and an acceptor fiber, both owned by the scope. Gives the port. */
 export const openDoor = Effect.fnUntraced(
   function*(door: Door, options: ListenOptions): Effect.fn.Return<
     number,
@@ -163,7 +163,7 @@ export const openDoor = Effect.fnUntraced(
       listen(resource, server, { ...options, backlog: listenBacklog }),
       () =>
         Effect.gen(function*() {
-          // Only the listener: its connections are drained afterwards.
+          // This closes the listener only. Its connections are drained later.
           server.close()
           for (const socket of yield* Queue.clear(accepted)) socket.destroy()
           log.write("INFO", "close_resource", "success", { resource })

@@ -1,4 +1,4 @@
-/** The door for bets: a listener on its own port and the fiber that takes its connections in. */
+/** The door for bets: a listener on its own port, and its acceptor fiber. */
 import { Context, Effect, Layer } from "effect"
 import { Settings } from "../base/Settings.ts"
 import { openDoor } from "./Acceptor.ts"

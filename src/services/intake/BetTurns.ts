@@ -1,8 +1,7 @@
 /**
- * The turns of the bets port, from the frame to the answer, in the order in which this file is written: parse the frame,
- * enter the agency's desk, ask for evidence, decide, and answer or hand the chunk to the open group. When the group is on
- * disk, the chunk is settled: its agency's standing is brought up to date, it is answered, its desk is free, and its turn
- * ends.
+ * The turns of the bets port, from the frame to the answer. The file is written in that order: parse the frame, enter the
+ * agency's desk, ask for evidence, decide, then answer or pass the chunk to the open group. When the group is on disk,
+ * the chunk is settled: the agency's standing changes, the chunk is answered, the desk is free, and the turn ends.
  */
 import { Cause, Context, Effect, Exit, Layer, Queue } from "effect"
 import type { Chunk, Parsed, ParseRefusal } from "../../domain/Chunk.ts"
@@ -39,8 +38,8 @@ import type { Session } from "./Session.ts"
 import { runTurn, type Step, type Turn, type TurnResult } from "./Turn.ts"
 
 export class BetTurns extends Context.Service<BetTurns, {
-  /** Deals with turns that were taken together; ends when all their frames are parsed. */
-  readonly deal: (turns: ReadonlyArray<Turn>) => Effect.Effect<void>
+  /** Handles turns that were taken together. Ends when all their frames are parsed. */
+  readonly handle: (turns: ReadonlyArray<Turn>) => Effect.Effect<void>
 }>()("loteria-nacional/services/intake/BetTurns") {
   static readonly layer = Layer.effect(
     BetTurns,
@@ -50,9 +49,9 @@ export class BetTurns extends Context.Service<BetTurns, {
       const lottery = yield* Lottery
       const refusals = yield* Refusals
       refusals.drawWaitsFor(lottery.missing)
-      // As large as the number of connections, each of which has one turn at most: an offer never waits.
+      // One place for each connection, which has one turn at most: an offer never waits.
       const reads = yield* Queue.bounded<Effect.Effect<void>>(max)
-      const dealer = new BetTurnDealer({
+      const handler = new BetTurnHandler({
         retryFirstMs,
         reads,
         parser: yield* ChunkParser,
@@ -63,17 +62,17 @@ export class BetTurns extends Context.Service<BetTurns, {
         keeper,
         log: yield* OperatorLog
       })
-      // Beside the workers, which wait for the last frame that they took: a turn that reads waits for no other frame.
+      // These fibers run beside the workers, so that a turn that reads doesn't wait for the frames of other turns.
       const step = Effect.flatten(Queue.take(reads))
       for (let index = 0; index < workers; index++) yield* keeper.loop("workers", step)
-      return BetTurns.of({ deal: (turns) => dealer.deal(turns) })
+      return BetTurns.of({ handle: (turns) => handler.handle(turns) })
     })
   )
 }
 
-interface BetTurnDealerOptions {
+interface BetTurnHandlerOptions {
   readonly retryFirstMs: number
-  /** Takes what is left of turns that read what is stored. */
+  /** Takes the rest of each turn that reads the ledger. */
   readonly reads: Queue.Enqueue<Effect.Effect<void>>
   readonly parser: ChunkParser["Service"]
   readonly ledger: BetLedger["Service"]
@@ -87,11 +86,11 @@ interface BetTurnDealerOptions {
 type Message = Extract<Parsed, { _tag: "Chunk" | "Resume" }>
 type Store = Extract<Decision, { _tag: "Store" }>
 
-class BetTurnDealer {
-  readonly #options: BetTurnDealerOptions
+class BetTurnHandler {
+  readonly #options: BetTurnHandlerOptions
   readonly #desks: Desks
 
-  constructor(options: BetTurnDealerOptions) {
+  constructor(options: BetTurnHandlerOptions) {
     this.#options = options
     this.#desks = new Desks(options.ledger.opened.agencies)
     options.connections.onClosed((session) => {
@@ -101,7 +100,7 @@ class BetTurnDealer {
 
   // ---- parse
 
-  deal(turns: ReadonlyArray<Turn>): Effect.Effect<void> {
+  handle(turns: ReadonlyArray<Turn>): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { commits, keeper, parser } = this.#options
       const unparsed: Array<Turn> = []
@@ -113,7 +112,7 @@ class BetTurnDealer {
       commits.expectFrames(unparsed.length)
       return parser.parse(unparsed, (outcome, index) => {
         const turn = unparsed[index]
-        // A defect that broke off the batch has ended its turns.
+        // After a defect of the batch its turns are over.
         if (turn?.waiting === true) this.#run(turn, outcome)
         commits.frameParsed()
       })
@@ -162,7 +161,7 @@ class BetTurnDealer {
 
   // ---- enter the desk
 
-  /** Goes on once nothing of the agency is between decision and disk. */
+  /** Continues when no other message of the agency is in hand. */
   #enter(turn: Turn, message: Message): Step {
     const { session } = turn
     const agency = this.#speaker(session, message.agency)
@@ -182,7 +181,7 @@ class BetTurnDealer {
     }
   }
 
-  /** The desk is left when the message is dealt with, and where a defect breaks it off; `later`, when it is settled. */
+  /** Leaves the desk when the message is finished or a defect breaks it off. After `later`, settling leaves it. */
   #hear(desk: Desk, turn: Turn, message: Message): Step {
     try {
       const step = message._tag === "Chunk"
@@ -257,7 +256,7 @@ class BetTurnDealer {
     }))
   }
 
-  /** A read of what is stored. A defect of it is one in the ledger's path, and ends the process. */
+  /** A read of the ledger. A defect in it is in the ledger's path, and ends the server. */
   #read<A>(effect: Effect.Effect<A, LedgerUnavailable>): Effect.Effect<A, LedgerUnavailable> {
     return Effect.tapDefect(
       effect,
@@ -289,7 +288,7 @@ class BetTurnDealer {
         return store.last ? lottery.finish(desk.agency) : undefined
       },
       onFailed: (retryAfterMs) => {
-        // A client that doesn't number its chunks can't be told to come again: its chunk waits for the disk.
+        // A client that doesn't number its chunks can't be told to send one again, so its chunk waits for the disk.
         if (chunk.seq === undefined && !turn.session.connection.closing) return "stay"
         this.#tellNotStored(turn, chunk, retryAfterMs)
         this.#settle(desk, turn)
@@ -298,7 +297,7 @@ class BetTurnDealer {
     })
   }
 
-  /** About this connection alone: the others of the group are still to be answered. */
+  /** A defect here ends this connection only: the rest of the group is still to be answered. */
   #tellStored(desk: Desk, turn: Turn, chunk: Chunk, { bets }: Store): void {
     const { keeper, ledger, log } = this.#options
     try {
@@ -325,7 +324,7 @@ class BetTurnDealer {
     }
   }
 
-  /** The chunk's fate is known. Nothing of it may hold up the agency, or others of its group. */
+  /** The chunk is stored or has failed. A defect here must not hold up its agency or its group. */
   #settle(desk: Desk, turn: Turn): void {
     this.#leave(desk)
     try {
@@ -336,5 +335,5 @@ class BetTurnDealer {
   }
 }
 
-/** The turn of a connection that was closed before its turn came. */
+/** Handles the turn of a connection that was closed before its turn came. */
 const drop = (): Step => "done"

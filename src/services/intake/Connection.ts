@@ -1,14 +1,14 @@
 /**
- * One connection on either port: its bytes, its frames, and the way it closes. It reads until a whole frame is there,
- * hands it to its owner, and takes no further frame until the turn of that frame is over. So one connection has one
- * frame in hand, and its answers keep their order. If more comes meanwhile, it stops reading.
+ * One connection on either port: its bytes, its frames, and its close. A connection reads until a frame is complete,
+ * passes the frame to its owner, and takes no other frame until the owner ends the turn. So it has one frame in hand, and
+ * its answers keep their order. If more input arrives during the turn, the connection stops reading.
  *
- * Closing is: answer, FIN, discard input until the peer's FIN or for a while, then destroy. Closing with unread input
- * would send RST and swallow the answer.
+ * A close is: the answer, FIN, discard input until the peer's FIN or for a while, then destroy. To close with unread
+ * input would send RST, and the peer could lose the answer.
  *
- * It is driven by calls (bytes came, the peer's FIN came, …) and drives a {@link Transport}; it holds no fiber and no
- * timer of its own: thousands of idle connections cost their sockets. Who speaks, and what is answered, is its owner's
- * concern (Session.ts).
+ * A connection is driven by calls (bytes came, the peer's FIN came, …) and drives a {@link Transport}. It has no fiber
+ * and no timer of its own, so thousands of idle connections cost only their sockets. Its owner (Session.ts) knows which
+ * agency speaks, and what is answered.
  */
 import type { CloseReason } from "../../domain/CloseReason.ts"
 import { FrameDecoder } from "../../domain/Frame.ts"
@@ -22,40 +22,40 @@ import type { SharedDeadline } from "./SharedDeadline.ts"
 
 export type Door = "bets" | "consult"
 
-/** What a connection needs of a socket. */
+/** A socket, as a connection uses it. */
 export interface Transport {
   readonly address: string
   readonly port: number
-  /** Bytes written and not yet taken by the network. */
+  /** Bytes that are written, and that the network hasn't taken yet. */
   readonly unsent: number
   readonly write: (bytes: Uint8Array) => void
-  /** Stops reading; like `resume`, may be called again to no effect. */
+  /** Stops reading. Like `resume`, a second call has no effect. */
   readonly pause: () => void
   readonly resume: () => void
-  /** Calls back when nothing is unsent any more. */
+  /** Calls back when everything is sent. */
   readonly whenSent: (callback: () => void) => void
-  /** FIN, after what was written; calls back when it was handed to the network. */
+  /** Sends FIN after the written bytes. Calls back when the network has it. */
   readonly finish: (callback: () => void) => void
   readonly destroy: () => void
 }
 
-/** Whom a connection works for. */
+/** The part that a connection reports to. */
 export interface ConnectionOwner {
-  /** What the log says of who speaks. */
+  /** The agency that speaks, as the log shows it. */
   readonly speaks: Details
   /** Whether the client can be told to send a frame again later. */
   readonly tellable: boolean
-  /** A whole frame. No other comes until {@link Connection.endTurn}. */
+  /** A complete frame. The next one comes after {@link Connection.endTurn}. */
   readonly onFrame: (frame: Uint8Array) => void
-  /** An announced frame found no room in time: it is dropped as it comes. */
+  /** An announced frame found no room in time. The connection drops it as it arrives. */
   readonly onFrameDropped: () => void
-  /** Carries out what the connection's own bounds call for. */
+  /** Carries out a verdict on the connection's own bounds. */
   readonly carryOut: (verdict: Verdict) => void
   /** The last call. */
   readonly onClosed: (reason: CloseReason) => void
 }
 
-/** What the connections of a door share. */
+/** Shared by the connections of a door. */
 export interface ConnectionContext {
   readonly door: Door
   readonly frameBytesMax: number
@@ -73,7 +73,7 @@ export interface ConnectionContext {
   }
 }
 
-/** Our FIN is under way, or has been handed to the network. */
+/** Our FIN is written; `finished` once the network has it. */
 interface Closing {
   readonly _tag: "Closing"
   readonly reason: CloseReason
@@ -81,20 +81,20 @@ interface Closing {
 }
 
 type Unread =
-  /** Reads until a whole frame is there. */
+  /** Reads until a frame is complete. */
   | { readonly _tag: "Reading" }
-  /** Reads, and drops, the rest of a frame that found no room. */
+  /** Reads and drops the rest of a frame that found no room. */
   | { readonly _tag: "Dropping" }
 
 type State =
   | Unread
   /** In line for the memory of the announced frame. */
   | { readonly _tag: "AwaitingRoom" }
-  /** The peer gets no further turn until it has read its answers; `next` is how it is read from again. */
+  /** The peer gets no turn until it has read its answers; then the connection is in state `next`. */
   | { readonly _tag: "AwaitingReader"; readonly next: Unread }
-  /** The owner deals with a frame. */
+  /** The owner has a frame. */
   | { readonly _tag: "InTurn" }
-  /** No frame is wanted any more, and the connection stays open: input is discarded. */
+  /** The connection stays open, and discards its input. */
   | { readonly _tag: "Muted" }
   | Closing
   /** The socket is gone. */
@@ -115,9 +115,9 @@ export class Connection implements Endable {
   readonly #owner: ConnectionOwner
   readonly #decoder = new FrameDecoder()
   #state: State = reading
-  /** The owner has a frame; also while the connection closes, or when it is gone. */
+  /** Whether the owner has a frame; it may, too, while the connection closes or when it is gone. */
   #turn = false
-  /** Room that is held for the frame that is read or dealt with. */
+  /** The bytes of the frame budget that the current frame holds. */
   #reserved = 0
   /** The state's deadline; a connection has one at a time. */
   #deadline: SharedDeadline<Connection> | undefined
@@ -135,7 +135,7 @@ export class Connection implements Endable {
     return this.#context.door
   }
 
-  /** Whether no answer is wanted any more: it was closed, is being closed, or is gone. */
+  /** Whether the connection takes no more answers: it is closing, or gone. */
   get closing(): boolean {
     return this.#state._tag === "Closing" || this.#isGone
   }
@@ -144,7 +144,7 @@ export class Connection implements Endable {
     return this.#state._tag === "Gone" || this.#state._tag === "Ended"
   }
 
-  /** What became of the last answer, once the connection has ended. */
+  /** Whether the peer has the last answer; known once the connection has ended. */
   get delivery(): Sent["delivery"] {
     return this.#delivery
   }
@@ -153,7 +153,7 @@ export class Connection implements Endable {
     return { door: this.door, ip: this.transport.address, ...this.#owner.speaks }
   }
 
-  // ---- what happens to it
+  // ---- events
 
   onBytes(bytes: Uint8Array): void {
     switch (this.#state._tag) {
@@ -174,7 +174,7 @@ export class Connection implements Endable {
     }
   }
 
-  /** The peer's FIN. On the bets port its whole frames still get their answers. */
+  /** The peer's FIN. On the bets port its complete frames still get their answers. */
   onPeerEnd(): void {
     this.#peerEnded = true
     const state = this.#state
@@ -185,22 +185,22 @@ export class Connection implements Endable {
     else this.#advanceIfReading()
   }
 
-  /** The socket is gone, whoever closed it. */
+  /** The socket is gone, whichever side closed it. */
   onGone(): void {
     if (!this.#isGone) this.#leave(this.#peerEnded ? "peer_left" : "connection_lost")
   }
 
-  /** A defect of ours broke off what was done with it. Its turn, if it has one, is ended by whoever has it. */
+  /** A defect broke off some work for it. The part that has its turn, if there is one, ends the turn. */
   endByDefect(): void {
     try {
       this.close("defect")
     } catch {
-      // The cause is logged already. What doesn't close properly is destroyed.
+      // The cause is logged already.
       this.destroy()
     }
   }
 
-  /** As {@link onGone}, which a defect broke off. */
+  /** Completes {@link onGone} after a defect. */
   endGone(): void {
     if (this.#isGone) this.#endUnlessInTurn()
     else this.#leave("defect")
@@ -211,8 +211,8 @@ export class Connection implements Endable {
   }
 
   /**
-   * No room was found in time for the announced frame. Its body, which is under way in any case, is read and dropped;
-   * that takes no room, and must end as any frame must.
+   * The announced frame found no room in time. Its body is on its way in any case, so it is read and dropped. That needs
+   * no room, and has the deadline of any other frame.
    */
   onRoomDeadline(): void {
     if (this.#state._tag !== "AwaitingRoom") return
@@ -232,13 +232,13 @@ export class Connection implements Endable {
     this.cutOff("connection_lost")
   }
 
-  // ---- what is done with it
+  // ---- commands
 
   answer(frame: Uint8Array): void {
     if (!this.closing) this.transport.write(frame)
   }
 
-  /** The owner has dealt with the frame. When `mute` is set, all that comes from now on is discarded. */
+  /** Ends the owner's turn. With `mute`, all further input is discarded. */
   endTurn(mute = false): void {
     invariant(this.#turn, "a turn that ends was begun")
     this.#turn = false
@@ -264,20 +264,20 @@ export class Connection implements Endable {
     this.transport.resume()
   }
 
-  /** Shutdown on the bets port: whole frames are still dealt with, partial ones dropped, then it closes. */
+  /** Shutdown on the bets port: complete frames still get their turns, a partial one is dropped, then it closes. */
   drain(): void {
     this.#draining = true
     this.#advanceIfReading()
   }
 
-  /** The wait for the peer's FIN begins anew, at the linger deadline that is in force now. */
+  /** Restarts the wait for the peer's FIN, with the linger deadline that is in force now. */
   lingerAnew(): void {
     if (this.#state._tag === "Closing" && this.#state.finished) {
       this.#setDeadline(this.#context.deadlines.linger)
     }
   }
 
-  /** Ends it without a close. A reason for which it is closing already stays. */
+  /** Destroys it without a close. If it is closing already, its reason stays. */
   cutOff(reason: CloseReason): void {
     const state = this.#state
     if (!this.closing) this.#enter({ _tag: "Closing", reason, finished: false })
@@ -324,14 +324,14 @@ export class Connection implements Endable {
     this.transport.resume()
   }
 
-  /** A frame that was dropped is over: the next one has a deadline of its own. */
+  /** The dropped frame is over: the next one has a deadline of its own. */
   #endDropping(): void {
     if (this.#state._tag === "Dropping") this.#enter(reading)
   }
 
   #handOver(frame: Uint8Array): void {
     this.#enter(inTurn)
-    // Input that was sent ahead waits unread. Most peers wait for their answer: to pause for them would cost more than it.
+    // Input that was sent ahead waits unread. Most peers wait for their answer, and a pause costs more than a read.
     if (this.#decoder.hasInput) this.transport.pause()
     this.#turn = true
     this.#owner.onFrame(frame)
@@ -351,13 +351,13 @@ export class Connection implements Endable {
       this.#decoder.accept()
       return true
     }
-    // Waiting for our room is not the peer's delay.
+    // The frame deadline stops: this delay is ours, not the peer's.
     this.#enter(awaitingRoom, this.#owner.tellable ? deadlines.room : undefined)
     this.transport.pause()
     return false
   }
 
-  /** Called where another connection gives room back: a defect here is not that one's. */
+  /** Runs inside another connection's release of room, and must not let a defect reach it. */
   readonly #onRoom = (bytes: number): void => {
     this.#reserved = bytes
     this.#kept("room for a frame", () => {
@@ -375,7 +375,7 @@ export class Connection implements Endable {
     this.#endUnlessInTurn()
   }
 
-  /** It is counted until its turn is over too: the queue of turns is as large as the number of connections. */
+  /** The connection counts until its turn is over, because the queue has room for one turn of each connection. */
   #endUnlessInTurn(): void {
     const state = this.#state
     if (state._tag !== "Gone" || this.#turn) return
@@ -390,7 +390,7 @@ export class Connection implements Endable {
     if (bytes > 0) this.#context.budget.release(bytes)
   }
 
-  /** A state has one deadline, or none. That which runs already runs on. */
+  /** Changes the state and its deadline. If the new state has the same deadline, its time goes on. */
   #enter(state: State, deadline?: SharedDeadline<Connection>): void {
     const left = this.#state
     this.#state = state

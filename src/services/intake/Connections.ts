@@ -1,7 +1,7 @@
 /**
- * All connections of both doors: their number, the memory they share, their deadlines, and the queue of turns. The queue
- * is as large as the number of connections and each has at most one turn, so an offer never waits: a full queue with
- * every worker suspended in an offer would be a deadlock.
+ * The connections of both doors: their number, their shared memory, their deadlines, the queue of turns, and the drain at
+ * shutdown. The queue holds one turn for each connection, and no connection has two turns, so an offer never waits. A
+ * full queue with every worker suspended in an offer would be a deadlock.
  */
 import { Context, Effect, Layer, Queue } from "effect"
 import { invariant } from "../../domain/Invariant.ts"
@@ -17,7 +17,7 @@ import { Session, type SessionContext } from "./Session.ts"
 import { SharedDeadline } from "./SharedDeadline.ts"
 import { Turn } from "./Turn.ts"
 
-/** At shutdown a peer that ignores our FIN is not waited for longer. */
+/** The longest wait, at shutdown, for a peer that ignores our FIN. */
 const shutdownLingerMs = 500
 
 const lingered = (connection: Connection): void => connection.onLingerDeadline()
@@ -83,7 +83,7 @@ class OpenSessions {
     this.#onRemoved()
   }
 
-  /** Does something with each connection of a door; a defect ends the one it happens on. */
+  /** Calls `act` with each connection of a door. A defect ends the connection on which it happens. */
   each(door: Door, act: (connection: Connection) => void): void {
     const kept = this.#keeper.forEach("connection drained", act)
     for (const { connection } of this.#sessions) if (connection.door === door) kept(connection)
@@ -106,11 +106,11 @@ export class Connections extends Context.Service<Connections, {
   readonly turns: Queue.Dequeue<Turn>
   /** Puts a turn that was put off into the queue again. */
   readonly offer: (turn: Turn) => void
-  /** Takes a peer in, or refuses it when there are as many as there may be. */
+  /** Makes a connection of a peer. Above the limit, the connection is refused and closed. */
   readonly open: (door: Door, transport: Transport) => Connection
-  /** The callback is called for each session when its connection has ended and its turn is over. */
+  /** The callback runs for each session once its connection has ended and its turn is over. */
   readonly onClosed: (callback: (session: Session) => void) => void
-  /** Lets frames already read be dealt with, then closes everything; `graceMs` at most. */
+  /** Finishes the frames that are read, then closes every connection; takes `graceMs` at most, and 1 s. */
   readonly drain: (graceMs: number) => Effect.Effect<void>
   readonly size: () => number
 }>()("loteria-nacional/services/intake/Connections") {
@@ -173,7 +173,7 @@ export class Connections extends Context.Service<Connections, {
 
       const drain = Effect.fnUntraced(function*(graceMs: number) {
         draining = true
-        // Peers that ignore our FIN are not waited for, those whose chunk is on its way to disk are.
+        // The drain waits for chunks on their way to disk, but hardly for peers that ignore our FIN.
         sessions.each("consult", (connection) => connection.lingerAnew())
         sessions.each("bets", (connection) => {
           connection.lingerAnew()

@@ -1,6 +1,6 @@
 /**
- * The turns of the consult port: each agency is told its own winners, after the draw, and then the connection is closed.
- * A consult that waits for the draw holds no worker: a fiber of its own awaits the draw.
+ * The turns of the consult port. After the draw each agency is told its own winners, and the connection is closed. A
+ * consult that waits for the draw occupies no worker: it has a fiber of its own.
  */
 import { Cause, Context, Effect, type Fiber, Layer, Option, Result } from "effect"
 import type { AgencyId } from "../../domain/Agency.ts"
@@ -16,7 +16,7 @@ import type { Session } from "./Session.ts"
 import { runTurn, type Turn, type TurnResult } from "./Turn.ts"
 
 export class ConsultTurns extends Context.Service<ConsultTurns, {
-  readonly deal: (turn: Turn) => Effect.Effect<void>
+  readonly handle: (turn: Turn) => Effect.Effect<void>
 }>()("loteria-nacional/services/intake/ConsultTurns") {
   static readonly layer = Layer.effect(
     ConsultTurns,
@@ -86,7 +86,7 @@ export class ConsultTurns extends Context.Service<ConsultTurns, {
       )
 
       return ConsultTurns.of({
-        deal: (turn) => Effect.suspend(() => runTurn(keeper, turn, act, undefined) ?? Effect.void)
+        handle: (turn) => Effect.suspend(() => runTurn(keeper, turn, act, undefined) ?? Effect.void)
       })
     })
   )

@@ -1,8 +1,8 @@
 /**
- * A desk is one agency's: what is stored of it, which session speaks for it, and whether a message of it is in hand. One
- * session speaks for an agency. A newer one takes over at its first message, but is heard only when the message in hand
- * is dealt with: a chunk, when it has been stored or has failed. From then on no older session is heard, also when the
- * newer one is gone: the newer one may have been told what is stored.
+ * A desk belongs to one agency. It knows what is stored for the agency, which session speaks for it, and whether one of
+ * its messages is in hand. One session speaks for an agency. A newer session takes over with its first message, but is
+ * heard only when the message in hand is finished: a chunk is finished when it is stored or has failed. From then on no
+ * older session is heard, even when the newer one is gone, because the newer one may know what is stored.
  */
 import type { AgencyId } from "../../domain/Agency.ts"
 import type { Parsed } from "../../domain/Chunk.ts"
@@ -13,7 +13,7 @@ import type { Turn } from "./Turn.ts"
 
 export class Desk {
   readonly agency: AgencyId
-  /** What is on disk. It changes when a chunk is settled, and nowhere else. */
+  /** What is on disk. Only settling a chunk changes it. */
   standing: Standing
   #speaker: Session | undefined
   /** The claim of the newest session that was heard. */
@@ -28,8 +28,8 @@ export class Desk {
   }
 
   /**
-   * A turn has a message for this agency. `heard`: it is dealt with now, and {@link leave} must follow. `waits`: the
-   * turn is put off, and {@link leave} gives the one in its place. `superseded`: a newer session has taken over.
+   * A turn has a message for this agency. `heard`: the message is in hand now, and {@link leave} must follow. `waits`:
+   * the turn is put off, and {@link leave} gives its replacement. `superseded`: a newer session has taken over.
    */
   enter(turn: Turn, message: Parsed): "heard" | "waits" | "superseded" {
     const { session } = turn
@@ -57,7 +57,7 @@ export class Desk {
     return "waits"
   }
 
-  /** The message in hand is dealt with. Gives the turn that waited for that. */
+  /** The message in hand is finished. Gives the turn that waited, if there is one. */
   leave(): Turn | undefined {
     invariant(this.#busy, "a desk that was entered is left once")
     this.#busy = false

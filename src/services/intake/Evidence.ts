@@ -1,4 +1,4 @@
-/** What the ledger says to the decision's question (domain/Intake.ts). */
+/** Reads from the ledger what a decision asks for (domain/Intake.ts). */
 import { Effect, Option } from "effect"
 import type { AgencyId } from "../../domain/Agency.ts"
 import type { Evidence, Question } from "../../domain/Intake.ts"
@@ -6,7 +6,7 @@ import type { BetLedger, LedgerUnavailable } from "../ledger/BetLedger.ts"
 
 export const noEvidence: Evidence = { _tag: "Nothing" }
 
-/** Reads what was asked for. */
+/** Gives the evidence for a question about the agency's stored bets. */
 export const readEvidence = (
   ledger: BetLedger["Service"],
   agency: AgencyId,

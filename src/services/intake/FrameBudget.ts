@@ -1,6 +1,6 @@
 /**
- * The memory that all frames may take together. A frame's length is reserved before its body is read; a frame that finds
- * no room waits in line. First come, first served: small frames that would fit don't overtake a large one.
+ * The memory that all frames may take together. A frame's length is reserved before its body is read. If there is no
+ * room, the frame waits in line. The order is first come, first served: small frames don't overtake a large one.
  */
 import { invariant } from "../../domain/Invariant.ts"
 

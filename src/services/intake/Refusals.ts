@@ -1,10 +1,10 @@
 /**
- * What was refused, on either port: one WARNING each, which says on which door, to whom, and why. A client of the field
- * takes a refusal for "not logged" and says nothing; should it be the agency's last chunk, everybody waits for it. So
- * the line says that too, and who is missing.
+ * The log of refusals on both ports. Each refusal is one WARNING with the door, the peer and the reason. A field client
+ * reads a refusal as "not logged" and reports nothing, and if the refused chunk was the agency's last one, the draw
+ * waits for it. The line says that as well, and lists the missing agencies.
  *
- * How many lines there are in a minute is bounded for each door and code; the first one that makes the draw wait for an
- * agency is always written.
+ * The number of lines per minute is bounded for each door and code. The first line about an agency that the draw waits
+ * for is always written.
  */
 import { Context, Effect, Layer } from "effect"
 import { refusalLines, refusalMissingMax } from "../../domain/Limits.ts"
@@ -20,7 +20,7 @@ const nobody: Missing = { has: () => false, first: () => [] }
 
 export class Refusals extends Context.Service<Refusals, {
   readonly write: (session: Session, refused: Refused) => void
-  /** Whom the draw waits for. */
+  /** Sets the agencies that the draw waits for. */
   readonly drawWaitsFor: (missing: Missing) => void
 }>()("loteria-nacional/services/intake/Refusals") {
   static readonly layer = Layer.effect(
@@ -46,7 +46,7 @@ export class Refusals extends Context.Service<Refusals, {
         return some.join(", ")
       }
 
-      /** What to say where a client will not: one of the field, whose connection is closed on it. */
+      /** The consequence of a refusal that a field client won't report. */
       const consequence = (agency: number | undefined, waits: boolean): Details => {
         if (waits) {
           const detail =
@@ -63,7 +63,7 @@ export class Refusals extends Context.Service<Refusals, {
       const write = (session: Session, refused: Refused): void => {
         const { door, transport } = session.connection
         const agency = session.agency ?? refused.agency
-        // A client that numbers its chunks knows what was refused, and says so; consults are asked again.
+        // A client that numbers its chunks reports refusals itself. A refused consult is repeated.
         const silent = door === "bets" && !session.tellable && refused.seq === undefined
         const waits = silent && agency !== undefined && awaited.has(agency)
         const unbounded = waits && waitedFor.take(agency)

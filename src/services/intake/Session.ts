@@ -1,6 +1,6 @@
 /**
- * Who speaks on a connection, and what that peer has shown of itself. A session carries out what was decided on it:
- * every answer and every refusal on either port goes through {@link Session.carryOut}.
+ * A session is the conversation on one connection: which agency speaks, and what its client has shown of itself. A
+ * session carries out verdicts: every answer and every refusal on both ports goes through {@link Session.carryOut}.
  */
 import type { AgencyId } from "../../domain/Agency.ts"
 import type { CloseReason } from "../../domain/CloseReason.ts"
@@ -18,9 +18,9 @@ import {
 
 /** What the sessions of all connections share. */
 export interface SessionContext {
-  /** After this time a frame that found no room may come again: another has waited as long in vain. */
+  /** When a frame that found no room may come again: after as long as it waited for room. */
   readonly roomWaitMs: number
-  /** The place of a first frame among those of all connections, from 1. */
+  /** Numbers the first frames of all connections, from 1. */
   readonly nextClaim: () => number
   readonly onFrame: (session: Session, frame: Uint8Array) => void
   readonly onRefused: (session: Session, refused: Refused) => void
@@ -34,7 +34,7 @@ export class Session implements ConnectionOwner, Endable {
   #claim = 0
   #numbered = false
   #refusedUnread = false
-  /** How far the client has repeated what is stored; only what is on disk moves it. */
+  /** How far the client has repeated what is stored. It moves only when a chunk is on disk. */
   replay: Replay = replayUnknown
 
   constructor(context: SessionContext, connection: ConnectionContext, transport: Transport) {
@@ -42,20 +42,20 @@ export class Session implements ConnectionOwner, Endable {
     this.connection = new Connection(connection, transport, this)
   }
 
-  /** The agency that the connection speaks for, from its first message on. */
+  /** The agency that the connection speaks for, from its first valid message on. */
   get agency(): AgencyId | undefined {
     return this.#agency
   }
 
   /**
-   * The place of its first whole frame among those of all connections; 0 before. By it the sessions of an agency are
-   * older and newer, in whatever order their frames come out of the parsers.
+   * The place of its first frame among the first frames of all connections; 0 before. It tells which session of an
+   * agency is the newer one, in whatever order the parsers finish their frames.
    */
   get claim(): number {
     return this.#claim
   }
 
-  /** Whether the client's last chunk carried `seq`: only such a client can be told to send something again later. */
+  /** Whether the client's last chunk had a `seq`. Only such a client can be told to send something again later. */
   get tellable(): boolean {
     return this.#numbered
   }
@@ -79,21 +79,21 @@ export class Session implements ConnectionOwner, Endable {
   }
 
   /**
-   * A chunk came. Gives whether it may be judged: a chunk without `seq` could take the place of a frame that was refused
-   * unread since the last RESUME.
+   * A chunk came. Gives whether it may be decided on: a chunk without `seq` could take the place of a frame that was
+   * refused unread since the last RESUME.
    */
   chunkCame(seq: number | undefined): boolean {
     this.#numbered = seq !== undefined
     return this.#numbered || !this.#refusedUnread
   }
 
-  /** It was told what is stored, and goes on behind that. */
+  /** The client was told what is stored, and continues behind that. */
   resumed(): void {
     this.replay = replayOver
     this.#refusedUnread = false
   }
 
-  // ---- what is decided on it
+  // ---- verdicts
 
   carryOut({ answer, close, refused }: Verdict): void {
     if (refused !== undefined) this.#context.onRefused(this, refused)
@@ -101,21 +101,21 @@ export class Session implements ConnectionOwner, Endable {
     if (close !== undefined) this.connection.close(close)
   }
 
-  /** Puts off a message that was read: RESUME, or a chunk with or without `seq`. */
+  /** Puts off a message that was parsed: RESUME, or a chunk with or without `seq`. */
   putOff(message: "RESUME" | { readonly seq: number | undefined }, why: PutOff): void {
     if (this.connection.closing) return
     const seq = message === "RESUME" ? undefined : message.seq
     this.carryOut(putOff(message === "RESUME" || seq !== undefined, seq, why))
   }
 
-  /** Puts off a frame that wasn't read, and may be a chunk. */
+  /** Puts off a frame that wasn't parsed, and may be a chunk. */
   putOffUnread(why: PutOff): void {
     if (this.connection.closing) return
     if (this.#numbered) this.#refusedUnread = true
     this.carryOut(putOff(this.#numbered, undefined, why))
   }
 
-  // ---- calls of its connection
+  // ---- called by its connection
 
   onFrame(frame: Uint8Array): void {
     if (this.#claim === 0) this.#claim = this.#context.nextClaim()

@@ -1,14 +1,14 @@
-/** A connection's transport over a TCP socket of Node, and the socket's events as the connection's calls. */
+/** The transport over a TCP socket: the connection drives the socket, and the socket's events drive the connection. */
 import type { Socket } from "node:net"
 import type { RootKeeper } from "../base/Keeper.ts"
 import type { Connection, Transport } from "./Connection.ts"
 
-/** `::ffff:127.0.0.1` is how a dual-stack listener shows 127.0.0.1. */
+/** A dual-stack listener shows 127.0.0.1 as `::ffff:127.0.0.1`. */
 const addressOf = (socket: Socket): string =>
   (socket.remoteAddress ?? "unknown").replace(/^::ffff:(?=\d+\.)/, "")
 
 export const socketTransport = (socket: Socket): Transport => {
-  // Asked of each frame, and rarely a change.
+  // A connection resumes after every frame, and is rarely paused.
   let paused = false
   return {
     address: addressOf(socket),
@@ -28,7 +28,7 @@ export const socketTransport = (socket: Socket): Transport => {
       paused = false
     },
     whenSent: (callback) => {
-      // A callback of write comes after everything written before it, or with the error that ends the socket.
+      // The callback runs after everything written earlier is sent, or with the error that ends the socket.
       if (socket.writable) socket.write(new Uint8Array(0), callback)
     },
     finish: (callback) => {
@@ -40,14 +40,14 @@ export const socketTransport = (socket: Socket): Transport => {
   }
 }
 
-/** Lets the socket drive the connection. Errors of the socket are heeded already: see the acceptor. */
+/** Lets the socket drive the connection. The acceptor handles the socket's errors. */
 export const attach = (socket: Socket, connection: Connection, keeper: RootKeeper): void => {
   socket.on(
     "data",
     keeper.forConnection("socket data", connection, (bytes: Buffer) => connection.onBytes(bytes))
   )
   socket.on("end", keeper.forConnection("socket end", connection, () => connection.onPeerEnd()))
-  // Nothing comes after it that would end the connection another time.
+  // No later event would end the connection if this one failed.
   const gone = {
     get described() {
       return connection.described
@@ -55,6 +55,6 @@ export const attach = (socket: Socket, connection: Connection, keeper: RootKeepe
     endByDefect: () => connection.endGone()
   }
   socket.on("close", keeper.forConnection("socket close", gone, () => connection.onGone()))
-  // It was reset before it was taken in: its events are over.
+  // The socket was reset while it waited in the queue: its events are over.
   if (socket.closed) connection.onGone()
 }

@@ -1,6 +1,6 @@
 /**
- * A turn: what is done with one frame of one session. Turns wait in one queue and are taken by the workers. A turn ends
- * once, and only then is the next frame of its connection dealt with.
+ * A turn is the handling of one frame of one session. Turns wait in one queue, and workers take them. A turn ends once;
+ * only then does its connection take its next frame.
  */
 import { Cause, Effect } from "effect"
 import type { Parsed } from "../../domain/Chunk.ts"
@@ -8,20 +8,20 @@ import { invariant } from "../../domain/Invariant.ts"
 import type { RootKeeper } from "../base/Keeper.ts"
 import type { Session } from "./Session.ts"
 
-/** `muted`: done, and whatever else comes on the connection is discarded. */
+/** `muted`: done, and all further input of the connection is discarded. */
 export type TurnEnd = "done" | "muted"
 
-/** What a handler gives back. After `later`, whoever the turn was handed to ends it. */
+/** A handler's result. After `later` the part that keeps the turn (a desk, the open group) ends it. */
 export type TurnResult = TurnEnd | "later"
 
-/** Most frames are dealt with at once, and cost no fiber; an effect is what has to be waited for. */
+/** Most frames are handled synchronously and cost no fiber. An effect is a step that has to wait. */
 export type Step = TurnResult | Effect.Effect<TurnResult>
 
 const noBytes = new Uint8Array(0)
 
 export class Turn {
   readonly session: Session
-  /** What came of the frame, where the turn was put off after that was known. */
+  /** The parsed frame, when the turn replaces one that was put off. */
   readonly parsed: Parsed | undefined
   #frame: Uint8Array
   #stage: "waiting" | "begun" | "over" = "waiting"
@@ -32,7 +32,7 @@ export class Turn {
     this.parsed = parsed
   }
 
-  /** Empty once the turn is over: its memory belongs to other frames then. */
+  /** Empty once the turn is over, because its memory then counts for other frames. */
   get frame(): Uint8Array {
     return this.#frame
   }
@@ -56,7 +56,7 @@ export class Turn {
     this.session.connection.endTurn(how === "muted")
   }
 
-  /** Puts this turn off: gives the one that takes its place, whose frame is parsed already. */
+  /** Puts this turn off. Gives its replacement, whose frame is parsed already. */
   again(parsed: Parsed): Turn {
     invariant(this.#stage === "begun", "a turn that was begun is put off")
     const turn = new Turn(this.session, this.#frame, parsed)
@@ -71,8 +71,8 @@ export class Turn {
 }
 
 /**
- * Begins a turn, has it dealt with, and ends it: as the handler says, or with its connection where a defect breaks it
- * off. Gives an effect where something has to be waited for.
+ * Begins a turn, runs its handler, and ends the turn: with the handler's result or, after a defect, together with its
+ * connection. Gives an effect if the handler has to wait.
  */
 export const runTurn = <Input>(
   keeper: RootKeeper,
@@ -96,7 +96,7 @@ const end = (turn: Turn, result: TurnResult): undefined => {
   if (result !== "later") turn.end(result)
 }
 
-/** A defect is our bug: it ends the connection it happened on, not the worker. */
+/** A defect is a bug of ours. It ends the connection on which it happened, not the worker. */
 export const endByDefect = (
   keeper: RootKeeper,
   turn: Turn,

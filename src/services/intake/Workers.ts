@@ -1,7 +1,7 @@
 /**
- * The workers: a bounded set of fibers that take turns from the queue and have them dealt with. A worker has the frames
- * of its turns parsed, hands the chunks that are to be stored to the open group, and is free again: it never waits for
- * the disk. At shutdown the connections are drained before the workers end.
+ * The workers: a bounded set of fibers that take turns from the queue. A worker has the frames of its turns parsed,
+ * passes the chunks to be stored to the open group, and is free again: it never waits for the disk. At shutdown the
+ * connections are drained before the workers end.
  */
 import { type Cause, Context, Effect, Layer, Queue } from "effect"
 import { Keeper } from "../base/Keeper.ts"
@@ -12,10 +12,10 @@ import { Connections } from "./Connections.ts"
 import { ConsultTurns } from "./ConsultTurns.ts"
 import { endByDefect, type Turn } from "./Turn.ts"
 
-/** Turns that a worker takes at once: its fiber's work is then done once for all that came in a turn of the event loop. */
+/** Turns that a worker takes at once: it then runs once for all frames of one pass of the event loop. */
 const turnsMax = 32
 
-/** Kept of the grace period for what comes after the connections: children, ledger; children may take 1 s of it. */
+/** The part of the grace period that is reserved for the parsers (up to 1 s) and the ledger. */
 const graceKeptMs = 2000
 
 export class Workers extends Context.Service<Workers, { readonly count: number }>()(
@@ -31,23 +31,24 @@ export class Workers extends Context.Service<Workers, { readonly count: number }
       const log = yield* OperatorLog
       const keeper = yield* Keeper
 
-      const deal = (taken: ReadonlyArray<Turn>): Effect.Effect<void> => {
+      const handle = (taken: ReadonlyArray<Turn>): Effect.Effect<void> => {
         const at = (door: "bets" | "consult") =>
           taken.filter(({ session }) => session.connection.door === door)
         return Effect.andThen(
-          Effect.forEach(at("consult"), consults.deal, { discard: true }),
-          bets.deal(at("bets"))
+          Effect.forEach(at("consult"), consults.handle, { discard: true }),
+          bets.handle(at("bets"))
         )
       }
 
-      /** Turns that a defect of the batch left where nobody would end them. */
+      /** Ends the turns that a defect of the batch left waiting. */
       const abandon = (taken: ReadonlyArray<Turn>, cause: Cause.Cause<never>): void => {
         for (const turn of taken) if (turn.waiting) endByDefect(keeper, turn, cause)
       }
 
       const step = Effect.flatMap(
         Queue.takeBetween(connections.turns, 1, turnsMax),
-        (taken) => Effect.onError(deal(taken), (cause) => Effect.sync(() => abandon(taken, cause)))
+        (taken) =>
+          Effect.onError(handle(taken), (cause) => Effect.sync(() => abandon(taken, cause)))
       )
       for (let index = 0; index < count; index++) yield* keeper.loop("workers", step)
 
