@@ -60,6 +60,16 @@ const sweptDeadlines = Effect.gen(function*() {
   }
 })
 
+/** Consults are short: their door takes shorter frames. */
+const contextsOfDoors = (shared: Omit<ConnectionContext, "door">) => ({
+  bets: { ...shared, door: "bets" },
+  consult: {
+    ...shared,
+    door: "consult",
+    frameBytesMax: Math.min(consultFrameBytesMax, shared.frameBytesMax)
+  }
+} as const)
+
 /** The sessions of both doors. */
 class OpenSessions {
   readonly #keeper: RootKeeper
@@ -145,7 +155,7 @@ export class Connections extends Context.Service<Connections, {
           sessions.remove(session)
         }
       }
-      const shared: Omit<ConnectionContext, "door"> = {
+      const contexts = contextsOfDoors({
         frameBytesMax: limits.frameBytesMax,
         budget: new FrameBudget(limits.frameBudgetBytes),
         keeper,
@@ -155,12 +165,7 @@ export class Connections extends Context.Service<Connections, {
             return draining ? shutdownLinger : linger
           }
         }
-      }
-      const consultBytesMax = Math.min(consultFrameBytesMax, limits.frameBytesMax)
-      const contexts = {
-        bets: { ...shared, door: "bets" },
-        consult: { ...shared, door: "consult", frameBytesMax: consultBytesMax }
-      } as const
+      })
 
       const open = (door: Door, transport: Transport): Connection => {
         const session = new Session(sessionContext, contexts[door], transport)
