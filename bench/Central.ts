@@ -27,7 +27,7 @@ export class Central {
     this.startMs = startMs
   }
 
-  /** On the ledger in the folder, or on a new one. */
+  /** Starts on the ledger in the folder, or on a new one. */
   static async start(folder: string, agencies: number): Promise<Central> {
     copyFileSync(join(projectFolder, "config.yaml"), join(folder, "config.yaml"))
     const logFile = join(folder, "log")
@@ -76,7 +76,7 @@ export class Central {
     await endChild(this.#child, "SIGKILL")
   }
 
-  /** Counted in the file, by another reader than the central. */
+  /** Counts the bets in the file, with a reader of its own. */
   storedBets(): number {
     const ledger = new DatabaseSync(join(this.#folder, "ledger.sqlite"), { readOnly: true })
     const row = ledger.prepare("SELECT coalesce(sum(bets), 0) AS bets FROM chunk").get()
@@ -84,7 +84,7 @@ export class Central {
     return Number(row?.["bets"])
   }
 
-  /** Throws when not exactly what was acknowledged is stored; while some is in doubt, more may be. */
+  /** Throws unless exactly the acknowledged bets are stored. Where some have no answer, more may be stored. */
   checkStored(acknowledged: number, inDoubt = false): void {
     const stored = this.storedBets()
     if (inDoubt ? stored >= acknowledged : stored === acknowledged) return

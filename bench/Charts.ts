@@ -33,7 +33,7 @@ const footerWidth = 130
 const escapeXml = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
 
-/** At spaces, so that no line is longer than the picture. */
+/** Breaks lines at spaces, to fit the width of the picture. */
 const wrap = (text: string): ReadonlyArray<string> => {
   const lines: Array<string> = []
   for (const word of text.split(" ")) {
@@ -79,7 +79,7 @@ const draw = ({ bars, footer, subtitle, title }: Chart): string => {
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" role="img">`,
     `  <title>${escapeXml(title)}</title>`,
     `  <style>${style}\n  </style>`,
-    // A ground of its own: a page may be dark where the reader's system isn't.
+    // Its own background: a page may be dark where the reader's system is light.
     `  <rect class="page" width="${width}" height="${height}" rx="6"/>`,
     `  <text class="title" x="16" y="28">${escapeXml(title)}</text>`,
     `  <text class="small" x="16" y="48">${escapeXml(subtitle)}</text>`,
@@ -126,7 +126,7 @@ const throughput = (all: ReadonlyArray<Results>): Chart | undefined => {
     { contender, median, ratios }
   ): Bar => ({
     label: contender,
-    // Each was paired with the central at its own time: the bar is as long as the median of those ratios says.
+    // Each contender ran in pairs with the central: the length of a bar is the median of its ratios.
     value: 1 / ratios.betsPerSecond,
     text: `${millions(median.betsPerSecond)} (the central: ${
       ratios.betsPerSecond >= 1
@@ -179,7 +179,7 @@ const latency = (all: ReadonlyArray<Results>): Chart | undefined => {
   }
 }
 
-/** Draws what there are results for; gives the names of the files written. */
+/** Draws the charts that have results, and returns the names of the files. */
 export const drawCharts = (folder: string): ReadonlyArray<string> => {
   const all = globSync("*.json", { cwd: folder })
     .map((name): Results => JSON.parse(readFileSync(join(folder, name), "utf8")))

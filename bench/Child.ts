@@ -20,14 +20,14 @@ export const spawnChild = (
   options: SpawnOptions
 ): ChildProcess => {
   const child = spawn(file, args, options)
-  // A program that isn't there is noticed by whoever waits for what it does.
+  // Whoever waits for the program's work notices that the program is missing.
   child.on("error", () => started.delete(child))
   child.once("exit", () => started.delete(child))
   started.add(child)
   return child
 }
 
-/** Spawns with everything that it writes in a file, which {@link untilReady} shows when it fails. */
+/** Spawns a program with its output in a file, which {@link untilReady} shows when the program fails. */
 export const spawnLogged = (
   file: string,
   args: ReadonlyArray<string>,
@@ -48,7 +48,7 @@ export const pidOf = (child: ChildProcess): number => {
   return child.pid
 }
 
-/** Signals, and waits for the end; what doesn't end in time is killed. */
+/** Sends a signal and waits for the end; kills a process that does not end in time. */
 export const endChild = async (
   child: ChildProcess,
   signal: NodeJS.Signals = "SIGTERM",
@@ -106,7 +106,7 @@ export const run = async (
   return { code: child.exitCode, stdout, stderr }
 }
 
-/** As {@link run}; failing is a failure. */
+/** As {@link run}, but a nonzero exit code is a failure. */
 export const runWell = async (
   file: string,
   args: ReadonlyArray<string>,

@@ -1,7 +1,7 @@
 /**
- * Comparisons in pairs: the central and its contenders take turns, in an order that turns with every round, so that
- * what else the machine does weighs on all alike. What is compared is the median of the rounds' ratios, not the ratio
- * of medians.
+ * Comparisons in pairs: the central and its contenders take turns, in an order that changes with every round, so
+ * that other work on the machine affects all of them alike. The result is the median of the rounds' ratios, not the
+ * ratio of the medians.
  */
 import type { Contender } from "./Contender.ts"
 import { type Bench, measure, type Measurement, type Shape } from "./Measure.ts"
@@ -10,7 +10,7 @@ interface Contest {
   readonly contender: string
   readonly runs: ReadonlyArray<Measurement>
   readonly median: Omit<Measurement, "contender" | "problems">
-  /** Of each round: the central's to this contender's. */
+  /** The central's figure divided by this contender's, for each round. */
   readonly ratios: {
     readonly betsPerSecond: number
     readonly cpuPerMillionBets: number
@@ -48,7 +48,7 @@ const medianOf = (runs: ReadonlyArray<Measurement>): Contest["median"] => {
   }
 }
 
-/** The first contender is the one that the others are held against. */
+/** The others are compared with the first contender. */
 export const compare = async (
   bench: Bench,
   part: string,

@@ -1,4 +1,4 @@
-/** What the figures were taken on: without it they mean nothing. */
+/** The machine that the figures come from: without it they mean nothing. */
 import { readFileSync, statfsSync } from "node:fs"
 import { availableParallelism, cpus, release, totalmem } from "node:os"
 import { join } from "node:path"
@@ -17,10 +17,10 @@ export interface Conditions {
   readonly loadAverage: number
 }
 
-/** Of the last minute: what else the machine is doing. */
+/** The load average of the last minute: other work on the machine. */
 export const loadAverage = (): number => Number(readFileSync("/proc/loadavg", "utf8").split(" ")[0])
 
-/** Linux's numbers for file systems that keep nothing when the power goes. */
+/** Linux's numbers for file systems that lose everything when the power fails. */
 const memoryFileSystems: ReadonlySet<number> = new Set([0x01021994, 0x858458f6])
 
 export const isInMemory = (folder: string): boolean =>

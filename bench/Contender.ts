@@ -9,11 +9,11 @@ export interface Place {
   readonly bets: number
 }
 
-/** What is found stored after a run, to be held against what was acknowledged. */
+/** What is stored after a run, to be compared with what was acknowledged. */
 export interface Stored {
   readonly unit: "bets" | "bytes"
   readonly count: number
-  /** What the data takes on disk. */
+  /** The size of the data on disk. */
   readonly diskBytes: number
 }
 
@@ -25,7 +25,7 @@ export interface Running {
   readonly finish: () => Promise<Stored>
 }
 
-/** Ends the name of a contender that acknowledges what the disk may not have yet. */
+/** The end of the name of a contender that acknowledges bets before they are on disk. */
 export const notSynced = " (not synced)"
 
 export interface Contender {
@@ -34,9 +34,9 @@ export interface Contender {
   readonly start: (place: Place) => Promise<Running>
 }
 
-/** A system that this machine may or may not have. */
+/** A system that may be missing on this machine. */
 export interface Candidates {
   readonly contenders: ReadonlyArray<Contender>
-  /** What the reader has to know: a version, a setting, or why there is nothing to compare with. */
+  /** Facts for the reader: a version, a setting, or the reason why the system is missing. */
   readonly remarks: ReadonlyArray<string>
 }

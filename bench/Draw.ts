@@ -1,6 +1,6 @@
 /**
- * The draw: the roster of five sells so many bets, all finish, and all wait for their winners. Measured from the
- * moment the last agency's last chunk is sent until the last agency has its winners.
+ * The draw: a roster of five sells a number of bets, all finish, and all wait for their winners. Measured
+ * from the moment the last agency sends its last chunk until the last agency has its winners.
  */
 import { Central } from "./Central.ts"
 import { median } from "./Comparison.ts"
@@ -10,7 +10,7 @@ import { MemoryWatch } from "./Usage.ts"
 
 const agencies = 5
 const chunk = 100
-/** Chunks that each agency has under way: five agencies with one each couldn't fill a ledger in reasonable time. */
+/** Chunks that each agency has in flight: with one each, five agencies would take too long to fill a ledger. */
 const window = 8
 const lookMs = 1000
 

@@ -12,10 +12,10 @@ import { cpuSeconds, pssBytes } from "./Usage.ts"
 
 const agencies = 50
 const chunk = 100
-/** The small ledger, as part of the large one, and what is stored while it is measured. */
+/** The size of the small ledger, and of the measured load, as parts of the large ledger. */
 const smallPart = 0.01
 const windowPart = 0.2
-/** A connection repeats its requests; each load begins elsewhere, or its first bet would be a repetition. */
+/** A connection repeats its requests. Each load begins at another one, or its first bet would be a repetition. */
 const requestStep = 11
 const killAfterMs = 500
 
@@ -36,7 +36,7 @@ export interface GrowthRun {
 export interface GrowthResult {
   readonly runs: ReadonlyArray<GrowthRun>
   readonly median: GrowthRun
-  /** CPU per bet with the large ledger, to that with the small one; the median of the runs' ratios. */
+  /** CPU per bet with the large ledger divided by that with the small one; the median of the runs' ratios. */
   readonly cpuRatio: number
 }
 
@@ -81,7 +81,7 @@ const growOnce = (bench: Bench, ledgerBets: number): Promise<GrowthRun> =>
     const cpuLarge = await fill(third, windowBets)
     const pssLargeBytes = pssBytes(third.pid)
     third.checkStored(acknowledged)
-    // Cut in the middle of a load: what it was answered until then must be there after the next start.
+    // Killed in the middle of a load: everything that it acknowledged must be there after the next start.
     const interrupted = load(third, ledgerBets)
     await setTimeout(killAfterMs)
     await third.kill()

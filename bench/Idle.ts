@@ -1,6 +1,6 @@
 /**
  * Thousands of agencies that wait: all of them hold a consult connection open and have asked, while some sell at full
- * speed; then the last of them finishes, and everybody wants the winners at once.
+ * speed; then the last of them finishes, and all ask for the winners at once.
  */
 import { waitUntil } from "../test/support/WaitUntil.ts"
 import { Central } from "./Central.ts"
@@ -12,7 +12,7 @@ const sellers = 50
 const chunk = 100
 /** Agencies that have nothing to sell finish in groups, to stay below the server's connection limit. */
 const finishersAtOnce = 1000
-/** While it is under load, memory is looked at this often. */
+/** How often memory is measured under load. */
 const lookMs = 500
 
 export interface IdleResult {

@@ -1,4 +1,4 @@
-/** Runs the load generator, in C or in Node, and listens to what it tells. */
+/** Runs the load generator, in C or in Node, and reads its results. */
 import type { ChildProcess } from "node:child_process"
 import { once } from "node:events"
 import { globSync, mkdirSync } from "node:fs"
@@ -7,7 +7,7 @@ import { createInterface } from "node:readline"
 import { run, spawnChild, which } from "./Child.ts"
 import type { RequestFiles } from "./Requests.ts"
 
-/** What `loadgen load` says last. Times are monotonic seconds, latencies milliseconds. */
+/** The last line of `loadgen load`. Times are monotonic seconds, latencies milliseconds. */
 export interface LoadResult {
   readonly acknowledged: number
   readonly acknowledgedBytes: number
@@ -40,7 +40,7 @@ export interface LoadOptions {
   readonly seconds?: number
   /** Requests a second in an open loop. */
   readonly rate?: number
-  /** Requests of each connection, instead of a time. */
+  /** A number of requests for each connection, instead of a duration. */
   readonly perConnection?: number
   readonly finish?: boolean
   /** Header and body in two writes, without TCP_NODELAY, as clients of the field do. */
@@ -50,7 +50,7 @@ export interface LoadOptions {
 
 export type LoadEvent = "start" | "begin" | "end" | "mark"
 
-/** Consult connections that are open and have not been asked for yet. */
+/** Consult connections that are open and have not asked yet. */
 export interface Consults {
   readonly ask: () => Promise<void>
   readonly informed: () => Promise<Informed>
@@ -104,7 +104,7 @@ export class LoadGenerator {
 
   static readonly inNode = new LoadGenerator(undefined)
 
-  /** The one in C is compiled into the folder; without a compiler it is the one in Node, which is slower. */
+  /** Compiles the generator in C into the folder; without a compiler, uses the slower one in Node. */
   static async create(folder: string): Promise<LoadGenerator> {
     const program = await compileC("loadgen", folder)
     return program === undefined ? LoadGenerator.inNode : new LoadGenerator(program)

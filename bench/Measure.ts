@@ -1,4 +1,4 @@
-/** One run: a system started afresh, put under load, ended, and counted. */
+/** One run: starts a system, puts it under load, stops it, and counts what it has stored. */
 import { mkdtempSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout } from "node:timers/promises"
@@ -40,21 +40,21 @@ export interface Measurement {
   readonly diskBytesPerBet: number
   readonly acknowledged: number
   readonly stored: number
-  /** Why the run can't be believed; empty when it can. */
+  /** Reasons not to trust the run; empty when there are none. */
   readonly problems: ReadonlyArray<string>
   /** Of the machine, before the run. */
   readonly loadAverage: number
   readonly generatorCpuSeconds: number
 }
 
-/** How often memory is looked at. */
+/** How often memory is measured. */
 const lookMs = 5000
-/** Between two runs, so that the disk and the kernel finish what the first has left. */
+/** Pause between two runs, in which the disk and the kernel finish the work of the first. */
 const settleMs = 500
 
 const problemsOf = (load: LoadResult, stored: Stored): ReadonlyArray<string> => {
   const expected = stored.unit === "bets" ? load.acknowledged : load.acknowledgedBytes
-  // What wasn't answered may be stored or not; what was answered must be, and nothing else may.
+  // Chunks without an answer may be stored; chunks that were acknowledged must be, and nothing else may.
   const inDoubt = load.unanswered + load.cut + load.refused > 0
   const checks: ReadonlyArray<readonly [boolean, string]> = [
     [
@@ -73,7 +73,7 @@ const problemsOf = (load: LoadResult, stored: Stored): ReadonlyArray<string> => 
   return checks.filter(([wrong]) => wrong).map(([, problem]) => problem)
 }
 
-/** Measures what isn't compared as often as a pair is. */
+/** Repeats a measurement without contenders as often as there are pairs. */
 export const repeated = async <Run>(
   bench: Bench,
   once: () => Promise<Run>,
@@ -88,7 +88,7 @@ export const repeated = async <Run>(
   return runs
 }
 
-/** Runs in a folder of its own, which is removed. */
+/** Runs in a temporary folder. */
 export const inFolder = async <A>(
   parent: string,
   use: (folder: string) => Promise<A>
@@ -108,7 +108,8 @@ export const measure = (bench: Bench, contender: Contender, shape: Shape): Promi
     const loadBefore = loadAverage()
     const place = { folder, connections: shape.connections, bets: shape.bets }
     const running = await contender.start(place)
-    // A look takes some milliseconds of each process: an open loop, which is about latency, has it at both ends only.
+    // Reading the memory stops each process for some milliseconds: an open loop, which measures latency, does it only
+    // at both ends.
     using memory = new MemoryWatch(running.pid, shape.rate === undefined ? lookMs : undefined)
     let cpuBegin = 0
     let cpuEnd = 0

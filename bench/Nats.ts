@@ -1,7 +1,7 @@
 /**
  * NATS JetStream, a stream on file, synced before each answer (`sync_interval: always`, from 2.10 on); messages are
  * published without waiting for each other and acknowledged one by one. Older servers can't sync like that: they are
- * measured with what they have, and it is said.
+ * measured as they are, and the report says so.
  */
 import { writeFileSync } from "node:fs"
 import { connect } from "node:net"
@@ -28,7 +28,7 @@ jetstream {
 }
 `
 
-/** One request over a connection of its own; gives the answer's payload. */
+/** Sends one request over a new connection, and returns the answer's payload. */
 const request = (port: number, subject: string, body: string): Promise<string> =>
   new Promise((resolve, reject) => {
     const socket = connect(port, "127.0.0.1")

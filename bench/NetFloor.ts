@@ -70,7 +70,7 @@ const server = createServer({ noDelay: true }, (socket) => {
       at = end
     }
     left = at === input.length ? undefined : input.subarray(at)
-    // What has come in this round of the event loop is synced together.
+    // One sync covers everything that came in this round of the event loop.
     setImmediate(sync)
   })
 })

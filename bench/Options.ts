@@ -1,4 +1,4 @@
-/** What `npm run bench -- …` may be asked for, with its defaults; `--quick` shrinks everything to about two minutes. */
+/** The options of `npm run bench`, with their defaults; `--quick` shortens everything to about two minutes. */
 import { parseArgs } from "node:util"
 
 export const parts = [
@@ -19,24 +19,24 @@ export interface Options {
   readonly parts: ReadonlyArray<Part>
   /** Bets in a chunk, and connections, of the parts that compare. */
   readonly chunks: ReadonlyArray<number>
-  /** The same for what one would use instead: there are more of those, so by default they get fewer. */
+  /** The same for the databases and queues: there are several, so by default each gets fewer. */
   readonly rivalChunks: ReadonlyArray<number>
   readonly connections: ReadonlyArray<number>
   readonly pairs: number
   readonly seconds: number
   readonly warmupSeconds: number
-  /** Chunks a second for `latency`; undefined: half of what the central was found to take. */
+  /** Chunks a second for `latency`; undefined: half of the central's highest rate. */
   readonly rate: number | undefined
-  /** Bets stored before the draw, one after the other. */
+  /** The numbers of bets before the draw, measured one after the other. */
   readonly drawBets: ReadonlyArray<number>
-  /** How far a ledger grows in `growth` and `idle`. */
+  /** The size of the ledger in `growth` and `idle`. */
   readonly ledgerBets: number
   readonly idleConnections: number
-  /** Clients write as those of the field do. */
+  /** Clients write header and body separately, as those of the field do. */
   readonly splitWrites: boolean
   /** Where servers keep their data; undefined: a temporary folder on a real disk. */
   readonly folder: string | undefined
-  /** Only draw the charts again, from the results that are there. */
+  /** Only draw the charts again, from the existing results. */
   readonly chartsOnly: boolean
 }
 

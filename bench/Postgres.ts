@@ -16,7 +16,7 @@ import {
   postgresTable
 } from "./Requests.ts"
 
-/** Debian keeps them out of the path, a folder for each version. */
+/** Debian keeps them outside PATH, in a folder for each version. */
 const findPrograms = async (): Promise<string | undefined> => {
   const found = await which("postgres")
   if (found !== undefined) return dirname(realpathSync(found))
@@ -114,7 +114,7 @@ const startOn = async (cluster: Cluster, { connections }: Place): Promise<Runnin
   const { child, port } = await cluster.start(connections)
   await cluster.ask(port, "DROP TABLE IF EXISTS bet")
   await cluster.ask(port, postgresTable)
-  // What earlier runs have left to be written must not weigh on this one.
+  // Writes that earlier runs left behind must not slow this one.
   await cluster.ask(port, "CHECKPOINT")
   return {
     port,
@@ -122,7 +122,7 @@ const startOn = async (cluster: Cluster, { connections }: Place): Promise<Runnin
     finish: async () => {
       const count = Number(await cluster.ask(port, "SELECT count(*) FROM bet"))
       const diskBytes = Number(await cluster.ask(port, "SELECT pg_total_relation_size('bet')"))
-      // "Fast": it doesn't wait for its clients to leave.
+      // "Fast": it does not wait for its clients to disconnect.
       await endChild(child, "SIGINT")
       return { unit: "bets", count, diskBytes }
     }

@@ -23,7 +23,7 @@ const start = async (
     appendonly: "yes",
     appendfsync: "always",
     save: "",
-    // It keeps everything in memory. Out of it, it refuses, and the run says so.
+    // It keeps everything in memory. When memory runs out it refuses requests, and the run reports that.
     maxmemory: String(Math.floor(totalmem() / 2)),
     "auto-aof-rewrite-percentage": "0"
   }

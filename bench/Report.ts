@@ -1,4 +1,4 @@
-/** Tables on the terminal, in the figures that people compare. */
+/** Tables for the terminal. */
 import type { Comparison } from "./Comparison.ts"
 import type { DrawResult } from "./Draw.ts"
 import type { GrowthResult } from "./Growth.ts"
@@ -38,7 +38,7 @@ const shapeOf = ({ bets, connections, rate: chunkRate }: Comparison): string =>
   `chunks of ${bets}, ${connections} connections`
   + (chunkRate === undefined ? "" : `, open loop of ${chunkRate.toFixed(0)} chunks/s`)
 
-/** One comparison: a row a contender, medians; how many times the central's each is, of pairs. */
+/** One comparison: a row for each contender, with its medians and its ratio to the central. */
 export const formatComparison = (comparison: Comparison): string => {
   const rows = comparison.contests.map(({ contender, median, ratios }, at) => [
     contender,
@@ -74,7 +74,7 @@ export const formatComparison = (comparison: Comparison): string => {
   return [formatTable(head, rows), ...new Set(problems)].join("\n")
 }
 
-/** Two comparisons of one part that differ in their connections: how much of the ratio is left with more of them. */
+/** Two comparisons of one part that differ in their connections: how the ratio changes with more of them. */
 export const formatScaling = (comparisons: ReadonlyArray<Comparison>): ReadonlyArray<string> => {
   const ratioAt = (bets: number, connections: number) =>
     comparisons.find((one) =>

@@ -19,9 +19,9 @@ export interface Encoding {
   readonly protocol: Protocol
   /** One chunk; `agency` is for systems in which any connection may speak for any agency. */
   readonly encode: (bets: ReadonlyArray<FiveFields>, agency: number) => Buffer
-  /** How many answers a chunk of so many bets gets. */
+  /** The number of answers to a chunk with that many bets. */
   readonly answers: (bets: number) => number
-  /** Said once on every connection, and how many answers that gets. */
+  /** Sent once on every connection, and the number of answers to it. */
   readonly hello?: { readonly bytes: Buffer; readonly answers: number }
 }
 
@@ -114,7 +114,7 @@ const startup = message(
   Buffer.alloc(1)
 )
 
-/** The key is the least that an application's table has: without it a row can't even be spoken of. */
+/** The primary key is the least that an application's table has. */
 export const postgresTable =
   "CREATE TABLE bet (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, agency integer NOT NULL, "
   + "first_name text NOT NULL, last_name text NOT NULL, document text NOT NULL, birthdate date NOT NULL, "
@@ -132,7 +132,7 @@ const bind = (values: ReadonlyArray<string>): Buffer => {
   return message("B", text(""), name, int16(0), int16(values.length), ...parameters, int16(0))
 }
 const execute = message("E", text(""), int32(0))
-/** Ends a transaction that was never begun: what stands before it is one. */
+/** Ends the implicit transaction of all messages before it. */
 const sync = message("S")
 
 const prepared = (statement: string) => ({
@@ -140,7 +140,7 @@ const prepared = (statement: string) => ({
   answers: 2
 })
 
-/** COPY, which its manual calls the fastest way in. One statement is one transaction. */
+/** COPY, the fastest way according to the manual. One statement is one transaction. */
 export const postgresCopy: Encoding = {
   name: "postgres-copy",
   protocol: "postgres",
@@ -156,7 +156,7 @@ export const postgresCopy: Encoding = {
   hello: { bytes: startup, answers: 1 }
 }
 
-/** A prepared INSERT for each row, all of a chunk in one transaction, none waited for. */
+/** A prepared INSERT for each row, pipelined, all of a chunk in one transaction. */
 export const postgresRows: Encoding = {
   name: "postgres-rows",
   protocol: "postgres",

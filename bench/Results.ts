@@ -1,4 +1,4 @@
-/** What one `npm run bench` has found, as it is kept in bench/results. */
+/** The results of one `npm run bench`, as stored in bench/results. */
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Comparison } from "./Comparison.ts"
@@ -23,7 +23,7 @@ export interface Results {
 
 export const resultsFolder = join(import.meta.dirname, "results")
 
-/** One file a day and kind: a repetition replaces it. */
+/** One file for each day and set of parts; a repetition replaces it. */
 export const writeResults = (results: Results, what: string): string => {
   mkdirSync(resultsFolder, { recursive: true })
   const path = join(resultsFolder, `${results.conditions.date.slice(0, 10)}-${what}.json`)

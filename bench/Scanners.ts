@@ -1,6 +1,6 @@
 /**
  * Finds the answers of each system in what a connection receives, for the load generator in Node. A scanner takes one
- * whole answer from the front, or says that it isn't whole yet.
+ * whole answer from the front, or reports that it is not whole yet.
  */
 import type { Protocol } from "./Requests.ts"
 
@@ -9,7 +9,7 @@ export interface Answer {
   /** Whether it is one of the answers that a request waits for. */
   readonly counts: boolean
   readonly good: boolean
-  /** What the server wants to hear at once. */
+  /** A message that the server expects at once. */
   readonly reply?: string
 }
 

@@ -1,4 +1,4 @@
-/** What processes have used, as /proc and the file system say: CPU time, memory, room on disk. */
+/** The CPU time, memory and disk space of processes, from /proc and the file system. */
 import { readdirSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { descendants } from "../test/support/Processes.ts"
@@ -12,7 +12,7 @@ const contentOf = (path: string): string => {
   try {
     return readFileSync(path, "utf8")
   } catch {
-    // It has ended meanwhile.
+    // The process has ended.
     return ""
   }
 }
@@ -47,7 +47,7 @@ export const openDescriptors = (pid: number): number => {
   }
 }
 
-/** What a file, or everything in a folder, takes on disk. */
+/** The size on disk of a file, or of everything in a folder. */
 export const diskBytes = (path: string): number => {
   const status = statSync(path, { throwIfNoEntry: false })
   if (status === undefined) return 0
@@ -55,13 +55,13 @@ export const diskBytes = (path: string): number => {
   return readdirSync(path).reduce((sum, name) => sum + diskBytes(join(path, name)), 0)
 }
 
-/** The highest PSS of a process tree while something goes on. Looking costs the server time, so it is done seldom. */
+/** The highest PSS of a process tree during a run. Reading it costs the server time, so it is read rarely. */
 export class MemoryWatch implements Disposable {
   readonly #pid: number
   readonly #timer: NodeJS.Timeout | undefined
   peak = 0
 
-  /** Without a period only when it is told to. */
+  /** Without a period, it reads only on request. */
   constructor(pid: number, everyMs?: number) {
     this.#pid = pid
     this.#timer = everyMs === undefined ? undefined : setInterval(() => this.look(), everyMs)

@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: how fast the central is, beside the least that any server must do and beside what one would use
- * instead. Prints tables, and leaves the figures and two charts in bench/results.
+ * `npm run bench`: how fast the central is, compared with the least that any server must do (the floor) and with
+ * databases and queues. Prints tables, and writes the figures and two charts to bench/results.
  */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -23,7 +23,7 @@ import { redis } from "./Redis.ts"
 import { formatComparison, formatDraw, formatGrowth, formatIdle, formatScaling } from "./Report.ts"
 import { resultsFolder, writeResults } from "./Results.ts"
 
-/** Connections of everything but `chunks`, and the chunk of everything that has one only. */
+/** The connections of all parts but `chunks`, and the chunk of all parts with one size of chunk. */
 const usualConnections = 50
 const usualChunk = 100
 
@@ -136,7 +136,7 @@ class Session {
     }
   }
 
-  /** Both at the same rate: half of the highest that the central was found to take. */
+  /** Both at the same rate: half of the central's highest. */
   async #latency(): Promise<void> {
     const floor = await this.#floor()
     const shape = { bets: usualChunk, connections: usualConnections }
@@ -180,7 +180,7 @@ const run = async (options: Options): Promise<boolean> => {
     try {
       await session.runPart(part)
     } catch (error) {
-      // What the other parts find is worth having.
+      // The results of the other parts are still useful.
       failed.push(part)
       console.error(`  !! ${part}:`, error)
     }

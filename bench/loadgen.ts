@@ -1,6 +1,6 @@
 /**
- * The load generator where there is no C compiler: the command line, and what is told, of loadgen/loadgen.c, which has the
- * explanations. Node takes several times the CPU for the same load, so on few cores it is the limit itself.
+ * The load generator where there is no C compiler: the same command line and output as loadgen/loadgen.c, which explains
+ * them. Node takes several times the CPU for the same load, so on few cores it is the limit itself.
  */
 import { readFileSync } from "node:fs"
 import { connect, type Socket } from "node:net"

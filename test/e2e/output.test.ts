@@ -123,7 +123,9 @@ describe.concurrent("a ledger's files", () => {
         `${ledgerPath}.next`
       ]
     ) {
-      for (const args of [["export", "--ledger", ledgerPath], ["compose", "2"]]) {
+      // Both commands write by the same service: one of them is enough for all paths but the first.
+      const exporting = ["export", "--ledger", ledgerPath]
+      for (const args of out === ledgerPath ? [exporting, ["compose", "2"]] : [exporting]) {
         const { code, stderr } = await runMain([...args, "--out", out, "--force"], {
           LEDGER_PATH: ledgerPath
         })

@@ -1,7 +1,7 @@
 /**
- * An agency that has nothing to do with the trouble: it counts its chunks, sends one after the other, and notes how long
- * each answer took. It is refused nothing, cut off never, and its bets are stored once and in order: an agency that
- * notices what befalls another fails the test.
+ * An agency that the fault does not concern: it numbers its chunks, sends one after the other, and records how long each
+ * answer took. None of its chunks may be refused, its connection may not end, and its bets must be stored once and in
+ * order: an agency that notices another's fault fails the test.
  */
 import { deepStrictEqual, ok } from "node:assert/strict"
 import { setTimeout } from "node:timers/promises"

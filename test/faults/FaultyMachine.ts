@@ -1,6 +1,6 @@
 /**
- * What a test does to the machine under the server: a disk that fails on command, a small disk, a clock that jumps. Not
- * every machine lets it: `unavailable` says why not, and the tests that need it are skipped with that reason.
+ * Faults of the machine under the server: a disk that fails on command, a small disk, a clock that jumps. Not every
+ * machine allows them: `unavailable` is the reason, with which the tests that need them are skipped.
  */
 import { execFileSync, spawnSync } from "node:child_process"
 import {
@@ -22,7 +22,7 @@ const works = (command: string, args: ReadonlyArray<string>): boolean => {
 
 const place = { failSyncs: 0, failWrites: 1, clockSeconds: 2, failures: 3 } as const
 
-/** Compiled from FaultyDisk.c, once a test file. */
+/** A library made from FaultyDisk.c, loaded into the server. */
 export class FaultyMachine implements Disposable {
   /** Why there can be none here; undefined when there can. */
   static readonly unavailable = process.platform !== "linux"

@@ -1,4 +1,4 @@
-/** Processes whose calls on a ledger's files are written down, and that can be killed at any of them: see FileCalls.c. */
+/** Runs processes whose calls on a ledger's files are recorded, and which can be killed at any of them: see FileCalls.c. */
 import { execFileSync, spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"

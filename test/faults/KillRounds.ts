@@ -5,8 +5,8 @@
  * draw once, and each agency its winners.
  *
  * One round is one kill. Rounds are played in lotteries of several, each with a ledger of its own: the last kill of
- * each falls among the last chunks, the draw and the consults. Moments, sizes and speeds come from the seed; what the
- * kernel's scheduling makes of them does not.
+ * each falls among the last chunks, the draw and the consults. Moments, sizes and speeds come from the seed; the kernel's
+ * scheduling does not.
  */
 import { Effect, Layer, Option, Stream } from "effect"
 import { deepStrictEqual, ok } from "node:assert/strict"
@@ -33,9 +33,9 @@ import { within } from "../support/WaitUntil.ts"
 
 const fieldAgencies = 5
 const ourAgencies = 3
-/** One more sells a little now and then: a restart must not forget it while others' chunks make the next snapshot due. */
+/** One more agency sells a little from time to time: a restart must not forget it while others fill the next snapshot. */
 const agencies = fieldAgencies + ourAgencies + 1
-/** An agency that has waited this long for the central to be back has been forgotten. */
+/** An agency that waits longer than this for the central has been forgotten. */
 const agencyDeadlineMs = 120_000
 
 export interface KillReport {

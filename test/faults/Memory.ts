@@ -1,4 +1,4 @@
-/** What processes take of the machine's memory: PSS, which shares out what they share. */
+/** The memory of processes: PSS, which divides shared pages among the processes that share them. */
 import { readFileSync } from "node:fs"
 import { setInterval } from "node:timers"
 
@@ -16,11 +16,11 @@ const pssOf = (pid: number): number => {
   }
 }
 
-/** Of all these together, in MiB. */
+/** The sum for all these processes, in MiB. */
 export const memoryOf = (pids: ReadonlyArray<number>): number =>
   pids.reduce((sum, pid) => sum + pssOf(pid), 0)
 
-/** Watches what they take, and keeps the most. */
+/** Reads the memory repeatedly, and keeps the highest value. */
 export class MemoryWatch implements Disposable {
   readonly #timer: NodeJS.Timeout
   readonly #pids: () => ReadonlyArray<number>

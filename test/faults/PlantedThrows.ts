@@ -23,7 +23,7 @@ const planted = (root: string): void => {
 }
 Object.assign(globalThis, { planted })
 
-/** Of each file: what is looked for, and what is put in its place. */
+/** For each file, the text to find and its replacement. */
 const plants: Readonly<Record<string, ReadonlyArray<readonly [text: string, planted: string]>>> = {
   "Keeper.ts": [
     [

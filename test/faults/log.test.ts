@@ -1,4 +1,4 @@
-/** Whoever reads the log stands still. */
+/** The reader of the log stalls. */
 import { assert, describe, it } from "@effect/vitest"
 import { Central } from "../support/Central.ts"
 import { sale } from "../support/Sales.ts"

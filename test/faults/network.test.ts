@@ -1,4 +1,4 @@
-/** What networks do: peers that vanish, break off, dawdle, don't read, come in thousands, and come back too early. */
+/** Faults of the network: peers that vanish, reset, send slowly, don't read, come in thousands, or reconnect early. */
 import { assert, describe, it } from "@effect/vitest"
 import { once } from "node:events"
 import { readdirSync, readFileSync } from "node:fs"

@@ -1,4 +1,4 @@
-/** More than the central can take: who waits, who is told to come again, and what it costs. */
+/** More input than the central has memory for: who waits, who is refused for now, and the memory in use. */
 import { assert, describe, it } from "@effect/vitest"
 import { setTimeout } from "node:timers/promises"
 import { Central } from "../support/Central.ts"
@@ -10,7 +10,7 @@ import { memoryCeiling, MemoryWatch } from "./Memory.ts"
 const kibibyte = 1024
 const ids = (count: number) => Array.from({ length: count }, (_, index) => index + 1)
 
-/** A frame of exactly so many bytes, with as many different bets as fit. */
+/** A frame of exactly that many bytes, with as many different bets as fit. */
 const fullFrame = (
   agency: number,
   chunk: number,

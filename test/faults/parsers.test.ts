@@ -36,7 +36,7 @@ const anotherChild = (
 
 const frameBytesCeiling = 16 * 1024 * 1024
 
-/** The message, with so much in it that nobody needs that it takes a second or so to parse. */
+/** The message with so many unknown members that it takes about a second to parse. */
 const slowMessage = (message: Readonly<Record<string, unknown>>): string =>
   `${JSON.stringify(message).slice(0, -1)},"more":[${"{},".repeat(5_500_000)}{}]}`
 

@@ -29,7 +29,7 @@ const chunkOf = (agency: number, seq: number, type = 1) => ({
   )
 })
 
-/** Agencies that count, each with a connection on which chunk 1 was answered. */
+/** Numbering clients, each with a connection on which chunk 1 was acknowledged. */
 const sellers = async (central: Central, count: number): Promise<ReadonlyArray<Wire>> =>
   Promise.all(Array.from({ length: count }, async (_, index) => {
     const wire = await Wire.connect(central.betsPort)
@@ -37,7 +37,7 @@ const sellers = async (central: Central, count: number): Promise<ReadonlyArray<W
     return wire
   }))
 
-/** Of each agency the chunks up to its `seq`, once and in order, and no others. */
+/** Each agency's chunks up to its `seq` are stored once and in order, and no others. */
 const assertHolds = (central: Central, seqs: ReadonlyArray<number>): void => {
   using ledger = new LedgerFile(central.ledgerPath)
   for (const [index, seq] of seqs.entries()) {

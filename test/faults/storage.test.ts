@@ -13,15 +13,15 @@ import { Wire } from "../support/Wire.ts"
 import { FaultyMachine, SmallDisk, straceUnavailable } from "./FaultyMachine.ts"
 import { assertRefused, chunkBets, health, numberingClient } from "./NumberingClient.ts"
 
-/** For the test's name, so that a run says why something wasn't tried. */
+/** For the test's name, so that the output gives the reason for a skip. */
 const unless = (unavailable: string | undefined): string =>
   unavailable === undefined ? "" : ` (skipped: ${unavailable})`
 
 const refusals = (central: Central) => central.lines("action: apuestas_almacenadas | result: fail")
 
 /**
- * Two agencies meet a ledger that can't be written: the one that counts is refused, the field's waits unanswered. Then
- * the trouble ends, and both go on to the draw.
+ * Two agencies meet a ledger that can't be written: the numbering client is refused, the field's waits without an
+ * answer. Then the fault ends, and both go on to the draw.
  */
 const meetTrouble = async (
   central: Central,

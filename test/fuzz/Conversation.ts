@@ -16,7 +16,7 @@ export interface Conversation {
   readonly model: ConnectionModel
 }
 
-/** What may be in the frames of one conversation. */
+/** The possible contents of a conversation's frames. */
 interface Speaking {
   readonly random: Random
   readonly agency: AgencyModel
@@ -28,7 +28,7 @@ interface Speaking {
 
 const lastChunkChance = 0.004
 
-/** A chunk that is in order: the next of a client that counts, or of one that doesn't. */
+/** The next chunk in order, of a numbering client or of one in the field's dialect. */
 const chunk = ({ agency, counts, random }: Speaking) => ({
   type: random.chance(lastChunkChance) ? 2 : 1,
   agency: agency.id,

@@ -1,9 +1,9 @@
 /**
- * Fuzzes a central: the real server over real sockets on both ports. Several agencies at a time hold conversations made up
- * from a seed, of frames that are in order, damaged, perverted, repeated, cut, in the wrong place, or no frames at all;
- * Oracle.ts says what must be answered to each, and the ledger must hold in the end exactly what it says. A bystander
- * sells all the while. The same seed makes up the same conversations; only how far a connection got that was reset, or
- * taken over, is a matter of chance.
+ * Fuzzes a central: the real server over real sockets on both ports. Several agencies at a time hold conversations that a
+ * seed determines: frames in order, damaged, nonsensical, repeated, truncated, on the wrong port, or bytes that are no
+ * frames. Oracle.ts gives the expected answer to each; in the end the ledger must hold exactly what it predicts. A
+ * bystander sells throughout. The same seed gives the same conversations; only the progress of a connection that was
+ * reset or taken over depends on timing.
  */
 import { deepStrictEqual, ok } from "node:assert/strict"
 import { readdirSync, readlinkSync } from "node:fs"

@@ -1,9 +1,9 @@
-/** What a fuzzer puts in frames: bodies that are almost messages, and bytes that are almost frames. */
+/** Bodies that are almost messages, and bytes that are almost frames. */
 import type { Random } from "../simulation/Random.ts"
 
 const utf8 = new TextEncoder()
 
-/** In every name that is made up here: it must be found in no log and in no answer. */
+/** Part of every generated name: it must not appear in any log or answer. */
 export const personal = "Quetzal"
 
 const given = [

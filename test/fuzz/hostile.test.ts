@@ -12,7 +12,7 @@ import { frame, Wire, type WireAnswer } from "../support/Wire.ts"
 
 const mebibyte = 1024 * 1024
 const consultFrameBytesMax = 128 * 1024
-/** MiB that the server and its parsers may take beyond what they took when the bombs began. */
+/** MiB by which the memory of the server and its parsers may grow during the attack. */
 const growthMax = 250
 
 type Code = "INVALID_MESSAGE" | "INVALID_BET" | "UNKNOWN_AGENCY"

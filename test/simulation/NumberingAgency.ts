@@ -1,7 +1,7 @@
 /**
- * An agency that counts: it asks with RESUME where to go on, sends several chunks without waiting, and deals with every
- * answer by the book. Now and then it does what the book allows and nobody expects: it sends a chunk twice, asks RESUME in
- * the middle, ends its side while answers are due, or opens a new connection while the old one still works.
+ * An agency with a numbering client: it asks with RESUME where to go on, sends several chunks without waiting, and handles
+ * every answer as PROTOCOL.md says. Sometimes it does what is allowed but unusual: it sends a chunk twice, asks RESUME in
+ * the middle, closes its side while answers are due, or opens a new connection while the old one still works.
  */
 import { decodeAnswer, encodeRequest } from "../../src/domain/Message.ts"
 import type { AgencyFile } from "./AgencyFile.ts"

@@ -35,7 +35,7 @@ export interface Ending {
   readonly ms: number
 }
 
-/** Only what a process can't do without: a variable of the machine must not reach the configuration. */
+/** The minimum that a process needs: a variable of the machine must not reach the configuration. */
 const bareEnvironment = {
   PATH: process.env["PATH"] ?? "",
   HOME: process.env["HOME"] ?? "/",
