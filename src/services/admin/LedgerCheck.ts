@@ -80,13 +80,14 @@ class LedgerCheck {
   }
 
   get result(): Verification {
-    const { bets = 0, count = 0, standings = new Map() } = this.#slices?.chunks ?? {}
+    const { chunks, claims } = this.#slices ?? {}
+    const standings = [...(chunks?.standings.values() ?? [])]
     return {
-      chunks: count,
-      bets,
-      agencies: standings.size,
-      finished: [...standings.values()].filter(({ finished }) => finished).length,
-      drawHeld: this.#slices?.claims.draw !== undefined,
+      chunks: chunks?.count ?? 0,
+      bets: chunks?.bets ?? 0,
+      agencies: standings.length,
+      finished: standings.filter(({ finished }) => finished).length,
+      drawHeld: claims?.draw !== undefined,
       problemCount: this.#problemCount,
       problems: this.#problems
     }
