@@ -40,8 +40,8 @@ const plants: Readonly<Record<string, ReadonlyArray<readonly [text: string, plan
     ]
   ],
   "Acceptor.ts": [
-    ["          if (!Queue", "          planted(\"connection in\"); if (!Queue"],
-    ["          welcome(socket)\n", "          planted(\"connection taken in\"); welcome(socket)\n"]
+    ["if (!Queue", "planted(\"connection in\"); if (!Queue"],
+    [" welcome(socket)\n", " planted(\"connection taken in\"); welcome(socket)\n"]
   ],
   "Workers.ts": [[
     "Effect.onError(handle(taken),",
