@@ -114,7 +114,7 @@ class OpenSessions {
 export class Connections extends Context.Service<Connections, {
   /** Turns of whole frames, in the order in which they became whole. */
   readonly turns: Queue.Dequeue<Turn>
-  /** Puts a turn that was put off into the queue again. */
+  /** Puts a turn that waited at a desk into the queue again. */
   readonly offer: (turn: Turn) => void
   /** Makes a connection of a peer. Above the limit, the connection is refused and closed. */
   readonly open: (door: Door, transport: Transport) => Connection

@@ -19,7 +19,7 @@ export class Desk {
   /** The claim of the newest session that was heard. */
   #claim = 0
   #busy = false
-  /** The turn of a newer session, put off until the desk is free. */
+  /** The turn of a newer session, which waits until the desk is free. */
   #waiting: Turn | undefined
 
   constructor(agency: AgencyId, standing: Standing) {
@@ -29,7 +29,7 @@ export class Desk {
 
   /**
    * A turn has a message for this agency. `heard`: the message is in hand now, and {@link leave} must follow. `waits`:
-   * the turn is put off, and {@link leave} gives its replacement. `superseded`: a newer session has taken over.
+   * the turn waits here, and {@link leave} gives its replacement. `superseded`: a newer session has taken over.
    */
   enter(turn: Turn, message: Parsed): "heard" | "waits" | "superseded" {
     const { session } = turn

@@ -21,7 +21,7 @@ const noBytes = new Uint8Array(0)
 
 export class Turn {
   readonly session: Session
-  /** The parsed frame, when the turn replaces one that was put off. */
+  /** The parsed frame, when the turn replaces one that waited. */
   readonly parsed: Parsed | undefined
   #frame: Uint8Array
   #stage: "waiting" | "begun" | "over" = "waiting"
@@ -56,9 +56,9 @@ export class Turn {
     this.session.connection.endTurn(how === "muted")
   }
 
-  /** Puts this turn off. Gives its replacement, whose frame is parsed already. */
+  /** Ends this turn so that it can wait. Gives its replacement, whose frame is parsed already. */
   again(parsed: Parsed): Turn {
-    invariant(this.#stage === "begun", "a turn that was begun is put off")
+    invariant(this.#stage === "begun", "a turn that was begun is replaced")
     const turn = new Turn(this.session, this.#frame, parsed)
     this.#leave()
     return turn

@@ -56,7 +56,7 @@ describe("Desk", () => {
     assert.strictEqual(desk.leave()?.session, third.session)
   })
 
-  it("doesn't let one whose turn was put off take over from a newer one", () => {
+  it("doesn't let one whose turn waited take over from a newer one", () => {
     const { desk, enter, enterAgain } = make()
     const [first, second, third] = [open(1), open(2), open(3)]
     enter(first)

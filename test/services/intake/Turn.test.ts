@@ -84,7 +84,7 @@ describe("a turn", () => {
       assert.isTrue(session.connection.closing)
     }))
 
-  it("that is put off is over, and the one in its place has its frame", () => {
+  it("that is replaced is over, and its replacement has its frame", () => {
     const { turn } = open()
     turn.begin()
     const again = turn.again({ _tag: "Resume", agency: 3 })
