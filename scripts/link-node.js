@@ -1,6 +1,6 @@
 /**
- * Runs after npm has installed the checkout (`prepare`), on whatever Node runs npm. npm 10 takes node_modules/.bin/node away
- * when it leaves out the packages of other platforms, which have a program of that name as well; npm 11 keeps it.
+ * Runs after npm has installed the checkout (`prepare`), on whatever Node runs npm. npm 10 removes node_modules/.bin/node
+ * when it omits the packages of other platforms, which contain a program of the same name; npm 11 keeps it.
  */
 import { existsSync, mkdirSync, rmSync, symlinkSync } from "node:fs"
 import { fileURLToPath } from "node:url"

@@ -1,8 +1,8 @@
 /**
- * Makes dist before `npm pack`, and with `clean` takes it away after: src as JavaScript, for Node strips no types below
- * node_modules. Types become blanks, as they do when Node runs the checkout, so that lines and columns of a stack trace
- * are those of the source. Every string that names a file of ours names the JavaScript then: imports, and the paths that
- * processes and threads are started with.
+ * Makes `dist` before `npm pack`, and with `clean` removes it afterwards: src as JavaScript, because Node strips no types
+ * below node_modules. Types become blanks, as they do when Node runs the checkout, so the lines and columns of a stack
+ * trace are those of the source. Strings that name our files then name the JavaScript: imports, and the entry files of
+ * processes and threads.
  */
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { stripTypeScriptTypes } from "node:module"
@@ -13,7 +13,7 @@ const dist = join(root, "dist")
 
 const javascriptName = (path: string): string => path.replace(/\.ts$/, ".js")
 
-/** The formatter quotes so. A path that isn't one literal would be missed; the test of the package would see it. */
+/** The formatter's quotes. A path that isn't one literal would be missed, and the test of the package would fail. */
 const ownFile = /"(\.{1,2}\/[^"\n]+)\.ts"/g
 
 const build = (): void => {

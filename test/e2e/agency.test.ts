@@ -1,4 +1,4 @@
-/** An agency from outside: where its bets come from, what ends it, and what it shows to a person. */
+/** An agency from outside: where its bets come from, how it ends, and its display on a terminal. */
 import { assert, describe, it } from "@effect/vitest"
 import { execFile, execFileSync, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"

@@ -1,4 +1,4 @@
-/** An agency's bet file from outside: what it may be, what becomes of a bad one, and that no draw gets another's bets. */
+/** An agency's bet file from outside: which files are accepted, how bad ones are refused, and that no draw gets another's bets. */
 import { assert, describe, it } from "@effect/vitest"
 import { execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"

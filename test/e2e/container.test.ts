@@ -1,6 +1,6 @@
 /**
- * The image, as far as it can be had without a container engine: see support/Image.ts and Container.ts. The Dockerfile's own steps
- * make it, and the server and an agency run in it as PID 1.
+ * The image, built by the Dockerfile's own steps without a container engine (support/Image.ts, Container.ts); the server
+ * and an agency run in it as PID 1.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import {

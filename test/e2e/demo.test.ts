@@ -1,4 +1,4 @@
-/** The line a newcomer types: what it shows, and that it leaves nothing behind. */
+/** `npm run demo`, a newcomer's first command: its output, and that it leaves nothing behind. */
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
 import { mkdtemp, readdir, rm } from "node:fs/promises"

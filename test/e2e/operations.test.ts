@@ -1,4 +1,4 @@
-/** docs/OPERATIONS.md: its commands run as they are written, and what it says of log lines and errors is true. */
+/** docs/OPERATIONS.md: its commands run as written, and its tables of log lines and errors are correct. */
 import { assert, describe, it } from "@effect/vitest"
 import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"

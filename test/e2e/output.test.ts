@@ -1,4 +1,4 @@
-/** What commands write: whole or not at all, over nothing that is there, and never over a ledger. */
+/** Files that commands write: whole or not at all, never over an existing file without --force, never over a ledger. */
 import { assert, describe, it } from "@effect/vitest"
 import { execFileSync } from "node:child_process"
 import { createHash } from "node:crypto"

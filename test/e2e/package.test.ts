@@ -1,6 +1,6 @@
 /**
- * The program as it is installed: packed, installed by the machine's own npm into an empty folder, and started the way
- * that people and service managers start it. The Node that runs it is the one that came with it.
+ * The installed program: packed, installed by the machine's own npm into an empty folder, and started as people and
+ * service managers start it. It runs on the Node that is installed with it.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { spawn, spawnSync } from "node:child_process"

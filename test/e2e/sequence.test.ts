@@ -1,4 +1,4 @@
-/** What counting clients get: `seq`, RESUME, duplicates, and refusals that leave the connection open. */
+/** The numbered dialect: `seq`, RESUME, duplicates, and refusals that leave the connection open. */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Central } from "../support/Central.ts"
 import { FieldAgency } from "../support/FieldAgency.ts"

@@ -1,4 +1,4 @@
-/** Stopping, crashing and starting again: what was acknowledged is there, once, and nothing is left behind. */
+/** Stopping, crashing and starting again: every acknowledged bet is stored once, and no process is left behind. */
 import { assert, describe, it } from "@effect/vitest"
 import { spawn } from "node:child_process"
 import { once } from "node:events"

@@ -1,4 +1,4 @@
-/** Starting: configuration, ports, the operations port, and what the log says. */
+/** Starting: configuration, ports, the operations port, and the log. */
 import { assert, describe, it } from "@effect/vitest"
 import { linkSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { writeFile } from "node:fs/promises"

@@ -1,4 +1,4 @@
-/** Who was told its winners, by which connection, and how surely: in the ledger, in `results`, for exitWhenServed. */
+/** Agencies that received their winners, and whether that is confirmed: in the ledger, in `results`, for exitWhenServed. */
 import { assert, describe, it } from "@effect/vitest"
 import { DatabaseSync } from "node:sqlite"
 import { Central, type CentralOptions, runMain } from "../support/Central.ts"

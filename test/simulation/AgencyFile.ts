@@ -1,4 +1,4 @@
-/** The bets that a simulated agency sells: what the judge compares everything with. */
+/** The bets that a simulated agency sells. The judge compares everything with them. */
 import { createHash } from "node:crypto"
 import type { AgencyId } from "../../src/domain/Agency.ts"
 import { type BetFields, fieldsOfBet } from "../../src/domain/Bet.ts"

@@ -1,6 +1,6 @@
 /**
  * The judge: a simple model of what was sent, stored, acknowledged and drawn. It never looks into the services, only at
- * what crosses their borders: groups on disk, answers written, log lines. What it holds the central to:
+ * what crosses their boundaries: groups on disk, answers written, log lines. It checks that:
  *
  * - an agency's stored bets are at all times the beginning of its file: nothing lost, doubled, altered or reordered,
  *   nothing that was not sent;

@@ -1,8 +1,8 @@
 /**
  * One life of the central: the real services of `intakeLayer` over a simulated ledger, parser and network, from its start
  * to a shutdown in good order or a crash. Fibers run on a queue of this life and sleep on a test clock of its own, so
- * nothing happens but when the simulation says so, always in the same order; and a crash is to forget them: no
- * finalizer runs, as with kill -9.
+ * everything happens when the simulation decides, always in the same order. A crash discards the fibers: no finalizer
+ * runs, as with kill -9.
  */
 import {
   Cause,

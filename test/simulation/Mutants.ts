@@ -1,6 +1,6 @@
 /**
  * Mistakes planted on purpose, to show that the simulation can fail. Each is an edit of one source file as it is loaded;
- * the tree isn't touched. The text to replace must occur exactly once: when the source moves on, the mutant says so.
+ * the tree isn't touched. The text to replace must occur exactly once: when the source changes, planting the mutant fails.
  */
 
 export interface Mutant {

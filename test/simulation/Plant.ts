@@ -1,6 +1,6 @@
 /**
- * Loads the simulation with a mistake planted: the modules of the project are loaded anew for each mutant, and the one
- * file is edited on its way from the disk. Only for Node's own module loader, so it runs in a process of its own.
+ * Loads the simulation with a mistake planted: the modules of the project are loaded again for each mutant, and the one
+ * file is edited as it is loaded. This needs Node's own module loader, and so a process of its own.
  */
 import { readFileSync } from "node:fs"
 import { registerHooks } from "node:module"

@@ -1,7 +1,7 @@
 /**
- * What a seed stands for: the lottery, the settings of the server (small, so that every bound is reached), the agencies,
- * and which faults happen how often. Each kind of fault is left out of about half of the seeds: what one kind breaks
- * must not be hidden by another.
+ * The scenario of a seed: the lottery, the settings of the server (small, so that every bound is reached), the agencies,
+ * and the frequency of each fault. About half of the seeds omit each kind of fault, so that one does not hide what
+ * another breaks.
  */
 import { Effect, Option } from "effect"
 import { type AgencyId, parseRoster } from "../../src/domain/Agency.ts"

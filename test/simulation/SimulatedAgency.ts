@@ -1,7 +1,7 @@
 /**
- * The agencies of a simulation: what they have in common, the world that they live in, and the agency from the field. It
- * doesn't count, goes on with its next chunk after any answer, and starts again from the top of its file when its
- * connection is lost, maybe with chunks of another size.
+ * The common parts of simulated agencies, their world, and the agency from the field: it sends no `seq`, goes on with
+ * its next chunk after any answer, and starts again from the top of its file when its connection is lost, maybe with
+ * chunks of another size.
  */
 import type { AgencyId } from "../../src/domain/Agency.ts"
 import { fieldsOfBet } from "../../src/domain/Bet.ts"

@@ -1,6 +1,6 @@
 /**
- * One seed from begin to end: the central is started, sold to, hurt, and in the end left in peace until every agency has
- * sold its file and knows its winners. The same seed gives the same trace, event by event.
+ * One seed from start to end: agencies sell to the central while faults happen; then the faults stop, and every agency
+ * must sell its whole file and learn its winners. The same seed gives the same trace, event by event.
  */
 import { encodeFrame } from "../../src/domain/Frame.ts"
 import type { LogLevel } from "../../src/services/base/LogLevel.ts"

@@ -1,4 +1,4 @@
-/** Whoever else reaches the ports: connections that send nonsense, break off in the middle of a frame, or stay for nothing. */
+/** Other clients of the ports: connections that send nonsense, break off in the middle of a frame, or stay idle. */
 import type { AgencyId } from "../../src/domain/Agency.ts"
 import { encodeFrame } from "../../src/domain/Frame.ts"
 import { encodeRequest } from "../../src/domain/Message.ts"

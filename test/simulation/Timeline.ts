@@ -1,6 +1,6 @@
 /**
- * The one order of everything that happens in a simulation: events in virtual milliseconds, the trace of what came of
- * them, and what the judge found wrong. Events of the same millisecond happen in the order in which they were planned.
+ * The order of everything that happens in a simulation: events in virtual milliseconds, the trace of their results, and
+ * the judge's findings. Events of the same millisecond happen in the order in which they were planned.
  */
 import { createHash } from "node:crypto"
 

@@ -1,4 +1,4 @@
-/** When the ledger and the parser are slow or fail, as the scenario has it, and which of their works a blow comes upon. */
+/** Decides when the ledger and the parser are slow or fail, and at which of their operations a crash or a stop comes. */
 import type { Judge } from "./Judge.ts"
 import type { Random } from "./Random.ts"
 import type { Blow, Scenario, Trouble } from "./Scenario.ts"

@@ -5,7 +5,7 @@ import { simulate } from "./Simulation.ts"
 const seeds = 200
 const seedsATest = 50
 
-/** What must have happened somewhere in the seeds: a fault that never comes proves nothing. */
+/** Events that must occur in some seed: a fault that never happens proves nothing. */
 const rarities = [
   "a FIN ignored",
   "agency changed its client",

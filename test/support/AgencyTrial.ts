@@ -1,4 +1,4 @@
-/** What the tests of the agency's client are made of: a scripted central, clients that are quick to try again, bet files. */
+/** Parts for tests of the agency's client: a scripted central, clients with short retry delays, bet files. */
 import { Effect, Layer, Option, Stream } from "effect"
 import { AgencyId } from "../../src/domain/Agency.ts"
 import { type BetFields, betOfFields } from "../../src/domain/Bet.ts"

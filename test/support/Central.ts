@@ -1,7 +1,7 @@
 /**
  * A central under test: the real server in a process of its own, on free ports, with its ledger in a temporary folder.
- * None of the product's code runs in here. It can be stopped, killed and started again on the same ledger; what it
- * leaves behind when its test ends (process, folder) is removed.
+ * None of the product's code runs in here. It can be stopped, killed and started again on the same ledger. When
+ * its test ends, its process is killed and its folder is removed.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"

@@ -1,6 +1,6 @@
 /**
- * An agency from the field: what docs/PROTOCOL.md calls the field's dialect and nothing else, over bare sockets, as
- * the clients out there behave. It opens the consult connection first and leaves it idle; sends a frame's length and body
+ * An agency from the field: it speaks only the field's dialect of docs/PROTOCOL.md, over bare sockets, as the deployed
+ * clients do. It opens the consult connection first and leaves it idle; sends a frame's length and body
  * in separate writes, the body in pieces; escapes non-ASCII; writes numbers as strings; reads an answer's header
  * with a single recv(4); takes any answer but type_message 1 as "not logged" and goes on.
  */

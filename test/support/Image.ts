@@ -1,7 +1,7 @@
 /**
- * The image that the Dockerfile's steps come to, built without a container engine: each step runs as the user it names,
- * in a root folder of its own whose system is this machine's (read-only) and whose Node is this one. What stands for a
- * base image without a shell is the libraries that Node is linked with, and nothing else.
+ * The image of the Dockerfile's steps, built without a container engine: each step runs as the user that it names, in a
+ * root folder with this machine's system (read-only) and this Node. The libraries that Node is linked with stand in for
+ * a base image without a shell.
  */
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"

@@ -1,6 +1,6 @@
 /**
- * A process that does something to a ledger, `node LedgerProcess.ts <what> <file>`, so that its calls can be recorded,
- * its files be limited, and it can be killed at any moment. It prints what came of it, a line each.
+ * A process that works on a ledger, `node LedgerProcess.ts <what> <file>`: its calls can be recorded, its files limited,
+ * and it can be killed at any moment. It prints each result on a line.
  *
  * - write: commits three chunks by the writer alone
  * - begin: begins the next ledger

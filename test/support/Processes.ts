@@ -1,4 +1,4 @@
-/** What /proc says about processes: who descends from whom, and who is still there. */
+/** Processes, as /proc shows them: their descendants, and whether they still run. */
 import { readdirSync, readFileSync } from "node:fs"
 import { waitUntil } from "./WaitUntil.ts"
 

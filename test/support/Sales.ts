@@ -1,6 +1,6 @@
 /**
- * Bets to sell in tests, and what a ledger should say of them; made without the product's generator and codecs.
- * A bet is the text that goes into a payload. Every agency's bets differ from every other's.
+ * Bets to sell in tests, and the reports that a ledger should give of them, without the product's generator and codecs.
+ * A bet is the text of an item in a payload. No two agencies have a bet in common.
  */
 import { createHash } from "node:crypto"
 

@@ -1,6 +1,6 @@
 /**
- * What a person sees of a terminal's output: the lines after all movements and erasures. It knows what progress bars
- * use (carriage return, line feed, cursor up, erase line, erase to the end) and ignores other sequences.
+ * The visible lines of a terminal after all cursor movements and erasures. It interprets what progress bars use
+ * (carriage return, line feed, cursor up, erase line, erase to the end) and ignores other sequences.
  */
 
 // oxlint-disable-next-line no-control-regex -- escape sequences are what it looks for

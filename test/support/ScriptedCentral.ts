@@ -1,6 +1,6 @@
 /**
- * A central for the agency's client to be tried on: real sockets, bets in memory, one port for both kinds of message,
- * and a script that says when it misbehaves. None of the product's code. Its faults:
+ * A central for tests of the agency's client: real sockets, bets in memory, one port for both kinds of message, and a
+ * script that decides when it misbehaves. None of the product's code. Its faults:
  *
  *     cut        resets the connection without storing
  *     swallow    stores, then resets: the answer is lost

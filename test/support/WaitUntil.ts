@@ -1,11 +1,11 @@
-/** Waiting for something to become so, with a deadline that says what didn't. Tests never just sleep. */
+/** Waits for a condition, with a deadline whose error names it. Tests never just sleep. */
 import { setTimeout } from "node:timers/promises"
 
 const pollMs = 5
 
 /**
- * How long a test waits for what must come, unless it says otherwise: far longer than it takes even on a machine
- * that is busy with other work. A test of how fast something is measures it.
+ * The default deadline of a wait: far longer than the wait takes, even on a machine that is busy with other work.
+ * A test of how fast something is measures the time itself.
  */
 export const patienceMs = 30_000
 

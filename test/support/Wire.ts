@@ -1,4 +1,4 @@
-/** A bare connection to either port, for what a well-behaved agency wouldn't send. None of the product's code. */
+/** A bare connection to either port, for input that no well-behaved agency sends. None of the product's code. */
 import { once } from "node:events"
 import { connect, type Socket } from "node:net"
 import { patienceMs, waitUntil, within } from "./WaitUntil.ts"
