@@ -1,7 +1,9 @@
 /**
- * The ledger: the truth about what was accepted. It owns chunks by (agency, seq), who is finished, the draw and its
- * winners. What it has acknowledged survives a crash of the process and of the machine; a group is stored whole or
+ * The ledger: the truth about what was accepted. It owns chunks by (agency, seq), the finished agencies, the draw and
+ * its winners. What it has acknowledged survives a crash of the process and of the machine; a group is stored whole or
  * not at all. It doesn't decide: Intake does, and the ledger only refuses what would break the count (a defect).
+ *
+ * This is what every home of the ledger must do; test/suites/BetLedgerSuite.ts tests it.
  */
 import { Context, type Effect, type Option, Runtime, Schema } from "effect"
 import type { AgencyId } from "../../domain/Agency.ts"
@@ -13,14 +15,14 @@ import { ExitCode } from "../base/ExitCode.ts"
 export interface LedgerChunk {
   readonly agency: AgencyId
   readonly seq: number
-  /** The agency is finished with this chunk: its mark is part of the same transaction. */
+  /** The agency's last chunk: its finished mark is part of the same transaction. */
   readonly last: boolean
   readonly bets: number
   readonly numbers: Uint8Array
   readonly body: Uint8Array
 }
 
-/** The ledger can't be used at the moment; nothing of the operation is stored. Trying again can help. */
+/** The ledger can't be used at the moment. Nothing of the operation is stored, and trying again can help. */
 export class LedgerUnavailable
   extends Schema.TaggedError<LedgerUnavailable>()("LedgerUnavailable", {
     operation: Schema.String,
@@ -44,7 +46,7 @@ export class LedgerInUse extends Schema.TaggedError<LedgerInUse>()("LedgerInUse"
   }
 }
 
-/** The ledger began with another roster, winning number or draw; both values are named. */
+/** The ledger began with another roster, winning number or draw. Both values are named. */
 export class LedgerMismatch extends Schema.TaggedError<LedgerMismatch>()("LedgerMismatch", {
   path: Schema.String,
   what: Schema.Literals(["agencies", "winning number", "draw"]),
@@ -77,7 +79,7 @@ export class BetLedger extends Context.Service<BetLedger, {
     readonly agencies: ReadonlyMap<AgencyId, Standing>
     readonly draw: Option.Option<Draw>
     readonly drawName: DrawName
-    /** Who has been told its winners; of others it isn't known. */
+    /** The agencies that are known to have been told their winners. */
     readonly told: ReadonlyMap<AgencyId, ToldRecord>
     /** Whether the lottery began with this opening. */
     readonly isNew: boolean
@@ -102,8 +104,8 @@ export class BetLedger extends Context.Service<BetLedger, {
     { readonly seq: number; readonly bets: number; readonly digest: string },
     LedgerUnavailable
   >
-  /** Holds the draw and stores it with its winners in one transaction, or gives the one already held. */
+  /** Holds the draw and stores it with its winners in one transaction, or returns the one already held. */
   readonly holdDraw: Effect.Effect<Draw, LedgerUnavailable>
-  /** Notes who was told its winners. Not at the same time as a commit. */
+  /** Notes which agencies were told their winners. Not at the same time as a commit. */
   readonly told: (records: ReadonlyArray<ToldRecord>) => Effect.Effect<void, LedgerUnavailable>
 }>()("loteria-nacional/services/ledger/BetLedger") {}

@@ -9,9 +9,9 @@ import type {
 import { ReplacedThread } from "./ReplacedThread.ts"
 
 /**
- * Has a pass made each time that the log has grown by `checkpointBytes`. A pass that fails isn't lost: the next one,
- * or the writer when the log is full, copies what it left. Fails where its thread can't be started. Gives what is told
- * of bytes stored.
+ * Starts a pass each time that the log has grown by `checkpointBytes`. What a failed pass leaves is copied by the next
+ * one, or by the writer when the log is full. Fails if the thread can't be started. Returns a function to be called
+ * with the bytes of each stored group.
  */
 export const runCheckpoints = Effect.fnUntraced(function*(
   config: CheckpointConfig & { readonly checkpointBytes: number }

@@ -1,7 +1,7 @@
 /**
- * The main thread's end of a ledger thread: sends requests and gives each its answer. A thread that ends by itself is
- * a defect of every request that waits for it and of all later ones; one that never began (no descriptor or no thread
- * was to be had) is only unavailable. Closing lets the thread finish what it was given.
+ * The main thread's end of a ledger thread: it sends requests and matches the answers to them. If a thread ends by
+ * itself, every request that waits for it, and every later one, dies. If it never began (no descriptor or thread was
+ * left), requests fail as unavailable. Closing lets the thread finish what it was asked.
  */
 import { Effect } from "effect"
 import { getCompileCacheDir } from "node:module"
@@ -20,11 +20,11 @@ const isFailed = (message: Message): message is Failed => message._tag === "Fail
 
 interface Pending<Reply> {
   readonly id: number
-  /** Undefined once nobody waits for the answer any more. */
+  /** Undefined once nobody waits for the answer. */
   answer: ((effect: Effect.Effect<Reply, OperatingFailure>) => void) | undefined
 }
 
-/** What a thread gets to finish what it was given before it is ended by force. */
+/** How long a thread may take to finish what it was asked before it is terminated. */
 const closeTimeout = "10 seconds"
 
 const youngMb = 8
@@ -40,7 +40,7 @@ const compileCache = () => {
 export class LedgerThread<Request extends Message, Reply extends Message> {
   readonly #worker: Worker | undefined
   /**
-   * Requests that have no answer yet, oldest first. Mostly the oldest is answered, but the reader answers others in the
+   * Requests without an answer, oldest first. Usually the oldest is answered next, but the reader answers others in the
    * middle of a long digest. Not a Map: see ParserLink's jobs.
    */
   readonly #pending: Array<Pending<Reply>> = []
@@ -68,7 +68,7 @@ export class LedgerThread<Request extends Message, Reply extends Message> {
       execArgv: [],
       // A thread doesn't take part in the process's compile cache by itself; with it, it needs 15 MB less.
       env: { ...process.env, ...compileCache() },
-      // Rows live for a moment, and outside V8's heap: young garbage that is collected late keeps tens of MB of them.
+      // Rows are short-lived and outside V8's heap: young garbage that is collected late keeps tens of MB of them.
       resourceLimits: { maxYoungGenerationSizeMb: youngMb }
     })
     worker.on("online", () => {
@@ -150,6 +150,6 @@ export class LedgerThread<Request extends Message, Reply extends Message> {
   }
 }
 
-/** A thread that answers something else than it was asked. */
+/** For a thread that answers something else than it was asked. */
 export const unexpectedReply = (reply: { readonly _tag: string }): Effect.Effect<never> =>
   Effect.die(new Error(`the ledger's thread answered ${reply._tag}`))

@@ -1,8 +1,8 @@
 /**
- * How far the ledger was acknowledged, in a small file beside it while its log holds anything. SQLite takes the first
- * damaged frame of a log for its end, as after a crash, and forgets without a word what was committed behind it. The
- * mark is written after the commit's sync and isn't synced itself: it can be behind, never ahead of what the log held.
- * So a ledger that holds less than its mark says has lost what was acknowledged.
+ * The number of chunks that were acknowledged, in a small file beside the ledger while its log holds anything. SQLite
+ * takes the first damaged frame of a log for its end, as after a crash, and silently drops what was committed behind
+ * it. The mark is written after the commit's sync and isn't synced itself: it can be behind what the log held, never
+ * ahead. So a ledger that holds less than its mark has lost acknowledged chunks.
  */
 import * as fs from "node:fs"
 import { damaged } from "./LedgerProblem.ts"
@@ -23,7 +23,7 @@ export class AcknowledgedMark {
     this.note(lastChunk)
   }
 
-  /** Everything up to this chunk is on disk. Always as long, so that a full disk has room for it. */
+  /** Everything up to this chunk is on disk. The text is always of the same length, so a full disk has room for it. */
   note(lastChunk: number): void {
     try {
       fs.writeSync(
@@ -32,7 +32,7 @@ export class AcknowledgedMark {
         0
       )
     } catch {
-      // What was stored is stored. A mark that stays behind only notices less.
+      // The chunks are stored in any case. A mark that stays behind only detects less.
     }
   }
 
@@ -54,19 +54,19 @@ const read = (path: string): ReadonlyArray<string> => {
   try {
     return fs.readFileSync(path, "utf8").trim().split(" ")
   } catch {
-    // There is none: the ledger was closed in good order, or is a copy.
+    // There is no mark: the ledger was closed in good order, or is a copy.
     return []
   }
 }
 
-/** What the mark says now. Who reads it before the ledger can compare while a server writes. */
+/** The mark as it is now. Read before the ledger, it can be compared even while a server writes. */
 export const readMark = (ledger: string) => {
   const path = pathOf(ledger)
   const [marked, chunks] = read(path)
   return {
-    /** Throws when less is there than was acknowledged; `beganAt` is undefined when not even the beginning is. */
+    /** Throws if the ledger holds less than was acknowledged. `beganAt` is undefined if it holds no lottery. */
     compare: (beganAt: string | undefined, lastChunk: number): void => {
-      // The mark of another ledger that had this name says nothing.
+      // The mark of another ledger that had this name doesn't count.
       if ((beganAt ?? marked) !== marked || !(Number(chunks) > lastChunk)) return
       throw damaged(
         `${Number(chunks)} chunks were acknowledged and ${lastChunk} are there`,

@@ -1,40 +1,34 @@
 /**
- * Entry of the checkpoint thread: copies what the write-ahead log holds into the file while the writer goes on. Done by
- * the writer, in larger pieces, it made every commit that met it wait tens of milliseconds. A pass takes no lock that
- * a commit needs; it can't empty the log, which the writer does when a pass has left it little to copy.
+ * Entry of the checkpoint thread, which copies the write-ahead log into the file while the writer continues. When the
+ * writer did this, in larger pieces, every commit that met it waited tens of milliseconds. A pass takes no lock that a
+ * commit needs. It can't empty the log; the writer does, once a pass has left it little to copy.
  *
- * A pass that was overtaken by a commit leaves the file unsynced, until the writer, before it begins the log anew, has
- * to wait for all of it. So each pass syncs what it has copied.
+ * A pass that a commit overtakes leaves the file unsynced, and the writer would have to wait for the whole sync before
+ * it begins the log anew. So each pass syncs what it has copied.
  */
 import { fdatasyncSync } from "node:fs"
 import { setPriority } from "node:os"
 import { DatabaseSync } from "node:sqlite"
-import { parentPort, workerData } from "node:worker_threads"
-import { toFailure } from "./LedgerProblem.ts"
-import type {
-  CheckpointConfig,
-  CheckpointReply,
-  CheckpointRequest,
-  Failed
-} from "./ThreadMessages.ts"
+import { workerData } from "node:worker_threads"
+import type { CheckpointConfig, CheckpointReply, CheckpointRequest } from "./ThreadMessages.ts"
+import { answerInOrder, openPort } from "./ThreadPort.ts"
 
-/** Behind those that agencies wait for. On Linux it is this thread's, elsewhere it would be the whole server's. */
+/** Behind the threads that agencies wait for. On Linux it is the thread's; elsewhere it would be the whole server's. */
 const niceness = 5
 try {
   if (process.platform === "linux") setPriority(niceness)
 } catch {
-  // Not allowed everywhere, and only a matter of speed.
+  // It isn't allowed everywhere, and is only a matter of speed.
 }
 
-const port = parentPort
-if (port === null) throw new Error("CheckpointThread.ts is the entry of a thread")
+const port = openPort()
 const config: CheckpointConfig = workerData
 let db: DatabaseSync | undefined
 
 const opened = (): DatabaseSync => {
   if (db !== undefined) return db
   db = new DatabaseSync(config.path, { timeout: config.busyTimeoutMs })
-  // What leaves the log must be in the file for good: the log's place is written over afterwards.
+  // What leaves the log must be in the file for good, because the log is overwritten afterwards.
   db.exec("PRAGMA synchronous = FULL")
   return db
 }
@@ -56,12 +50,4 @@ const answer = (request: CheckpointRequest): CheckpointReply => {
   }
 }
 
-port.on("message", (request: CheckpointRequest) => {
-  let reply: CheckpointReply | Failed
-  try {
-    reply = answer(request)
-  } catch (error) {
-    reply = { _tag: "Failed", id: request.id, failure: toFailure(error) }
-  }
-  port.postMessage(reply)
-})
+answerInOrder(port, answer)

@@ -1,12 +1,12 @@
 /**
- * What tells damage from what was stored. SQLite finds a broken structure, not a flipped bit in a row, and a disk gives
- * such bits back without a word. So every row that a promise rests on carries a CRC-32 of itself, and whoever reads one
- * to answer, to hold the draw or to export compares it. A damaged row is reported and never used.
+ * Checksums, which tell damage from what was stored. SQLite finds a broken structure, not a flipped bit in a row, and a
+ * disk returns such bits silently. So every row that a promise depends on carries a CRC-32 of itself, which every reader
+ * compares. A damaged row is reported and never used.
  */
 import type { DatabaseSync } from "node:sqlite"
 import { crc32 } from "node:zlib"
 
-/** Of a chunk, whichever way it is held. */
+/** For a chunk in memory, as a row or in a group. */
 export const chunkChecksum = (
   id: number,
   agency: number,
@@ -17,11 +17,11 @@ export const chunkChecksum = (
   body: Uint8Array
 ): number => crc32(body, crc32(numbers, crc32(`${id} ${agency} ${seq} ${last} ${bets}`)))
 
-/** Of a row without bulk. */
+/** For a row without bulk. */
 export const rowChecksum = (...columns: ReadonlyArray<number | string>): number =>
   crc32(columns.join(" "))
 
-/** For the migration that gives rows that are there already their checksums. */
+/** For the migration that adds checksums to existing rows. */
 export const defineChecksums = (db: DatabaseSync): void => {
   const exact = { deterministic: true, directOnly: true } as const
   db.function(

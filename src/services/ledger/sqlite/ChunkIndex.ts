@@ -1,6 +1,6 @@
 /**
- * Where each agency's chunks are: their row ids in the order of `seq`, which is dense from 1. Four bytes a chunk, built
- * from the rows that were added since the last look.
+ * The row ids of each agency's chunks, in the order of `seq`, which starts at 1 and has no gaps. The index takes four
+ * bytes for each chunk and grows by the rows that were added since the last refresh.
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { damaged, defect } from "./LedgerProblem.ts"
@@ -24,7 +24,7 @@ export class ChunkIndex {
     })
   }
 
-  /** Takes in what was committed since the last time. */
+  /** Adds the chunks that were committed since the last refresh. */
   refresh(): void {
     for (const row of this.#newer.iterate(this.#lastChunk)) {
       const [id, agency] = Object.values(row)
@@ -41,7 +41,7 @@ export class ChunkIndex {
     return this.#agencies.get(agency)?.length ?? 0
   }
 
-  /** The row id of a chunk that is there: `seq` is from 1 to `lastSeq`. */
+  /** The row id of an existing chunk: `seq` is between 1 and `lastSeq`. */
   rowOf(agency: number, seq: number): number {
     const id = this.#agencies.get(agency)?.ids[seq - 1]
     if (id === undefined || seq > this.lastSeq(agency)) {

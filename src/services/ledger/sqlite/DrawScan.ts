@@ -1,7 +1,4 @@
-/**
- * Finds the winners: reads every chunk, and holds no draw over one that isn't what was stored or isn't there. No Effect
- * here: the writer thread imports this file.
- */
+/** Finds the winners. Every chunk is read whole, and no draw is held if one is damaged or missing. */
 import type { DatabaseSync } from "node:sqlite"
 import { lineFeed, tab } from "../../../domain/Ascii.ts"
 import { chunkColumns, intactChunk } from "./ChunkTable.ts"
@@ -30,7 +27,7 @@ export const drawWinners = (db: DatabaseSync, lastChunk: number): DrawRecord => 
   return { winningNumber, winners }
 }
 
-/** Which bets of a chunk, from 0, win. A match that begins in the middle of a number is none. */
+/** The winning bets' positions in the chunk, from 0. A match in the middle of two numbers doesn't count. */
 const winningPositions = (numbers: Uint8Array, [high, low]: Uint8Array): ReadonlyArray<number> => {
   const positions: Array<number> = []
   for (let at = 0; at < numbers.length; at += 2) {

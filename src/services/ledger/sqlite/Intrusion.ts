@@ -1,13 +1,13 @@
-/** Others have been at the ledger: its writer can't go on, and says what to do. */
+/** Another program has changed the ledger: its writer can't continue, and the message says what to do. */
 import { defect, type LedgerProblem } from "./LedgerProblem.ts"
 
 export const fenced = (): LedgerProblem =>
   defect(
-    "another central has opened this ledger since, although it is locked; nothing more is stored here. Let only one "
-      + "central run on a ledger, and don't remove its .lock file"
+    "another central has opened this ledger since, although it is locked; nothing more is stored here. Run only one "
+      + "central on a ledger, and don't remove its .lock file"
   )
 
-/** The file holds what this writer didn't write: it can't go on, whatever it knows of the agencies. */
+/** The file holds something that this writer didn't write. */
 export const meddled = (error: unknown): LedgerProblem =>
   defect(
     `another program has written to the ledger${

@@ -1,6 +1,6 @@
 /**
- * Where a ledger's file is, and that it is one file with one name. Two centrals meet at the lock only if they mean the
- * same name, and at the write-ahead log as well: under two names one file would have two logs.
+ * The place of a ledger's file, and the lock on it. A ledger is one file with one name: two centrals find each other's
+ * lock only under the same name, and under two names one file would have two write-ahead logs.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -10,7 +10,7 @@ import { LedgerProblem, unavailable, unreadable, whileOpening } from "./LedgerPr
 import { primaryCode, sqliteCode } from "./SqliteCodes.ts"
 import { syncPath } from "./SyncPath.ts"
 
-/** As many as Linux follows. */
+/** Linux follows as many. */
 const linksMax = 40
 
 /** What the names of the files beside a ledger's file add to its name. */
@@ -26,13 +26,13 @@ const beside = {
 
 export const endingsBeside: ReadonlyArray<string> = Object.values(beside)
 
-/** Who holds it may write to the ledger. The lock's release lets it go. */
+/** A ledger's file, locked: the holder may write to it until the lock is closed. */
 export interface HeldPlace {
   readonly file: string
   readonly lock: DatabaseSync
 }
 
-/** Takes the place that a configured path means, whether a ledger is there or not. Folders are made where missing. */
+/** Locks the file that a configured path leads to, whether it exists or not. Missing folders are created. */
 export const takePlace = (configured: string): HeldPlace => {
   const file = preparePlace(configured)
   const lock = takeLock(file)
@@ -48,7 +48,7 @@ export const takePlace = (configured: string): HeldPlace => {
   }
 }
 
-/** What the configured path means. Its folder is made where it is missing. */
+/** The file that a configured path leads to. Missing folders are created. */
 export const preparePlace = (configured: string): string =>
   whileOpening(configured, () => {
     makeFolder(configured)
@@ -56,8 +56,8 @@ export const preparePlace = (configured: string): string =>
   })
 
 /**
- * Creates the missing folders of the file, and puts their names on disk. One by one: Node's recursive way never ends
- * where the system answers that the parent isn't there although it is, as /proc does.
+ * Creates the missing folders of the file, and syncs their names. One by one: Node's recursive `mkdir` never returns
+ * where the system says that an existing parent doesn't exist, as /proc does.
  */
 const makeFolder = (file: string): void => {
   const missing: Array<string> = []
@@ -87,7 +87,7 @@ const takeLock = (file: string): DatabaseSync =>
     }
   })
 
-/** What the path means once all links are followed; the last one may lead to where nothing is yet. */
+/** The file that the path leads to once all links are followed. It need not exist. */
 export const placeOf = (configured: string): string => {
   let at = path.resolve(configured)
   for (let links = 0; links <= linksMax; links++) {
@@ -95,7 +95,7 @@ export const placeOf = (configured: string): string => {
     const file = path.join(folder, path.basename(at))
     if (fs.lstatSync(file, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return file
     const target = fs.readlinkSync(file)
-    // Not joined: `..` behind a link to a folder means that folder's parent.
+    // Not joined: after a link to a folder, `..` is the parent of that folder.
     at = path.isAbsolute(target) ? target : `${folder}/${target}`
   }
   throw unavailable(
@@ -103,7 +103,7 @@ export const placeOf = (configured: string): string => {
   )
 }
 
-/** The other names of the file in its folder. */
+/** The file's other names in its folder. */
 const otherNames = (file: string): ReadonlyArray<string> => {
   const { dev, ino } = fs.statSync(file, { bigint: true })
   const { base, dir } = path.parse(file)
@@ -127,9 +127,9 @@ const refuseOtherNames = (file: string): void => {
   throw unreadable(otherNamesProblem(file, found.nlink))
 }
 
-/** Where `ledger begin` keeps the new ledger, whole and on disk, until it has put the old one aside. */
+/** Where `ledger begin` keeps the new ledger, complete and on disk, until it has put the old one aside. */
 export const nextOf = (file: string): string => file + beside.next
-/** Where it writes it. */
+/** Where `ledger begin` writes the new ledger. */
 export const unfinishedNextOf = (file: string): string => file + beside.unfinishedNext
 
 export const removeDatabase = (file: string): void => {
@@ -139,7 +139,7 @@ export const removeDatabase = (file: string): void => {
 }
 
 /**
- * What a `ledger begin` left that was killed: it is undone while there is a ledger in the place, and finished where there
+ * Cleans up after a `ledger begin` that was killed. It is undone while a ledger is in the place, and completed if there
  * is none any more (without hard links the old one is renamed, not linked).
  */
 const mendBegin = (file: string): void => {

@@ -1,6 +1,6 @@
 /**
- * Reads what is stored, on a connection and in a thread of its own, so that no commit waits for it. Every answer is of
- * what was committed when the request came, or later.
+ * Reads what is stored, on a connection and in a thread of its own, so that no commit waits for it. Every answer
+ * reflects what was committed when the request came, or later.
  */
 import { createHash, type Hash } from "node:crypto"
 import type { DatabaseSync, StatementSync } from "node:sqlite"
@@ -37,10 +37,10 @@ export interface DigestRecord {
   readonly digest: string
 }
 
-/** Other requests get their turn after that much of a digest. */
+/** After this much of a digest, other requests are answered. */
 const digestSliceBytes = 4 * 1024 * 1024
 
-/** An agency's digest so far; the next one goes on from here. */
+/** An agency's digest so far, from which the next one continues. */
 interface RunningDigest {
   readonly hash: Hash
   seq: number
@@ -67,8 +67,8 @@ export class LedgerReader {
   }
 
   /**
-   * The stored bytes from a place on. `next` is the first byte that was not read, always at the front of a chunk when
-   * the one before is used up, so that it is of use when more is stored.
+   * The stored bytes from a place on. `next` is the first byte that was not read. At the end of a chunk it is the start
+   * of the next one, so that it remains valid when more is stored.
    */
   readBets(agency: number, seq: number, offset: number, bytes: number): BetBytes {
     const lastSeq = this.#lastSeq(agency, Number.MAX_SAFE_INTEGER)
@@ -135,14 +135,14 @@ export class LedgerReader {
     this.#db.close()
   }
 
-  /** A chunk that is there. */
+  /** An existing chunk. */
   #read(agency: number, seq: number): ChunkRow {
     const chunk = intactChunk(this.#chunk.get(this.#index.rowOf(agency, seq)))
     if (chunk.agency === agency && chunk.seq === seq) return chunk
     throw damaged(`chunk ${seq} of agency ${agency} is not in its place`)
   }
 
-  /** The agency's last `seq`; what was committed meanwhile is only looked at when it can matter. */
+  /** The agency's last `seq`. The index is refreshed only if it ends before the chunk that is wanted. */
   #lastSeq(agency: number, wanted: number): number {
     if (this.#index.lastSeq(agency) < wanted) this.#index.refresh()
     return this.#index.lastSeq(agency)

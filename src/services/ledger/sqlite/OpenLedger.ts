@@ -1,5 +1,5 @@
 /**
- * Opens ledger files: looks before it touches anything, so that another application's file, or a ledger of a newer
+ * Opens ledger files. It looks before it changes anything, so that another application's file, or a ledger of a newer
  * version, is left as it is.
  */
 import * as fs from "node:fs"
@@ -37,7 +37,7 @@ const inspect = (db: DatabaseSync): "empty" | "ledger" => {
   return "ledger"
 }
 
-/** What a reader finds, and the server doesn't mind. */
+/** Why a reader refuses a file that the server would begin or upgrade. */
 export const nothingBegun = "the file is empty: no ledger has begun in it"
 export const olderVersion =
   "the ledger has an older version; start the server on it once to bring it up to date"
@@ -50,8 +50,8 @@ export const openReadOnly = (file: string, busyTimeoutMs: number): DatabaseSync 
     try {
       return openToRead(file, busyTimeoutMs, mark)
     } catch (error) {
-      // Reading beside a writer needs two more files, which can't be made in a folder that one may only read. A
-      // ledger at rest (there is no log) can be read without them.
+      // Reading beside a writer needs two more files, which can't be created in a read-only folder. A ledger at rest
+      // (it has no log) can be read without them.
       const primary = primaryCode(error)
       const atRest = !fs.existsSync(`${file}-wal`)
       const isForbidden = primary === sqliteCode.readOnly || primary === sqliteCode.cantOpen
@@ -81,10 +81,7 @@ const openToRead = (
   }
 }
 
-/**
- * Opens the ledger for writing; begins or upgrades it where needed, and says so when it begins it. The lock must be
- * held.
- */
+/** Opens the ledger for writing, and begins or upgrades it where needed. The lock must be held. */
 export const openForWriting = (config: WriterConfig, onBegun?: () => void): DatabaseSync =>
   whileOpening(config.path, () => {
     const db = new DatabaseSync(config.path, { timeout: config.busyTimeoutMs })
@@ -109,7 +106,7 @@ export const openForWriting = (config: WriterConfig, onBegun?: () => void): Data
     }
   })
 
-/** Where SQLite can't share memory between processes (some network file systems), it keeps another kind of journal. */
+/** Where processes can't share memory (some network file systems), SQLite keeps another kind of journal. */
 const noLog = (file: string, mode: string): LedgerProblem =>
   unavailable(
     `${file} can't have a write-ahead log: its journal mode stays "${mode}". Put the ledger on a disk of this `

@@ -1,8 +1,8 @@
 /**
- * Notices when a ledger's path no longer leads to the file that is written: it was removed, another was put in its place
- * (a restore without a stop), or it got a second name. A commit goes on working then, into a file that nobody finds after
- * the process's end. So the writer looks after every commit and before its answer, which costs a few microseconds, and
- * each second while there are none, then also into the file.
+ * Detects that a ledger's path no longer leads to the file that is written: the file was removed, another was put in
+ * its place (a restore without a stop), or it got a second name. Commits would still succeed, into a file that is lost
+ * when the process ends. So the writer looks after every commit and before its answer, which costs a few microseconds,
+ * and every second besides, then also into the file.
  */
 import * as fs from "node:fs"
 import { otherNamesProblem } from "./LedgerPlace.ts"
@@ -27,7 +27,7 @@ interface Watched {
   readonly ino: bigint
 }
 
-/** What keeps the ledger's paths from being what they were, and what to do. */
+/** What the operator can do. */
 const whatToDo =
   "Nothing is acknowledged meanwhile. What was acknowledged is in the file that this process still writes: put that back "
   + "under its name and the central continues by itself, or stop the central and restore the ledger"
@@ -42,11 +42,11 @@ export class PlaceWatch {
   readonly #log: Watched
   readonly #stamp: Stamp | undefined
   readonly #stamped: Buffer | undefined
-  /** What the last look found. */
+  /** The result of the last look. */
   #problem: string | undefined
   #overwritten = false
 
-  /** Of a ledger that was just opened: `configured` is its path as it was configured, `file` what that means. */
+  /** For a ledger that was just opened. `configured` is its path as configured, `file` the file that it leads to. */
   constructor(configured: string, file: string, stamp: Stamp | undefined) {
     this.#file = watched(configured)
     this.#log = watched(`${file}-wal`)
@@ -62,7 +62,7 @@ export class PlaceWatch {
     return this.#overwritten
   }
 
-  /** What is wrong now. */
+  /** Looks at the paths. Returns the problem, if there is one. */
   look(): string | undefined {
     this.#problem = this.#overwritten
       ? `${this.#file.path} was overwritten by another program. Nothing is acknowledged any more: stop the central, and `
@@ -71,7 +71,7 @@ export class PlaceWatch {
     return this.#problem
   }
 
-  /** Also into the file, which another program can have written over in its place: that can't be put right again. */
+  /** Looks into the file as well: another program may have overwritten it in place, which can't be put right. */
   lookInside(): string | undefined {
     if (this.#stamp !== undefined && this.#stamped?.equals(readStamp(this.#stamp)) === false) {
       this.#overwritten = true

@@ -1,14 +1,13 @@
 /**
- * Entry of the reader thread. Requests are answered as they come; only digests wait for each other. A ledger that
- * can't be opened fails the request, and the next one tries again.
+ * Entry of the reader thread. Requests are answered as they come, even in the middle of a digest; only digests wait for
+ * each other. If the ledger can't be opened, the request fails, and the next one tries again.
  */
-import { parentPort, workerData } from "node:worker_threads"
-import { toFailure } from "./LedgerProblem.ts"
+import { workerData } from "node:worker_threads"
 import { LedgerReader, type ReaderConfig } from "./LedgerReader.ts"
 import type { Failed, ReaderReply, ReaderRequest } from "./ThreadMessages.ts"
+import { failedReply, openPort } from "./ThreadPort.ts"
 
-const port = parentPort
-if (port === null) throw new Error("ReaderThread.ts is the entry of a thread")
+const port = openPort()
 const config: ReaderConfig = workerData
 let reader: LedgerReader | undefined
 let digests: Promise<void> = Promise.resolve()
@@ -24,8 +23,7 @@ const send = (reply: ReaderReply | Failed): void => {
   port.postMessage(reply, moved)
 }
 
-const fail = (id: number, error: unknown): void =>
-  send({ _tag: "Failed", id, failure: toFailure(error) })
+const fail = (id: number, error: unknown): void => send(failedReply(id, error))
 
 const digest = async (id: number, agency: number): Promise<void> => {
   try {
@@ -52,7 +50,7 @@ const answer = (request: ReaderRequest): void => {
       return
     case "Close":
       send({ _tag: "Closed", id })
-      // A digest under way fails at its next chunk, and has nobody to tell.
+      // A digest in progress fails at its next chunk, and nobody waits for it any more.
       reader?.close()
       port.close()
   }

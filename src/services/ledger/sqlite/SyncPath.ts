@@ -1,4 +1,4 @@
-/** A sync of what was made by name, where that has to last. */
+/** Makes a change of names last: a new, renamed or removed file is on disk once its folder has been synced. */
 import * as fs from "node:fs"
 
 /** Puts a file, or the names in a folder, on disk. */

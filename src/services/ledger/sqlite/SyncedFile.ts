@@ -1,6 +1,6 @@
 /**
- * A descriptor of the ledger's file, to sync it beside SQLite. When a process closes any descriptor of a file it loses
- * the locks that it holds on it, SQLite's too: so this one is opened once, and closed after SQLite's.
+ * A descriptor of the ledger's file, to sync the file beside SQLite. A process that closes any descriptor of a file
+ * loses all its locks on that file, including SQLite's. So this one is opened once, and closed after SQLite's.
  */
 import { closeSync, openSync } from "node:fs"
 

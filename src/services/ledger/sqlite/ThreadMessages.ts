@@ -1,7 +1,6 @@
 /**
- * What the main thread and the ledger's threads say to each other. Each request carries an `id`, and each is
- * answered once with the same `id`, if it fails with a
- * `Failed`.
+ * The messages between the main thread and the ledger's threads. Each request carries an `id` and is answered once, with
+ * the same `id`: with `Failed` if it failed.
  */
 import type { ToldRecord } from "../../../domain/Draw.ts"
 import type { Standing } from "../../../domain/Intake.ts"
@@ -17,13 +16,13 @@ export interface Failed {
 
 export type WriterRequest =
   | { readonly _tag: "Open"; readonly id: number }
-  /** A group as GroupBuffer.ts lays it out; the buffer comes back with the answer. */
+  /** A group in the layout of GroupBuffer.ts. The answer brings the buffer back. */
   | { readonly _tag: "Commit"; readonly id: number; readonly buffer: ArrayBuffer }
   | { readonly _tag: "HoldDraw"; readonly id: number }
   /** Whether the path still leads to the file that is written. */
   | { readonly _tag: "Look"; readonly id: number }
   | { readonly _tag: "Told"; readonly id: number; readonly records: ReadonlyArray<ToldRecord> }
-  /** `unused`: the start failed, and nobody was told of this ledger: a new one goes. */
+  /** `unused`: the start failed and no agency was told of this ledger, so a new one is removed. */
   | { readonly _tag: "Close"; readonly id: number; readonly unused: boolean }
 
 export type WriterReply =

@@ -23,7 +23,7 @@ const tokenMax = 2 ** 48 - 1
 /** Changes something that doesn't count, and so finds out whether anything can be stored. */
 export const countFailure = "UPDATE disk_failure SET commits = commits + 1"
 
-/** Writes this opening's token: an opening that wrote its own before can store nothing any more. */
+/** Writes this opening's token. An earlier opening of the ledger can store nothing from then on. */
 export const takeToken = (db: DatabaseSync): number =>
   integer(
     db.prepare("UPDATE fence SET token = ? RETURNING token").get(randomInt(tokenMax)),

@@ -1,12 +1,12 @@
-/** Entry of the writer thread: answers the main thread's requests one after another. */
-import { parentPort, workerData } from "node:worker_threads"
-import { defect, toFailure } from "./LedgerProblem.ts"
+/** Entry of the writer thread. */
+import { workerData } from "node:worker_threads"
+import { defect } from "./LedgerProblem.ts"
 import { LedgerWriter } from "./LedgerWriter.ts"
-import type { Failed, WriterReply, WriterRequest } from "./ThreadMessages.ts"
+import type { WriterReply, WriterRequest } from "./ThreadMessages.ts"
+import { answerInOrder, openPort } from "./ThreadPort.ts"
 import type { WriterConfig } from "./WriterConfig.ts"
 
-const port = parentPort
-if (port === null) throw new Error("WriterThread.ts is the entry of a thread")
+const port = openPort()
 const config: WriterConfig = workerData
 let writer: LedgerWriter | undefined
 
@@ -39,12 +39,4 @@ const answer = (request: WriterRequest): WriterReply => {
   }
 }
 
-port.on("message", (request: WriterRequest) => {
-  let reply: WriterReply | Failed
-  try {
-    reply = answer(request)
-  } catch (error) {
-    reply = { _tag: "Failed", id: request.id, failure: toFailure(error) }
-  }
-  port.postMessage(reply, reply._tag === "Committed" ? [reply.buffer] : [])
-})
+answerInOrder(port, answer, (reply) => reply._tag === "Committed" ? [reply.buffer] : [])
