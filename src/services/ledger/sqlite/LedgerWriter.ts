@@ -1,6 +1,6 @@
 /**
  * The one writer of a ledger, synchronous: it lives in a thread of its own. It stores groups, holds the draw, and notes
- * who was told. A failed operation leaves the file, and what is known of it, as they were.
+ * which agencies were told. A failed operation leaves the file, and what is known of it, as they were.
  */
 import * as fs from "node:fs"
 import type { DatabaseSync } from "node:sqlite"
@@ -157,7 +157,7 @@ export class LedgerWriter {
   }
 
   /**
-   * Leaves one file with everything in it, if no reader stands in the way, and releases the ledger. `unused`: a new
+   * Leaves one file with everything in it, unless a reader prevents it, and releases the ledger. `unused`: a new
    * ledger without a chunk isn't needed.
    */
   close(unused = false): void {

@@ -1,4 +1,4 @@
-/** The table of who was told its winners: see services/draw/Told.ts. */
+/** The table `told`: the agencies that were told their winners. services/draw/Told.ts writes it. */
 import type { DatabaseSync } from "node:sqlite"
 import type { ToldRecord } from "../../../domain/Draw.ts"
 import { rowChecksum } from "./Checksum.ts"
@@ -8,7 +8,7 @@ import { refuseDamage } from "./LedgerProblem.ts"
 const checksumOf = ({ address, agency, at, how, port }: ToldRecord): number =>
   rowChecksum(agency, how, at, address, port)
 
-/** Who was told its winners; `onDamage` is told where that isn't what was stored. */
+/** The agencies that were told; `onDamage` is called where a row isn't what was stored. */
 export const readTold = (
   db: DatabaseSync,
   onDamage: (problem: string) => void = refuseDamage
@@ -28,7 +28,7 @@ export const readTold = (
   return told
 }
 
-/** What is sure stays. Written once more it is the same. */
+/** A confirmed row stays as it is, so writing it once more changes nothing. */
 export const writeTold = (db: DatabaseSync, records: ReadonlyArray<ToldRecord>): void => {
   const write = db.prepare(`
     INSERT INTO told (agency, how, told_at, address, port, checksum) VALUES (?, ?, ?, ?, ?, ?)

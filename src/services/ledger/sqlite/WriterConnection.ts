@@ -105,7 +105,7 @@ export class WriterConnection {
     if (integer(this.#statements.token.get(), "token") !== this.#token) throw fenced()
   }
 
-  /** Copies the whole log into the file and empties it; false if a reader stands in the way. */
+  /** Copies the whole log into the file and empties it; false if a reader prevents it. */
   emptyLog(): boolean {
     return integer(this.#db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get(), "busy") === 0
   }
