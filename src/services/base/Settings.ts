@@ -7,7 +7,6 @@
 import {
   Context,
   Effect,
-  Layer,
   Option,
   Result,
   Runtime,
@@ -206,10 +205,7 @@ export type SettingsShape = typeof SettingsSchema.Type
 
 export class Settings extends Context.Service<Settings, SettingsShape>()(
   "loteria-nacional/services/base/Settings"
-) {
-  static readonly layer = (path: string, environment: Environment) =>
-    Layer.effect(Settings, loadSettings(path, environment))
-}
+) {}
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
