@@ -206,7 +206,7 @@ describe("a damaged ledger", () => {
       const failure = error instanceof LedgerProblem ? error.failure : undefined
       const problem = failure?.kind === "Unreadable" ? failure.problem : ""
       assert.match(problem, /^36 chunks were acknowledged and \d+ are there: the file is damaged/)
-      assert.include(problem, `remove ${copy}.mark to go on`)
+      assert.include(problem, `remove ${copy}.mark to continue`)
     }
     rmSync(`${copy}.mark`)
     withWriter(copy, (writer) => assert.isBelow(writer.agencies.get(1)?.seq ?? 0, 12))
