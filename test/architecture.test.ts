@@ -146,6 +146,15 @@ describe("imports", () => {
     assert.deepStrictEqual(wrong, [])
   })
 
+  it("of the intake take of the parser child the format of the pipe alone", () => {
+    const taken = sources.filter((path) => roomOf(path) === "services/intake").flatMap((path) =>
+      importsOf(path).map(({ target }) => target).filter((target) =>
+        target.startsWith("src/parser")
+      )
+    )
+    assert.deepStrictEqual([...new Set(taken)], ["src/parser/ParserPipe.ts"])
+  })
+
   it("of Server.ts are serve's alone: the other commands work without the central", () => {
     const importers = sources.filter((path) =>
       importsOf(path).some(({ target }) => target === "src/services/Server.ts")

@@ -13,12 +13,12 @@ export interface Mutant {
 export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "skip the duplicate check of agencies that don't count",
-    file: "src/domain/Intake.ts",
+    file: "src/domain/ReplayRule.ts",
     edits: [["  return startsWithStoredBet(chunk, evidence)\n", "  return false\n"]]
   },
   {
     name: "skip the duplicate check of agencies that count",
-    file: "src/domain/Intake.ts",
+    file: "src/domain/ReplayRule.ts",
     edits: [
       ["  if (seq <= standing.seq) {\n", "  if (seq <= 0) {\n"],
       ["  if (seq > expectedSeq) {\n", "  if (seq > expectedSeq + 1e6) {\n"]
@@ -222,12 +222,12 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "cut the numbers of a partly repeated chunk in the wrong place",
-    file: "src/domain/Intake.ts",
+    file: "src/domain/ReplayRule.ts",
     edits: [["chunk.numbers.subarray(2 * repeated)", "chunk.numbers.subarray(repeated)"]]
   },
   {
     name: "compare repetitions within one chunk only",
-    file: "src/domain/Intake.ts",
+    file: "src/domain/ReplayRule.ts",
     edits: [["? evidence.next : replay.from", "? replay.from : replay.from"]]
   },
   {

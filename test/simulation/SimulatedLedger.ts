@@ -15,7 +15,8 @@ import { createHash } from "node:crypto"
 import { type AgencyId, formatRoster, type Roster } from "../../src/domain/Agency.ts"
 import { csvOfBody } from "../../src/domain/Csv.ts"
 import { type Draw, DrawName, type ToldRecord, type WinningNumber } from "../../src/domain/Draw.ts"
-import { type BetCursor, nothingStored, type Standing } from "../../src/domain/Intake.ts"
+import type { BetCursor } from "../../src/domain/ReplayRule.ts"
+import { nothingStored, type Standing } from "../../src/domain/Standing.ts"
 import {
   BetLedger,
   type LedgerChunk,

@@ -1,7 +1,7 @@
 /** Checks the chunks of a ledger one by one, and keeps what the ledger's claims are compared with. */
 import { fieldsOfRecord, splitRecords } from "../../domain/BetRecord.ts"
 import { betFields, invalidField } from "../../domain/BetRules.ts"
-import { nothingStored, type Standing } from "../../domain/Intake.ts"
+import { nothingStored, type Standing } from "../../domain/Standing.ts"
 import { type ChunkRow, isIntact } from "../ledger/sqlite/ChunkTable.ts"
 import type { Claims } from "./LedgerClaims.ts"
 

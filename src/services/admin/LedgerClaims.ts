@@ -1,7 +1,7 @@
 /** What a ledger says about itself besides its chunks, and whether its chunks agree. */
 import type { DatabaseSync } from "node:sqlite"
 import type { ToldRecord } from "../../domain/Draw.ts"
-import { nothingStored, type Standing } from "../../domain/Intake.ts"
+import { nothingStored, type Standing } from "../../domain/Standing.ts"
 import { readLastChunk } from "../ledger/sqlite/ChunkTable.ts"
 import { integer } from "../ledger/sqlite/Columns.ts"
 import { type DrawRecord, readDraw } from "../ledger/sqlite/DrawTable.ts"

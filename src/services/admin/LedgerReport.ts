@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import type { DatabaseSync } from "node:sqlite"
 import type { ToldRecord } from "../../domain/Draw.ts"
-import { nothingStored } from "../../domain/Intake.ts"
+import { nothingStored } from "../../domain/Standing.ts"
 import { readStandings } from "../ledger/sqlite/Standings.ts"
 import { readTold } from "../ledger/sqlite/ToldTable.ts"
 import { attempt, inTransaction, openLedger } from "./ReadLedger.ts"

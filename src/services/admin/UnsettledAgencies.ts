@@ -1,6 +1,6 @@
 /** Which agencies would lose something if their ledger were put aside. */
 import type { DatabaseSync } from "node:sqlite"
-import type { Standing } from "../../domain/Intake.ts"
+import type { Standing } from "../../domain/Standing.ts"
 import type { LotteryRecord } from "../ledger/sqlite/LotteryTable.ts"
 import { readTold } from "../ledger/sqlite/ToldTable.ts"
 import { agenciesOf } from "./StoredLottery.ts"

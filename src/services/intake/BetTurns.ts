@@ -5,14 +5,9 @@
  */
 import { Cause, Context, Effect, Exit, Layer, Queue } from "effect"
 import type { Chunk, Parsed, ParseRefusal } from "../../domain/Chunk.ts"
-import {
-  decide,
-  type Decision,
-  type Evidence,
-  question,
-  standingAfter
-} from "../../domain/Intake.ts"
 import { invariant } from "../../domain/Invariant.ts"
+import { decide, type Decision, type Evidence, question } from "../../domain/ReplayRule.ts"
+import { standingAfter } from "../../domain/Standing.ts"
 import {
   inAnothersPlace,
   processed,

@@ -6,8 +6,8 @@
  */
 import type { AgencyId } from "../../domain/Agency.ts"
 import type { Parsed } from "../../domain/Chunk.ts"
-import { nothingStored, type Standing } from "../../domain/Intake.ts"
 import { invariant } from "../../domain/Invariant.ts"
+import { nothingStored, type Standing } from "../../domain/Standing.ts"
 import type { Session } from "./Session.ts"
 import type { Turn } from "./Turn.ts"
 

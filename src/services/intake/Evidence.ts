@@ -1,7 +1,7 @@
-/** Reads from the ledger what a decision asks for (domain/Intake.ts). */
+/** Reads from the ledger what a decision asks for (domain/ReplayRule.ts). */
 import { Effect, Option } from "effect"
 import type { AgencyId } from "../../domain/Agency.ts"
-import type { Evidence, Question } from "../../domain/Intake.ts"
+import type { Evidence, Question } from "../../domain/ReplayRule.ts"
 import type { BetLedger, LedgerUnavailable } from "../ledger/BetLedger.ts"
 
 export const noEvidence: Evidence = { _tag: "Nothing" }

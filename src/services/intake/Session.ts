@@ -4,8 +4,8 @@
  */
 import type { AgencyId } from "../../domain/Agency.ts"
 import type { CloseReason } from "../../domain/CloseReason.ts"
-import { type Replay, replayOver, replayUnknown } from "../../domain/Intake.ts"
 import { encodeAnswer } from "../../domain/Message.ts"
+import { type Replay, replayOver, replayUnknown } from "../../domain/ReplayRule.ts"
 import { type PutOff, putOff, type Refused, type Verdict } from "../../domain/Verdict.ts"
 import type { Endable } from "../base/Keeper.ts"
 import type { Details } from "../base/OperatorLog.ts"

@@ -1,14 +1,15 @@
 /**
  * The ledger: the truth about what was accepted. It owns chunks by (agency, seq), the finished agencies, the draw and
  * its winners. What it has acknowledged survives a crash of the process and of the machine; a group is stored whole or
- * not at all. It doesn't decide: Intake does, and the ledger only refuses what would break the count (a defect).
+ * not at all. It doesn't decide: the replay rule does, and the ledger only refuses what would break the count (a defect).
  *
  * This is what every home of the ledger must do; test/suites/BetLedgerSuite.ts tests it.
  */
 import { Context, type Effect, type Option, Runtime, Schema } from "effect"
 import type { AgencyId } from "../../domain/Agency.ts"
 import type { Draw, DrawName, ToldRecord } from "../../domain/Draw.ts"
-import type { BetCursor, Standing } from "../../domain/Intake.ts"
+import type { BetCursor } from "../../domain/ReplayRule.ts"
+import type { Standing } from "../../domain/Standing.ts"
 import { ExitCode } from "../base/ExitCode.ts"
 
 /** A chunk to store. `numbers` and `body` as in domain/Chunk.ts. */

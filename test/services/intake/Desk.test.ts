@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { AgencyId } from "../../../src/domain/Agency.ts"
-import { nothingStored } from "../../../src/domain/Intake.ts"
 import { InvariantBroken } from "../../../src/domain/Invariant.ts"
+import { nothingStored } from "../../../src/domain/Standing.ts"
 import { Desk } from "../../../src/services/intake/Desk.ts"
 import type { Turn } from "../../../src/services/intake/Turn.ts"
 import { openSession } from "../../support/Sessions.ts"

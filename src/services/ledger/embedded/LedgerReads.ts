@@ -1,7 +1,7 @@
 /** The reads of the SQLite ledger, which its reader thread answers. */
 import { Effect, Option } from "effect"
 import type { AgencyId } from "../../../domain/Agency.ts"
-import type { BetCursor } from "../../../domain/Intake.ts"
+import type { BetCursor } from "../../../domain/ReplayRule.ts"
 import type { ReaderReply, ReaderRequest } from "../sqlite/ThreadMessages.ts"
 import { unexpectedReply } from "./LedgerThread.ts"
 import type { ReplacedThread } from "./ReplacedThread.ts"

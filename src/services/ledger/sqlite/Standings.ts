@@ -4,7 +4,7 @@
  */
 import type { DatabaseSync } from "node:sqlite"
 import { sizesAgree } from "../../../domain/BetRecord.ts"
-import { nothingStored, type Standing } from "../../../domain/Intake.ts"
+import { nothingStored, type Standing } from "../../../domain/Standing.ts"
 import { integer } from "./Columns.ts"
 import type { GroupChunk } from "./GroupBuffer.ts"
 import { damaged, defect } from "./LedgerProblem.ts"

@@ -3,7 +3,7 @@
  * the same `id`: with `Failed` if it failed.
  */
 import type { ToldRecord } from "../../../domain/Draw.ts"
-import type { Standing } from "../../../domain/Intake.ts"
+import type { Standing } from "../../../domain/Standing.ts"
 import type { DrawRecord } from "./DrawTable.ts"
 import type { Failure } from "./LedgerProblem.ts"
 import type { BetBytes, DigestRecord, StoredChunk } from "./LedgerReader.ts"

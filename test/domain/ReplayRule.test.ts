@@ -9,14 +9,12 @@ import {
   decide,
   type Decision,
   type Evidence,
-  nothingStored,
   question,
   type Replay,
   replayOver,
-  replayUnknown,
-  type Standing,
-  standingAfter
-} from "../../src/domain/Intake.ts"
+  replayUnknown
+} from "../../src/domain/ReplayRule.ts"
+import { nothingStored, type Standing, standingAfter } from "../../src/domain/Standing.ts"
 
 const utf8 = new TextEncoder()
 
@@ -128,7 +126,7 @@ const Event = Schema.Union([
 const codeOf = (decision: Decision): string =>
   decision._tag === "Reject" ? decision.rejection.code : decision._tag
 
-describe("Intake", () => {
+describe("the replay rule", () => {
   it.prop(
     "decides a random history of counted chunks as the model does",
     [Schema.Array(Event)],

@@ -11,16 +11,7 @@ import { lineFeed } from "./Ascii.ts"
 import { countBets } from "./BetRecord.ts"
 import type { Chunk } from "./Chunk.ts"
 import type { Rejection } from "./Rejection.ts"
-
-/** What is stored for one agency. */
-export interface Standing {
-  /** The last chunk's `seq`; 0 when there is none. Chunks are numbered 1, 2, 3 … without gaps. */
-  readonly seq: number
-  readonly bets: number
-  readonly finished: boolean
-}
-
-export const nothingStored: Standing = { seq: 0, bets: 0, finished: false }
+import type { Standing } from "./Standing.ts"
 
 /** A place in an agency's bets: `offset` bytes into the body of chunk `seq`. */
 export interface BetCursor {
@@ -92,16 +83,6 @@ export const decide = (
   chunk.seq === undefined
     ? decideUnnumbered(standing, replay, chunk, evidence)
     : decideNumbered(standing, chunk.seq, chunk, evidence)
-
-/** The agency's standing once a stored chunk is on disk. */
-export const standingAfter = (
-  standing: Standing,
-  stored: { readonly seq: number; readonly bets: number; readonly last: boolean }
-): Standing => ({
-  seq: stored.seq,
-  bets: standing.bets + stored.bets,
-  finished: standing.finished || stored.last
-})
 
 const decideNumbered = (
   standing: Standing,
