@@ -33,8 +33,8 @@ export const mutants: ReadonlyArray<Mutant> = [
         "    this.#tellStored(desk, turn, chunk, store)\n    commits.submit({\n"
       ],
       [
-        "        this.#tellStored(desk, turn, chunk, store)\n        this.#settle(",
-        "        this.#settle("
+        "        this.#tellStored(desk, turn, chunk, store)\n        this.#finish(",
+        "        this.#finish("
       ]
     ]
   },
@@ -106,7 +106,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     file: "src/services/intake/BetTurns.ts",
     edits: [[
       "    const { commits, lottery } = this.#options\n",
-      "    const { commits, lottery } = this.#options\n    this.#settle(desk, turn)\n"
+      "    const { commits, lottery } = this.#options\n    this.#finish(desk, turn)\n"
     ]]
   },
   {
@@ -145,7 +145,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "leave consults open when a shutdown drains",
     file: "src/services/intake/Connections.ts",
     edits: [[
-      "        sessions.each(\"consult\", (connection) => connection.close(\"shutdown\"))\n",
+      "    sessions.each(\"consult\", (connection) => connection.close(\"shutdown\"))\n",
       ""
     ]]
   },
@@ -241,6 +241,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "not wait for the last answers at a shutdown",
     file: "src/services/intake/Connections.ts",
-    edits: [["        yield* Effect.timeoutOption(sessions.awaitNone(\"bets\"), graceMs)\n", ""]]
+    edits: [["    yield* Effect.timeoutOption(sessions.awaitNone(\"bets\"), graceMs)\n", ""]]
   }
 ]

@@ -1,7 +1,7 @@
 /**
  * The turns of the bets port, from the frame to the answer. The file is written in that order: parse the frame, enter the
  * agency's desk, ask for evidence, decide, then answer or pass the chunk to the open group. When the group is on disk,
- * the chunk is settled: the agency's standing changes, the chunk is answered, the desk is free, and the turn ends.
+ * the chunk is settled: the agency's standing changes, the chunk is answered, the desk is left, and the turn ends.
  */
 import { Cause, Context, Effect, Exit, Layer, Queue } from "effect"
 import type { Chunk, Parsed, ParseRefusal } from "../../domain/Chunk.ts"
@@ -279,14 +279,14 @@ class BetTurnHandler {
         desk.standing = standingAfter(desk.standing, store)
         turn.session.replay = store.replay
         this.#tellStored(desk, turn, chunk, store)
-        this.#settle(desk, turn)
+        this.#finish(desk, turn)
         return store.last ? lottery.finish(desk.agency) : undefined
       },
       onFailed: (retryAfterMs) => {
         // A client that doesn't number its chunks can't be told to send one again, so its chunk waits for the disk.
         if (chunk.seq === undefined && !turn.session.connection.closing) return "stay"
         this.#tellNotStored(turn, chunk, retryAfterMs)
-        this.#settle(desk, turn)
+        this.#finish(desk, turn)
         return "settled"
       }
     })
@@ -320,7 +320,7 @@ class BetTurnHandler {
   }
 
   /** The chunk is stored or has failed. A defect here must not hold up its agency or its group. */
-  #settle(desk: Desk, turn: Turn): void {
+  #finish(desk: Desk, turn: Turn): void {
     this.#leave(desk)
     try {
       turn.end()

@@ -51,12 +51,7 @@ const sweptDeadlines = Effect.gen(function*() {
       limits.roomWaitMs,
       (connection) => connection.onRoomDeadline()
     ),
-    linger: yield* swept("deadline of a close", limits.closeLingerMs, lingered),
-    shutdownLinger: yield* swept(
-      "deadline of a close",
-      Math.min(limits.closeLingerMs, shutdownLingerMs),
-      lingered
-    )
+    linger: yield* swept("deadline of a close", limits.closeLingerMs, lingered)
   }
 })
 
@@ -111,6 +106,34 @@ class OpenSessions {
   }
 }
 
+/** The drain at shutdown. `shutdownLinger` is in force once it begins. */
+const drainer = Effect.fnUntraced(function*(
+  sessions: OpenSessions,
+  shutdownLinger: SharedDeadline<Connection>
+) {
+  const { connections: { closeLingerMs } } = yield* Settings
+  const keeper = yield* Keeper
+  return Effect.fnUntraced(function*(graceMs: number) {
+    yield* shutdownLinger.run(
+      keeper,
+      Math.min(closeLingerMs, shutdownLingerMs),
+      keeper.forEach("deadline of a close", lingered)
+    )
+    // The drain waits for chunks on their way to disk, but hardly for peers that ignore our FIN.
+    sessions.each("consult", (connection) => connection.lingerAnew())
+    sessions.each("bets", (connection) => {
+      connection.lingerAnew()
+      connection.drain()
+    })
+    yield* Effect.timeoutOption(sessions.awaitNone("bets"), graceMs)
+    sessions.each("consult", (connection) => connection.close("shutdown"))
+    yield* Effect.timeoutOption(sessions.awaitNone("consult"), 2 * shutdownLingerMs)
+    for (const door of ["consult", "bets"] as const) {
+      sessions.each(door, (connection) => connection.cutOff("connection_lost"))
+    }
+  }, Effect.scoped)
+})
+
 export class Connections extends Context.Service<Connections, {
   /** Turns of whole frames, in the order in which they became whole. */
   readonly turns: Queue.Dequeue<Turn>
@@ -131,7 +154,9 @@ export class Connections extends Context.Service<Connections, {
       const log = yield* OperatorLog
       const refusals = yield* Refusals
       const keeper = yield* Keeper
-      const { linger, shutdownLinger, ...deadlines } = yield* sweptDeadlines
+      const { linger, ...deadlines } = yield* sweptDeadlines
+      /** In the place of `linger` from the drain on. */
+      const shutdownLinger = new SharedDeadline<Connection>()
       const turns = yield* Effect.acquireRelease(Queue.bounded<Turn>(limits.max), Queue.shutdown)
       const sessions = new OpenSessions(keeper)
       const closedCallbacks: Array<(session: Session) => void> = []
@@ -176,28 +201,17 @@ export class Connections extends Context.Service<Connections, {
         return session.connection
       }
 
-      const drain = Effect.fnUntraced(function*(graceMs: number) {
-        draining = true
-        // The drain waits for chunks on their way to disk, but hardly for peers that ignore our FIN.
-        sessions.each("consult", (connection) => connection.lingerAnew())
-        sessions.each("bets", (connection) => {
-          connection.lingerAnew()
-          connection.drain()
-        })
-        yield* Effect.timeoutOption(sessions.awaitNone("bets"), graceMs)
-        sessions.each("consult", (connection) => connection.close("shutdown"))
-        yield* Effect.timeoutOption(sessions.awaitNone("consult"), 2 * shutdownLingerMs)
-        for (const door of ["consult", "bets"] as const) {
-          sessions.each(door, (connection) => connection.cutOff("connection_lost"))
-        }
-      })
-
+      const drain = yield* drainer(sessions, shutdownLinger)
       return Connections.of({
         turns,
         offer,
         open,
         onClosed: (callback) => closedCallbacks.push(keeper.forEach("connection closed", callback)),
-        drain,
+        drain: (graceMs) =>
+          Effect.suspend(() => {
+            draining = true
+            return drain(graceMs)
+          }),
         size: () => sessions.size
       })
     })

@@ -9,6 +9,7 @@ type OnRoom = (bytes: number) => void
 export class FrameBudget {
   readonly #capacity: number
   #room: number
+  #serving = false
   /** The line, by owner; bounded by the number of connections. */
   readonly #waiting = new Map<object, { readonly bytes: number; readonly onRoom: OnRoom }>()
 
@@ -32,10 +33,9 @@ export class FrameBudget {
     return false
   }
 
-  /** The owner leaves the line. */
+  /** The owner leaves the line, if it is in it. */
   cancel(owner: object): void {
-    this.#waiting.delete(owner)
-    this.#serve()
+    if (this.#waiting.delete(owner)) this.#serve()
   }
 
   release(bytes: number): void {
@@ -44,12 +44,22 @@ export class FrameBudget {
     this.#serve()
   }
 
+  /**
+   * Serves the line. An owner that is served may give room back at once, or leave the line: the loop that is under way
+   * goes on with that. Served from within, the line would be served in reverse, and a long one would overflow the stack.
+   */
   #serve(): void {
-    for (const [owner, { bytes, onRoom }] of this.#waiting) {
-      if (bytes > this.#room) return
-      this.#waiting.delete(owner)
-      this.#room -= bytes
-      onRoom(bytes)
+    if (this.#serving) return
+    this.#serving = true
+    try {
+      for (const [owner, { bytes, onRoom }] of this.#waiting) {
+        if (bytes > this.#room) return
+        this.#waiting.delete(owner)
+        this.#room -= bytes
+        onRoom(bytes)
+      }
+    } finally {
+      this.#serving = false
     }
   }
 }

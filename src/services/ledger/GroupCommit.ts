@@ -2,7 +2,7 @@
  * Group commit: chunks that were decided on while the disk was busy are stored together, in one transaction with one
  * sync. The order that everything rests on:
  *
- *     decide → open group → transaction → sync → settle → answer
+ *     decide → open group → transaction → sync → settle
  *
  * A chunk is settled once its transaction is on disk, or its group has failed; never before. A failed group stores
  * nothing: each of its chunks is settled as not stored, or stays for the next try.

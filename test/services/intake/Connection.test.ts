@@ -316,6 +316,37 @@ describe("Connection", () => {
 })
 
 describe("FrameBudget", () => {
+  it("serves connections that wait in their order, however many one release serves", () => {
+    const waiting = 20_000
+    const { connection, context, open, turns } = make("bets", waiting * 2)
+    const large = frame("x".repeat(100))
+    context.budget.reserve({}, waiting * 2 - 100, () => {})
+    connection.onBytes(large)
+    const line = Array.from({ length: waiting }, () => open())
+    for (const { connection: waiter } of line) waiter.onBytes(frame("y"))
+    assert.deepStrictEqual(turns.map(({ connection: each }) => each), [connection])
+    context.budget.release(waiting * 2 - 100)
+    assert.lengthOf(turns, waiting + 1)
+    const order = new Map(turns.map((owner, place) => [owner, place]))
+    for (const [place, { owner }] of line.entries()) {
+      assert.strictEqual(order.get(owner), place + 1)
+    }
+  })
+
+  it("takes back the room of all that close as they are served", () => {
+    const waiting = 5000
+    const { connection, context, open } = make("bets", 100)
+    connection.onBytes(frame("x".repeat(100)))
+    const line = Array.from({ length: waiting }, () => open())
+    for (const { connection: waiter } of line) {
+      waiter.onBytes(frame("y".repeat(80)).subarray(0, 10))
+      waiter.drain()
+    }
+    connection.endTurn()
+    for (const { connection: waiter } of line) assert.isTrue(waiter.closing)
+    assert.strictEqual(context.budget.room, 100)
+  })
+
   it("serves those who wait in their order, also when a later one would fit", () => {
     const budget = new FrameBudget(10)
     const served: Array<string> = []

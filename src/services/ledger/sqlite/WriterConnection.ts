@@ -1,7 +1,7 @@
 /**
  * The writer's connection to the file. It runs each transaction to a known end: stored whole, on disk, and in the file
  * that the ledger's path leads to; or not stored at all, with the file as it was. Where neither can be established, it
- * throws a defect.
+ * throws a defect. The sync that every answer waits for is in its COMMIT.
  */
 import { randomInt } from "node:crypto"
 import * as fs from "node:fs"
