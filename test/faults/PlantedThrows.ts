@@ -49,8 +49,8 @@ const plants: Readonly<Record<string, ReadonlyArray<readonly [text: string, plan
   ]],
   "BetTurns.ts": [
     [
-      "  readonly #act = (turn: Turn, outcome: ParseOutcome): Step => {\n",
-      "  readonly #act = (turn: Turn, outcome: ParseOutcome): Step => {\n    planted(\"turn\")\n"
+      "  readonly #handleParsed = (turn: Turn, outcome: ParseOutcome): Step => {\n",
+      "  readonly #handleParsed = (turn: Turn, outcome: ParseOutcome): Step => {\n    planted(\"turn\")\n"
     ],
     [
       "    try {\n      log.write(",

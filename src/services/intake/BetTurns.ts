@@ -116,13 +116,13 @@ class BetTurnHandler {
 
   #run(turn: Turn, outcome: ParseOutcome): void {
     const { keeper, reads } = this.#options
-    const rest = runTurn(keeper, turn, this.#act, outcome)
+    const rest = runTurn(keeper, turn, this.#handleParsed, outcome)
     if (rest !== undefined) {
       invariant(Queue.offerUnsafe(reads, rest), "a read finds room in its queue")
     }
   }
 
-  readonly #act = (turn: Turn, outcome: ParseOutcome): Step => {
+  readonly #handleParsed = (turn: Turn, outcome: ParseOutcome): Step => {
     const { session } = turn
     if (session.connection.closing) return "done"
     switch (outcome._tag) {
@@ -145,7 +145,7 @@ class BetTurnHandler {
 
   #refuse(session: Session, refusal: ParseRefusal): void {
     const { agency, seq } = refusal
-    if (seq !== undefined) session.chunkCame(seq)
+    if (seq !== undefined) session.chunkArrived(seq)
     const speaker = agency === undefined ? undefined : this.#speaker(session, agency)
     session.carryOut(unusable(refusal, speaker))
   }
@@ -168,7 +168,7 @@ class BetTurnHandler {
     const desk = this.#desks.of(agency)
     switch (desk.enter(turn, message)) {
       case "heard":
-        return this.#hear(desk, turn, message)
+        return this.#atDesk(desk, turn, message)
       case "superseded":
         return "done"
       case "waits":
@@ -177,21 +177,20 @@ class BetTurnHandler {
   }
 
   /** Leaves the desk when the message is finished or a defect breaks it off. After `later`, settling leaves it. */
-  #hear(desk: Desk, turn: Turn, message: Message): Step {
+  #atDesk(desk: Desk, turn: Turn, message: Message): Step {
+    let step: Step
     try {
-      const step = message._tag === "Chunk"
+      step = message._tag === "Chunk"
         ? this.#takeChunk(desk, turn, message)
         : this.#resume(desk, turn)
-      if (step === "later") return step
-      if (typeof step !== "string") {
-        return Effect.onExit(step, (exit) => this.#leaveAfter(desk, exit))
-      }
-      this.#leave(desk)
-      return step
     } catch (defect) {
       this.#leave(desk)
       throw defect
     }
+    if (step === "later") return step
+    if (Effect.isEffect(step)) return Effect.onExit(step, (exit) => this.#leaveAfter(desk, exit))
+    this.#leave(desk)
+    return step
   }
 
   #leaveAfter(desk: Desk, exit: Exit.Exit<TurnResult>): Effect.Effect<void> {
@@ -209,19 +208,19 @@ class BetTurnHandler {
 
   #takeChunk(desk: Desk, turn: Turn, chunk: Chunk): Step {
     const { session } = turn
-    if (!session.chunkCame(chunk.seq)) {
+    if (!session.chunkArrived(chunk.seq)) {
       session.carryOut(inAnothersPlace)
       return "done"
     }
     const asked = question(desk.standing, session.replay, chunk)
-    if (asked._tag === "Nothing") return this.#judge(desk, turn, chunk, noEvidence)
+    if (asked._tag === "Nothing") return this.#decide(desk, turn, chunk, noEvidence)
     return this.#read(readEvidence(this.#options.ledger, desk.agency, asked)).pipe(Effect.match({
-      onSuccess: (evidence) => this.#judge(desk, turn, chunk, evidence),
+      onSuccess: (evidence) => this.#decide(desk, turn, chunk, evidence),
       onFailure: () => this.#unreadable(turn, chunk)
     }))
   }
 
-  #judge(desk: Desk, turn: Turn, chunk: Chunk, evidence: Evidence): TurnResult {
+  #decide(desk: Desk, turn: Turn, chunk: Chunk, evidence: Evidence): TurnResult {
     const { session } = turn
     const decision = decide(desk.standing, session.replay, chunk, evidence)
     if (decision._tag === "Reject") {

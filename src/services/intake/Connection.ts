@@ -116,7 +116,7 @@ export class Connection implements Endable {
   readonly #decoder = new FrameDecoder()
   #state: State = reading
   /** Whether the owner has a frame; it may, too, while the connection closes or when it is gone. */
-  #turn = false
+  #ownerHasFrame = false
   /** The bytes of the frame budget that the current frame holds. */
   #reserved = 0
   /** The state's deadline; a connection has one at a time. */
@@ -240,8 +240,8 @@ export class Connection implements Endable {
 
   /** Ends the owner's turn. With `mute`, all further input is discarded. */
   endTurn(mute = false): void {
-    invariant(this.#turn, "a turn that ends was begun")
-    this.#turn = false
+    invariant(this.#ownerHasFrame, "a turn that ends was begun")
+    this.#ownerHasFrame = false
     if (this.#isGone) return this.#endUnlessInTurn()
     this.#releaseRoom()
     if (this.#state._tag !== "InTurn") return
@@ -254,7 +254,7 @@ export class Connection implements Endable {
     if (this.closing) return
     const closing: Closing = { _tag: "Closing", reason, finished: false }
     this.#enter(closing, this.#context.deadlines.answers)
-    if (!this.#turn) this.#releaseRoom()
+    if (!this.#ownerHasFrame) this.#releaseRoom()
     this.transport.finish(this.#kept("connection finished", () => {
       if (this.#state !== closing) return
       closing.finished = true
@@ -333,7 +333,7 @@ export class Connection implements Endable {
     this.#enter(inTurn)
     // Input that was sent ahead waits unread. Most peers wait for their answer, and a pause costs more than a read.
     if (this.#decoder.hasInput) this.transport.pause()
-    this.#turn = true
+    this.#ownerHasFrame = true
     this.#owner.onFrame(frame)
   }
 
@@ -378,7 +378,7 @@ export class Connection implements Endable {
   /** The connection counts until its turn is over, because the queue has room for one turn of each connection. */
   #endUnlessInTurn(): void {
     const state = this.#state
-    if (state._tag !== "Gone" || this.#turn) return
+    if (state._tag !== "Gone" || this.#ownerHasFrame) return
     this.#state = ended
     this.#releaseRoom()
     this.#owner.onClosed(state.reason)

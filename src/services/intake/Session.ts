@@ -79,10 +79,10 @@ export class Session implements ConnectionOwner, Endable {
   }
 
   /**
-   * A chunk came. Gives whether it may be decided on: a chunk without `seq` could take the place of a frame that was
+   * A chunk arrived. Gives whether it may be decided on: a chunk without `seq` could take the place of a frame that was
    * refused unread since the last RESUME.
    */
-  chunkCame(seq: number | undefined): boolean {
+  chunkArrived(seq: number | undefined): boolean {
     this.#numbered = seq !== undefined
     return this.#numbered || !this.#refusedUnread
   }

@@ -83,7 +83,7 @@ export const runTurn = <Input>(
   try {
     turn.begin()
     const step = handler(turn, input)
-    if (typeof step === "string") return end(turn, step)
+    if (!Effect.isEffect(step)) return end(turn, step)
     return Effect.map(step, (result) => end(turn, result)).pipe(
       Effect.catchCause((cause) => Effect.sync(() => endByDefect(keeper, turn, cause)))
     )

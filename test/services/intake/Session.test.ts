@@ -9,7 +9,7 @@ describe("Session", () => {
   it("tells a client that numbers its chunks to come again when a frame found no room", () => {
     const { budget, refused, room, send, session, transport } = openSession(1, 10)
     budget.reserve({}, 5, () => {})
-    session.chunkCame(1)
+    session.chunkArrived(1)
     assert.isUndefined(send("too long for the room"))
     assert.strictEqual(room.size, 1)
     session.connection.onRoomDeadline()
@@ -28,12 +28,12 @@ describe("Session", () => {
 
   it("judges no chunk without seq behind a frame that was refused unread, until RESUME", () => {
     const { session } = openSession(1)
-    assert.isTrue(session.chunkCame(1))
+    assert.isTrue(session.chunkArrived(1))
     session.putOffUnread(why)
-    assert.isFalse(session.chunkCame(undefined))
-    assert.isTrue(session.chunkCame(2))
+    assert.isFalse(session.chunkArrived(undefined))
+    assert.isTrue(session.chunkArrived(2))
     session.resumed()
-    assert.isTrue(session.chunkCame(undefined))
+    assert.isTrue(session.chunkArrived(undefined))
   })
 
   it("answers nothing any more once it is closing, and writes no refusal for it", () => {
