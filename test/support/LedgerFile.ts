@@ -39,3 +39,9 @@ export class LedgerFile implements Disposable {
     this.#database.close()
   }
 }
+
+/** The rows of a query over a ledger's file, each as its values in order. */
+export const query = (path: string, sql: string) => {
+  using database = new DatabaseSync(path, { readOnly: true })
+  return database.prepare(sql).all().map((row) => Object.values(row))
+}

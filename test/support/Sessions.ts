@@ -2,32 +2,12 @@
 import type { CloseReason } from "../../src/domain/CloseReason.ts"
 import { encodeFrame } from "../../src/domain/Frame.ts"
 import type { Refused } from "../../src/domain/Verdict.ts"
-import type { Transport } from "../../src/services/intake/Connection.ts"
 import { FrameBudget } from "../../src/services/intake/FrameBudget.ts"
 import { Session } from "../../src/services/intake/Session.ts"
 import { SharedDeadline } from "../../src/services/intake/SharedDeadline.ts"
 import { Turn } from "../../src/services/intake/Turn.ts"
 import { strictKeeper } from "./Kept.ts"
-
-class RememberingTransport implements Transport {
-  readonly address = "127.0.0.1"
-  readonly port = 50000
-  readonly unsent = 0
-  /** Bodies of the frames. */
-  readonly written: Array<string> = []
-  finished = false
-
-  write(bytes: Uint8Array): void {
-    this.written.push(new TextDecoder().decode(bytes.subarray(4)))
-  }
-  pause(): void {}
-  resume(): void {}
-  whenSent(): void {}
-  finish(): void {
-    this.finished = true
-  }
-  destroy(): void {}
-}
+import { RememberingTransport } from "./RememberingTransport.ts"
 
 /** A session whose first frame was whole as the given one among all. */
 export const openSession = (claim: number, frameBudgetBytes = 1000) => {

@@ -13,37 +13,14 @@ import {
   type ParseOutcome,
   ParserFailed
 } from "../../../src/services/intake/ChunkParser.ts"
-import type { Transport } from "../../../src/services/intake/Connection.ts"
 import { Connections } from "../../../src/services/intake/Connections.ts"
 import { BetLedger, LedgerUnavailable } from "../../../src/services/ledger/BetLedger.ts"
 import { intakeLayer } from "../../../src/services/Server.ts"
+import { RememberingTransport } from "../../support/RememberingTransport.ts"
 import { sales } from "../../support/Sales.ts"
 import { waitUntil } from "../../support/WaitUntil.ts"
 
 const utf8 = new TextEncoder()
-
-/** A connection without a socket, and what was written to it. */
-class TestTransport implements Transport {
-  readonly address = "127.0.0.1"
-  readonly port = 1
-  readonly unsent = 0
-  readonly answers: Array<Readonly<Record<string, unknown>>> = []
-  finished = false
-  onGone = () => {}
-  write(bytes: Uint8Array): void {
-    this.answers.push(JSON.parse(new TextDecoder().decode(bytes.subarray(4))))
-  }
-  pause(): void {}
-  resume(): void {}
-  whenSent(): void {}
-  finish(callback: () => void): void {
-    this.finished = true
-    callback()
-  }
-  destroy(): void {
-    this.onGone()
-  }
-}
 
 interface HeldFrame {
   readonly text: string
@@ -133,7 +110,7 @@ const intake = (ledgerSettings: Readonly<Record<string, number>> = {}) =>
     const context = yield* Layer.build(services)
     const connections = yield* Connections.pipe(Effect.provide(context))
     const connect = () => {
-      const transport = new TestTransport()
+      const transport = new RememberingTransport()
       const connection = connections.open("bets", transport)
       transport.onGone = () => connection.onGone()
       return {

@@ -11,38 +11,27 @@ import { Lifetime } from "../../../src/services/base/Lifetime.ts"
 import { LogWriter, OperatorLog } from "../../../src/services/base/OperatorLog.ts"
 import { decodeSettings, Settings } from "../../../src/services/base/Settings.ts"
 import { ChunkParser } from "../../../src/services/intake/ChunkParser.ts"
-import type { Transport } from "../../../src/services/intake/Connection.ts"
 import { Connections } from "../../../src/services/intake/Connections.ts"
 import { intakeLayer } from "../../../src/services/Server.ts"
 import { keptLedger } from "../../support/Kept.ts"
+import { RememberingTransport } from "../../support/RememberingTransport.ts"
 import { sales } from "../../support/Sales.ts"
 import { waitUntil } from "../../support/WaitUntil.ts"
 
-class TestTransport implements Transport {
-  readonly address = "127.0.0.1"
-  readonly port = 50000
-  readonly unsent = 0
-  readonly written: Array<string> = []
-  finished = false
-  onGone = () => {}
+/** A peer that is gone as soon as it is sent FIN, and to whom nothing can be written if the test wants that. */
+class TestTransport extends RememberingTransport {
   readonly #breaks: boolean
 
   constructor(breaks: boolean) {
+    super()
     this.#breaks = breaks
   }
-  write(bytes: Uint8Array): void {
+  override write(bytes: Uint8Array): void {
     if (this.#breaks) throw new Error("planted by the test")
-    this.written.push(new TextDecoder().decode(bytes.subarray(4)))
+    super.write(bytes)
   }
-  pause(): void {}
-  resume(): void {}
-  whenSent(): void {}
-  finish(callback: () => void): void {
-    this.finished = true
-    callback()
-    this.onGone()
-  }
-  destroy(): void {
+  override finish(callback: () => void): void {
+    super.finish(callback)
     this.onGone()
   }
 }

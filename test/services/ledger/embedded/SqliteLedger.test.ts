@@ -22,6 +22,7 @@ import type {
 import { BetLedgerSuite, five, lottery, three } from "../../../suites/BetLedgerSuite.ts"
 import { keptLedger } from "../../../support/Kept.ts"
 import { betAt, chunkOf, plainChunk } from "../../../support/LedgerChunks.ts"
+import { query } from "../../../support/LedgerFile.ts"
 import { waitUntil } from "../../../support/WaitUntil.ts"
 
 const temporaryFolder = Effect.acquireRelease(
@@ -48,15 +49,6 @@ const life = <A, E>(
     keptLedger({ path, ...lottery, ...options }),
     { local: true }
   )
-
-const query = (path: string, sql: string) => {
-  const db = new DatabaseSync(path, { readOnly: true })
-  try {
-    return db.prepare(sql).all().map((row) => Object.values(row))
-  } finally {
-    db.close()
-  }
-}
 
 /** A process of its own that holds the ledger; see test/support/LedgerProcess.ts. */
 const startHolder = (what: "hold" | "overfill", path: string, limits = "", bytes = "") =>

@@ -25,6 +25,7 @@ import {
   writerDefaults
 } from "../../../../src/services/ledger/sqlite/WriterConfig.ts"
 import { plainChunk } from "../../../support/LedgerChunks.ts"
+import { query } from "../../../support/LedgerFile.ts"
 
 const one = AgencyId.make(1)
 const two = AgencyId.make(2)
@@ -84,15 +85,6 @@ const meddle = (path: string, sql: string): void => {
   const db = new DatabaseSync(path)
   try {
     db.exec(sql)
-  } finally {
-    db.close()
-  }
-}
-
-const query = (path: string, sql: string) => {
-  const db = new DatabaseSync(path, { readOnly: true })
-  try {
-    return db.prepare(sql).all().map((row) => Object.values(row))
   } finally {
     db.close()
   }
