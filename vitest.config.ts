@@ -6,7 +6,7 @@ const files = globSync("test/**/*.test.ts", { cwd: import.meta.dirname })
 
 /** Tests that start processes or run for long: whole folders, and single files elsewhere. */
 const system = [
-  /^test\/(?:e2e|faults|fuzz|simulation)\//,
+  /^test\/(?:cluster|e2e|faults|fuzz|simulation)\//,
   /^test\/bench\.test\.ts$/,
   /^test\/parser\/parser\.test\.ts$/,
   /^test\/services\/intake\/(?:ChunkParser|ParserPool)\.test\.ts$/,
@@ -27,6 +27,7 @@ export default defineConfig({
     // The servers that tests start need cores too: the workers get half of them.
     maxWorkers: Math.max(2, Math.floor(availableParallelism() / 2)),
     pool: "forks",
+    reporters: ["default", "./test/support/SkippedTests.ts"],
     // A worker loads each module once, and not once for each file. Tests restore what they change in
     // their process.
     isolate: false,

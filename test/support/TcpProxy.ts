@@ -1,0 +1,127 @@
+/** A TCP proxy with the faults of a network: it stalls, loses, cuts or refuses, in one direction or both. */
+import { once } from "node:events"
+import { connect, createServer, type Server, type Socket } from "node:net"
+
+/** Seen from the client. */
+export type Direction = "up" | "down"
+const both: ReadonlyArray<Direction> = ["up", "down"]
+
+/**
+ * What happens to bytes: `pass`; `stall`: they arrive after the stall; `lose`: they never arrive, and their
+ * connection is cut when the fault ends, as its peers would find out.
+ */
+export type Fault = "pass" | "stall" | "lose"
+
+interface Pair {
+  readonly up: Socket
+  readonly down: Socket
+  lost: boolean
+}
+
+export class TcpProxy implements AsyncDisposable {
+  readonly port: number
+  /** Of the server behind it, for the connections that are opened from now on. */
+  target: number
+  readonly #listener: Server
+  readonly #pairs = new Set<Pair>()
+  readonly #faults: Record<Direction, Fault> = { up: "pass", down: "pass" }
+  #refuses = false
+
+  private constructor(listener: Server, port: number, target: number) {
+    this.#listener = listener
+    this.port = port
+    this.target = target
+    listener.on("connection", (client) => this.#accept(client))
+  }
+
+  static async start(target: number): Promise<TcpProxy> {
+    const listener = createServer({ allowHalfOpen: true }).listen({ port: 0, host: "127.0.0.1" })
+    await once(listener, "listening")
+    const address = listener.address()
+    if (address === null || typeof address === "string") throw new Error("no port")
+    return new TcpProxy(listener, address.port, target)
+  }
+
+  /** Open connections. */
+  get connections(): number {
+    return this.#pairs.size
+  }
+
+  /** From now on, for old and new connections. */
+  set(fault: Fault, directions: ReadonlyArray<Direction> = both): void {
+    for (const direction of directions) this.#faults[direction] = fault
+    for (const pair of this.#pairs) {
+      if (pair.lost && this.#passes) this.#cut(pair)
+      else for (const direction of directions) this.#apply(pair, direction)
+    }
+  }
+
+  /** Everything as it should be. */
+  heal(): void {
+    this.#refuses = false
+    this.set("pass")
+  }
+
+  /** Resets all connections; new ones are as before. */
+  cut(): void {
+    for (const pair of this.#pairs) this.#cut(pair)
+  }
+
+  /** Resets all connections, and new ones at once. */
+  refuse(): void {
+    this.#refuses = true
+    this.cut()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cut()
+    this.#listener.close()
+    await once(this.#listener, "close")
+  }
+
+  get #passes(): boolean {
+    return both.every((direction) => this.#faults[direction] === "pass")
+  }
+
+  #accept(client: Socket): void {
+    client.on("error", () => {})
+    if (this.#refuses) {
+      client.resetAndDestroy()
+      return
+    }
+    const server = connect({ host: "127.0.0.1", port: this.target, allowHalfOpen: true })
+    const pair: Pair = { up: client, down: server, lost: false }
+    this.#pairs.add(pair)
+    for (
+      const [from, to, direction] of [[client, server, "up"], [server, client, "down"]] as const
+    ) {
+      from.setNoDelay(true)
+      from.on("data", (bytes) => {
+        if (this.#faults[direction] === "lose") {
+          pair.lost = true
+          return
+        }
+        if (!to.write(bytes)) from.pause()
+      })
+      to.on("drain", () => this.#apply(pair, direction))
+      from.on("end", () => to.end())
+      from.on("error", () => this.#cut(pair))
+      from.on("close", () => {
+        if (to.destroyed) this.#pairs.delete(pair)
+      })
+      this.#apply(pair, direction)
+    }
+  }
+
+  /** A stalled direction isn't read: its sender notices when the buffers are full, or never. */
+  #apply(pair: Pair, direction: Direction): void {
+    if (this.#faults[direction] === "stall") pair[direction].pause()
+    else pair[direction].resume()
+  }
+
+  #cut(pair: Pair): void {
+    pair.up.resetAndDestroy()
+    pair.down.resetAndDestroy()
+    this.#pairs.delete(pair)
+  }
+}
