@@ -3,6 +3,7 @@ import { Cause, Effect, Layer, Option } from "effect"
 import * as v8 from "node:v8"
 import { formatRoster } from "../domain/Agency.ts"
 import { fitToDescriptors } from "../services/base/Descriptors.ts"
+import { ledgerName } from "../services/base/LedgerSettings.ts"
 import { Lifetime } from "../services/base/Lifetime.ts"
 import { LogWriter, OperatorLog } from "../services/base/OperatorLog.ts"
 import { requireProcesses } from "../services/base/Processes.ts"
@@ -52,7 +53,7 @@ const serve = Effect.fnUntraced(function*(onReady: () => void) {
   const { startGrace } = yield* endOnSignals(settings.shutdown.graceMs)
   log.write("INFO", "config", "success", {
     agencies: formatRoster(settings.lottery.agencies),
-    ledger: settings.ledger.path,
+    ledger: ledgerName(settings.ledger),
     workers: settings.workers,
     parsers: settings.parsers.processes,
     log_level: settings.log.level

@@ -28,6 +28,13 @@ import {
   parserMemoryMb
 } from "../../domain/Limits.ts"
 import { ExitCode } from "./ExitCode.ts"
+import {
+  homeProblems,
+  LedgerPath,
+  LedgerUrl,
+  withoutReplacedHome,
+  withPassword
+} from "./LedgerSettings.ts"
 import { logLevels } from "./LogLevel.ts"
 import { isTree, type KnownKeys, unknownKey, valueAt, wrongValue } from "./SettingsProblems.ts"
 
@@ -146,13 +153,25 @@ const SettingsSchema = Schema.Struct({
   ),
   ledger: withDefault(
     Schema.Struct({
-      path: withDefault(text("the path of a file"), "data/ledger.sqlite"),
+      path: withDefault(LedgerPath, "data/ledger.sqlite"),
+      /** The ledger is in this database instead of in `path`. */
+      url: Schema.optionalKey(LedgerUrl),
       groupChunksMax: bounded(1024, 1, 65536),
       groupBytesMax: bounded(8 * 1024 * 1024, 1024, 256 * 1024 * 1024),
       gatherMs: bounded(5, 0, 1000),
       snapshotChunks: bounded(4096, 1, 1_000_000),
       retryFirstMs: bounded(50, 1, 60_000),
-      retryMaxMs: bounded(5000, 1, 600_000)
+      retryMaxMs: bounded(5000, 1, 600_000),
+      postgres: withDefault(
+        Schema.Struct({
+          groupsMax: bounded(2, 1, 4),
+          pollMs: bounded(1000, 10, 60_000),
+          connectDeadlineMs: bounded(5000, 100, 600_000),
+          claimLockMs: bounded(2000, 10, 60_000),
+          commitDeadlineMs: bounded(10_000, 100, 600_000)
+        }),
+        {}
+      )
     }),
     {}
   ),
@@ -219,6 +238,7 @@ export const environmentKeys = {
   LOGGING_LEVEL: ["log", "level"],
   LOG_FORMAT: ["log", "format"],
   LEDGER_PATH: ["ledger", "path"],
+  LEDGER_URL: ["ledger", "url"],
   AGENCIES: ["lottery", "agencies"],
   DRAW: ["lottery", "draw"]
 } as const
@@ -242,7 +262,7 @@ const withVariables = (tree: unknown, environment: Environment): unknown =>
     return value === undefined || value === ""
       ? current
       : withOverride(current, keys, environmentValue(name, value))
-  }, tree)
+  }, withoutReplacedHome(tree, environment))
 
 const knownKeysOf = (ast: SchemaAST.AST): KnownKeys | undefined =>
   SchemaAST.isObjects(ast)
@@ -254,10 +274,15 @@ const knownKeysOf = (ast: SchemaAST.AST): KnownKeys | undefined =>
 const knownKeys = knownKeysOf(SchemaAST.toEncoded(SettingsSchema.ast)) ?? {}
 
 /** A section whose keys are all commented out is null in YAML; it counts as absent. */
-const withoutEmptySections = (tree: unknown): unknown =>
+const withoutEmptySections = (tree: unknown, known: KnownKeys = knownKeys): unknown =>
   isTree(tree)
     ? Object.fromEntries(
-      Object.entries(tree).filter(([key, value]) => value !== null || knownKeys[key] === undefined)
+      Object.entries(tree)
+        .filter(([key, value]) => value !== null || known[key] === undefined)
+        .map(([key, value]) => {
+          const section = known[key]
+          return [key, section === undefined ? value : withoutEmptySections(value, section)]
+        })
     )
     : tree
 
@@ -365,6 +390,7 @@ export const decodeSettings = (
   })
   // File and variables are checked separately, so that a variable never hides an error in the file.
   const wrong = [
+    ...homeProblems(file, environment),
     ...problemsOf(decode(file, placeInFile)),
     ...problemsOf(decode(withVariables({}, environment), placeOfVariable))
   ]
@@ -374,13 +400,22 @@ export const decodeSettings = (
   const problems = relationProblems(decoded.success)
   if (problems.length > 0) return refuse(problems)
   const settings = decoded.success
-  return Effect.succeed({
-    ...settings,
-    connections: {
-      ...settings.connections,
-      listenBacklog: Math.max(settings.connections.listenBacklog, listenBacklogMin)
-    }
-  })
+  return Effect.map(
+    Effect.catch(
+      settings.ledger.url === undefined
+        ? Effect.undefined
+        : withPassword(settings.ledger.url, environment),
+      (problem) => refuse([problem])
+    ),
+    (url) => ({
+      ...settings,
+      connections: {
+        ...settings.connections,
+        listenBacklog: Math.max(settings.connections.listenBacklog, listenBacklogMin)
+      },
+      ledger: url === undefined ? settings.ledger : { ...settings.ledger, url }
+    })
+  )
 }
 
 /** Reads and decodes a configuration file. */

@@ -21,6 +21,8 @@ const shown = (value: unknown): string => {
   if (Array.isArray(value)) return "a list"
   if (isTree(value)) return "a section of keys"
   const text = String(value)
+  // It may hold a password.
+  if (text.includes("://")) return "a URL"
   const cut = text.length > shownCharactersMax ? `${text.slice(0, shownCharactersMax)}…` : text
   return typeof value === "string" ? JSON.stringify(cut) : cut
 }
@@ -31,7 +33,10 @@ export const valueAt = (tree: unknown, keys: ReadonlyArray<string>): unknown =>
 const keysAt = (known: KnownKeys, keys: ReadonlyArray<string>): KnownKeys | undefined =>
   keys.reduce<KnownKeys | undefined>((at, key) => at?.[key], known)
 
-/** `allowed` describes the allowed values. */
+/** Their values are in no problem, whatever is wrong with them: they may hold a password. */
+const secretKeys: ReadonlySet<string> = new Set(["ledger.url"])
+
+/** `allowed` describes the allowed values; for a secret key, what is wrong with the value. */
 export const wrongValue = (
   known: KnownKeys,
   tree: unknown,
@@ -39,11 +44,13 @@ export const wrongValue = (
   allowed: string,
   place: string
 ): string => {
+  const value = valueAt(tree, keys)
+  if (secretKeys.has(keys.join(".")) && typeof value === "string") return `${place}: ${allowed}`
   const section = keysAt(known, keys)
   const expected = section === undefined
     ? allowed
     : `a section with keys of these: ${Object.keys(section).join(", ")}`
-  return `${place} is ${shown(valueAt(tree, keys))}, but must be ${expected}`
+  return `${place} is ${shown(value)}, but must be ${expected}`
 }
 
 /** Suggests the known key that was probably meant; if none is similar, lists the known keys. */

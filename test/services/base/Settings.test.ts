@@ -27,7 +27,7 @@ describe("Settings", () => {
     Effect.sync(() => {
       const lines = readFileSync("config.yaml", "utf8").split("\n")
       for (const [index, line] of lines.entries()) {
-        if (!/^ {2}\w+: \S/.test(line) || /port:|host:/.test(line)) continue
+        if (!/^ {2,4}\w+: \S/.test(line) || /port:|host:/.test(line)) continue
         const above = lines.slice(Math.max(0, index - 2), index).join("")
         assert.isTrue(above.includes("#"), `no comment above ${line.trim()}`)
       }
@@ -145,6 +145,7 @@ describe("Settings", () => {
             "",
             "# lottery:\n#   agencies: 3\n",
             "---\n",
+            "ledger:\n  postgres:\n    # pollMs: 5\n",
             "lottery:\n  # all\nbets:\n"
           ]
         ) {
