@@ -51,8 +51,9 @@ const verify = Command.make(
   "verify",
   { ...ledgerFlags, json: jsonFlag },
   Effect.fnUntraced(function*({ json, ...flags }) {
-    const { LedgerDamaged, verifyLedger } = yield* Effect.promise(() =>
-      import("../services/admin/LedgerCheck.ts")
+    const { verifyLedger } = yield* Effect.promise(() => import("../services/admin/LedgerCheck.ts"))
+    const { LedgerDamaged } = yield* Effect.promise(() =>
+      import("../services/admin/Verification.ts")
     )
     const path = yield* ledgerPath(flags)
     const verification = yield* verifyLedger(path)

@@ -1,51 +1,44 @@
-/** Checks the chunks of a ledger one by one, and keeps what the ledger's claims are compared with. */
+/** Checks the chunks of a ledger one by one, wherever they are stored, and keeps what the ledger's claims are compared with. */
 import { fieldsOfRecord, splitRecords } from "../../domain/BetRecord.ts"
 import { betFields, invalidField } from "../../domain/BetRules.ts"
 import { nothingStored, type Standing } from "../../domain/Standing.ts"
-import { type ChunkRow, isIntact } from "../ledger/sqlite/ChunkTable.ts"
-import type { Claims } from "./LedgerClaims.ts"
+import type { AddProblem, Claims } from "./DrawCheck.ts"
+import type { StoredChunk } from "./StoredLedger.ts"
 
 export class ChunkCheck {
-  /** The row id of the chunk checked last. */
-  lastRow = 0
   count = 0
   bets = 0
   readonly standings = new Map<number, Standing>()
   /** The documents of the winning bets of each agency, in order. */
   readonly winners = new Map<number, Array<string>>()
   readonly #claims: Claims
-  readonly #add: (problem: string) => void
+  readonly #add: AddProblem
 
-  constructor(claims: Claims, add: (problem: string) => void) {
+  constructor(claims: Claims, add: AddProblem) {
     this.#claims = claims
     this.#add = add
   }
 
-  /** Chunks come in the order of their row ids. */
-  check(chunk: ChunkRow): void {
-    const { agency, bets, id, last, seq } = chunk
+  /** An agency's chunks come in their order. `isIntact`: its checksum is the one that was stored. */
+  check(chunk: StoredChunk, isIntact: boolean): void {
+    const { agency, bets, last, seq } = chunk
     const place = `agency ${agency}, chunk ${seq}`
-    // Row ids have no gaps. A missing chunk that was its agency's last is noticed only here.
-    const missing = this.lastRow + 1
-    if (id !== missing) this.#add(`chunk rows ${missing} to ${id - 1} are missing`)
     if (!this.#claims.roster.has(agency)) this.#add(`${place}: the agency is not in the roster`)
     const before = this.standings.get(agency) ?? nothingStored
     if (seq !== before.seq + 1) this.#add(`${place}: comes after chunk ${before.seq}`)
     if (before.finished) this.#add(`${place}: comes after the agency's last chunk`)
-    if (!isIntact(chunk)) this.#add(`${place}: its bytes are not those that were stored`)
-    if (last !== 0 && last !== 1) this.#add(`${place}: "last" is ${last}`)
+    if (!isIntact) this.#add(`${place}: its bytes are not those that were stored`)
     this.#checkBets(place, chunk)
     this.standings.set(agency, {
       seq: Math.max(seq, before.seq),
       bets: before.bets + bets,
-      finished: before.finished || last === 1
+      finished: before.finished || last
     })
     this.count++
     this.bets += bets
-    this.lastRow = id
   }
 
-  #checkBets(place: string, { agency, bets, body, numbers }: ChunkRow): void {
+  #checkBets(place: string, { agency, bets, body, numbers }: StoredChunk): void {
     if (numbers.length !== 2 * bets) {
       this.#add(`${place}: is said to hold ${bets} bets, and has ${numbers.length / 2} numbers`)
     }

@@ -9,22 +9,24 @@ import { removeDatabase } from "../ledger/sqlite/LedgerPlace.ts"
 import { whileOpening } from "../ledger/sqlite/LedgerProblem.ts"
 import { readLottery } from "../ledger/sqlite/LotteryTable.ts"
 import { syncPath } from "../ledger/sqlite/SyncPath.ts"
-import { LedgerDamaged, type Verification, verifyLedger } from "./LedgerCheck.ts"
+import { verifyFile } from "./FileCheck.ts"
 import { linkNew } from "./LinkNew.ts"
 import { checkReplaceable, FileExists, type NewFileError } from "./NewFile.ts"
-import { attempt, type LedgerFileError, openLedger } from "./ReadLedger.ts"
+import { attempt, openLedger } from "./ReadLedger.ts"
+import type { LedgerReadError } from "./StoredLedger.ts"
+import { LedgerDamaged, type Verification } from "./Verification.ts"
 
 /** `ledgers` as in {@link checkReplaceable}: a copy under the name of a ledger's own file would be taken for that file. */
 export const backupLedger = Effect.fn("LedgerBackup.backupLedger")(function*(
   file: string,
   out: string,
   ledgers: ReadonlyArray<string> = []
-): Effect.fn.Return<Verification, LedgerDamaged | LedgerFileError | NewFileError> {
+): Effect.fn.Return<Verification, LedgerDamaged | LedgerReadError | NewFileError> {
   yield* checkReplaceable(out, { force: undefined, ledgers: [file, ...ledgers] })
   return yield* Effect.scoped(Effect.gen(function*() {
     const partial = yield* temporary(`${out}.partial-${process.pid}`)
     yield* copyLedger(file, partial)
-    const verification = yield* verifyLedger(partial)
+    const verification = yield* verifyFile(partial)
     if (verification.problemCount > 0) {
       return yield* new LedgerDamaged({ path: file, problems: verification.problemCount })
     }

@@ -1,8 +1,8 @@
 /** `export`: every stored bet as CSV, by agency, then in the order stored. */
-import { Stream } from "effect"
+import { Effect, Stream } from "effect"
 import { csvOfBody } from "../../domain/Csv.ts"
-import { chunksByAgency } from "./LedgerChunks.ts"
-import type { LedgerFileError } from "./ReadLedger.ts"
+import { openStored } from "./OpenStored.ts"
+import type { LedgerReadError } from "./StoredLedger.ts"
 
 export interface ExportedChunk {
   readonly agency: number
@@ -11,10 +11,10 @@ export interface ExportedChunk {
 }
 
 export const exportChunks = (
-  file: string
-): Stream.Stream<ReadonlyArray<ExportedChunk>, LedgerFileError> =>
-  Stream.map(
-    chunksByAgency("export", file),
-    (chunks) =>
-      chunks.map(({ agency, bets, body }) => ({ agency, bets, csv: csvOfBody(agency, body) }))
+  address: string
+): Stream.Stream<ReadonlyArray<ExportedChunk>, LedgerReadError> =>
+  Stream.unwrap(
+    Effect.map(openStored(address), (ledger) =>
+      Stream.map(ledger.chunks("export"), (chunks) =>
+        chunks.map(({ agency, bets, body }) => ({ agency, bets, csv: csvOfBody(agency, body) }))))
   )

@@ -1,12 +1,7 @@
 /** `ledger info`: which lottery a ledger holds, and how far it is. */
 import { Effect } from "effect"
-import * as fs from "node:fs"
-import type { DatabaseSync } from "node:sqlite"
-import { readBeganAt } from "../ledger/sqlite/LotteryTable.ts"
-import { readStandings } from "../ledger/sqlite/Standings.ts"
-import { readTold } from "../ledger/sqlite/ToldTable.ts"
-import { attempt, inTransaction, openLedger } from "./ReadLedger.ts"
-import { agenciesOf, readHeldDraw, requireLottery } from "./StoredLottery.ts"
+import { openStored } from "./OpenStored.ts"
+import { agenciesOf, type LedgerState } from "./StoredLedger.ts"
 
 export interface LedgerInfo {
   readonly path: string
@@ -27,35 +22,36 @@ export interface LedgerInfo {
   readonly told: number
 }
 
-export const ledgerInfo = Effect.fn("LedgerInfo.ledgerInfo")(function*(file: string) {
-  const db = yield* openLedger(file)
-  return yield* attempt("info", file, () => inTransaction(db, () => readInfo(db, file)))
+export const ledgerInfo = Effect.fn("LedgerInfo.ledgerInfo")(function*(address: string) {
+  const ledger = yield* openStored(address)
+  const state = yield* ledger.state("info")
+  return infoOf(ledger.name, yield* ledger.bytes("info"), state)
 }, Effect.scoped)
 
-const readInfo = (db: DatabaseSync, file: string): LedgerInfo => {
-  const lottery = requireLottery(db)
-  const standings = [...readStandings(db).values()]
-  const held = readHeldDraw(db)
+const infoOf = (
+  path: string,
+  bytes: number,
+  { held, lottery, standings, told }: LedgerState
+): LedgerInfo => {
+  const stored = [...standings.values()]
   return {
-    path: file,
-    bytes: sizeOf(file) + sizeOf(`${file}-wal`),
-    beganAt: readBeganAt(db) ?? "",
+    path,
+    bytes,
+    beganAt: lottery.beganAt,
     drawName: lottery.draw,
     roster: lottery.roster,
     winningNumber: lottery.winningNumber,
     agencies: agenciesOf(lottery).length,
-    finished: standings.filter(({ finished }) => finished).length,
-    chunks: sum(standings.map(({ seq }) => seq)),
-    bets: sum(standings.map(({ bets }) => bets)),
+    finished: stored.filter(({ finished }) => finished).length,
+    chunks: sum(stored.map(({ seq }) => seq)),
+    bets: sum(stored.map(({ bets }) => bets)),
     draw: held && {
       heldAt: held.draw.heldAt,
       winners: sum([...held.winners.values()].map(({ length }) => length))
     },
-    told: [...readTold(db).values()].filter(({ how }) => how === "confirmed").length
+    told: [...told.values()].filter(({ how }) => how === "confirmed").length
   }
 }
 
 const sum = (values: ReadonlyArray<number>): number =>
   values.reduce((total, value) => total + value, 0)
-
-const sizeOf = (file: string): number => fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0

@@ -1,12 +1,9 @@
 /** `results`: what a ledger holds of each agency, and the draw if it was held. */
 import { Effect } from "effect"
-import type { DatabaseSync } from "node:sqlite"
 import type { ToldRecord } from "../../domain/Draw.ts"
 import { nothingStored } from "../../domain/Standing.ts"
-import { readStandings } from "../ledger/sqlite/Standings.ts"
-import { readTold } from "../ledger/sqlite/ToldTable.ts"
-import { attempt, inTransaction, openLedger } from "./ReadLedger.ts"
-import { agenciesOf, type HeldDraw, readHeldDraw, requireLottery } from "./StoredLottery.ts"
+import { openStored } from "./OpenStored.ts"
+import { agenciesOf, type HeldDraw, type LedgerState } from "./StoredLedger.ts"
 
 /** What the ledger holds of one agency of the roster. */
 export interface AgencyResult {
@@ -27,16 +24,12 @@ export interface LedgerResults {
   readonly draw: HeldDraw | undefined
 }
 
-export const results = Effect.fn("LedgerReport.results")(function*(file: string) {
-  const db = yield* openLedger(file)
-  return yield* attempt("results", file, () => inTransaction(db, () => readResults(db)))
+export const results = Effect.fn("LedgerReport.results")(function*(address: string) {
+  const ledger = yield* openStored(address)
+  return resultsOf(yield* ledger.state("results"))
 }, Effect.scoped)
 
-const readResults = (db: DatabaseSync): LedgerResults => {
-  const lottery = requireLottery(db)
-  const held = readHeldDraw(db)
-  const standings = readStandings(db)
-  const told = readTold(db)
+const resultsOf = ({ held, lottery, standings, told }: LedgerState): LedgerResults => {
   const agencies = agenciesOf(lottery).map((agency): AgencyResult => {
     const { bets, finished, seq } = standings.get(agency) ?? nothingStored
     return {

@@ -5,11 +5,9 @@
  */
 import { Effect } from "effect"
 import type { DatabaseSync } from "node:sqlite"
-import type { LedgerMismatch, LedgerOpenError } from "../ledger/BetLedger.ts"
 import { attempt as attemptAny } from "../ledger/embedded/TypedErrors.ts"
 import { openReadOnly } from "../ledger/sqlite/OpenLedger.ts"
-
-export type LedgerFileError = Exclude<LedgerOpenError, LedgerMismatch>
+import type { LedgerReadError } from "./StoredLedger.ts"
 
 /** How long a command waits for a program that holds the whole file. */
 const busyTimeoutMs = 5000
@@ -26,7 +24,7 @@ export const attempt = <A>(
   operation: string,
   file: string,
   work: () => A
-): Effect.Effect<A, LedgerFileError> =>
+): Effect.Effect<A, LedgerReadError> =>
   Effect.catchTag(attemptAny(operation, file, work), "LedgerMismatch", Effect.die)
 
 export const inTransaction = <A>(db: DatabaseSync, work: () => A): A => {

@@ -1,14 +1,10 @@
 /** `results --winners`: the bets that have won, with names, compared with the winners that the draw has stored. */
-import { Effect, Stream } from "effect"
-import type { DatabaseSync } from "node:sqlite"
+import { Effect, type Scope, Stream } from "effect"
 import { lineFeed } from "../../domain/Ascii.ts"
 import { fieldsOfRecord } from "../../domain/BetRecord.ts"
 import { invariant } from "../../domain/Invariant.ts"
-import type { ChunkRow } from "../ledger/sqlite/ChunkTable.ts"
-import { damaged } from "../ledger/sqlite/LedgerProblem.ts"
-import { chunksByAgency } from "./LedgerChunks.ts"
-import { attempt, inTransaction, type LedgerFileError, openLedger } from "./ReadLedger.ts"
-import { type HeldDraw, readHeldDraw, requireLottery } from "./StoredLottery.ts"
+import { openStored } from "./OpenStored.ts"
+import type { HeldDraw, LedgerReadError, StoredChunk } from "./StoredLedger.ts"
 
 export interface WinningBet {
   readonly agency: number
@@ -27,28 +23,21 @@ export interface WinningBets {
 }
 
 export const winningBets = Effect.fn("WinningBets.winningBets")(function*(
-  file: string
-): Effect.fn.Return<WinningBets, LedgerFileError> {
-  const { drawName, held } = yield* Effect.scoped(
-    Effect.flatMap(
-      openLedger(file),
-      (db) => attempt("winners", file, () => inTransaction(db, () => readStored(db)))
-    )
-  )
+  address: string
+): Effect.fn.Return<WinningBets, LedgerReadError, Scope.Scope> {
+  const ledger = yield* openStored(address)
+  const { held, lottery: { draw: drawName } } = yield* ledger.state("winners")
   if (held === undefined) return { drawName, draw: undefined, winners: [] }
   const search = new WinnerSearch(held.draw.winningNumber)
-  yield* Stream.runForEach(chunksByAgency("winners", file), (chunks) =>
+  yield* Stream.runForEach(ledger.chunks("winners"), (chunks) =>
     Effect.sync(() => {
       for (const chunk of chunks) search.add(chunk)
     }))
-  yield* attempt("winners", file, () => compare(search.winners, held.winners))
+  if (!areAlike(search.winners, held.winners)) {
+    return yield* ledger.damaged("the winners that were stored are not those of the bets")
+  }
   return { drawName, draw: held.draw, winners: search.winners }
-})
-
-const readStored = (db: DatabaseSync) => ({
-  drawName: requireLottery(db).draw,
-  held: readHeldDraw(db)
-})
+}, Effect.scoped)
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
@@ -66,7 +55,7 @@ class WinnerSearch {
   }
 
   /** Chunks come by agency, then in the order stored. */
-  add({ agency, bets, body, numbers }: ChunkRow): void {
+  add({ agency, bets, body, numbers }: StoredChunk): void {
     invariant(agency >= this.#agency, "chunks come by agency")
     if (agency !== this.#agency) {
       this.#agency = agency
@@ -87,10 +76,10 @@ class WinnerSearch {
 }
 
 /** The agencies were told the stored winners, so these must be the ones that are found. */
-const compare = (
+const areAlike = (
   winners: ReadonlyArray<WinningBet>,
   stored: ReadonlyMap<number, ReadonlyArray<string>>
-): void => {
+): boolean => {
   const count = [...stored.values()].reduce((sum, documents) => sum + documents.length, 0)
   const compared = new Map<number, number>()
   const alike = winners.every(({ agency, document }) => {
@@ -98,7 +87,5 @@ const compare = (
     compared.set(agency, index + 1)
     return stored.get(agency)?.[index] === document
   })
-  if (!alike || count !== winners.length) {
-    throw damaged("the winners that were stored are not those of the bets")
-  }
+  return alike && count === winners.length
 }

@@ -40,11 +40,13 @@ export const unreadable = (problem: string): LedgerProblem =>
 export const unavailable = (message: string, code?: number): LedgerProblem =>
   new LedgerProblem({ kind: "Unavailable", message, code })
 
+/** In words: what is read is not what was stored. */
+export const damageProblem = (what: string): string =>
+  `${what}: the file is damaged; stop the server and restore the ledger from a backup`
+
 /** What is read is not what was stored. `otherwise`: what can be done without a backup. */
 export const damaged = (what: string, otherwise = ""): LedgerProblem =>
-  unreadable(
-    `${what}: the file is damaged; stop the server and restore the ledger from a backup${otherwise}`
-  )
+  unreadable(damageProblem(what) + otherwise)
 
 /** What to do about damage, where nothing else is said: throw. */
 export const refuseDamage = (what: string): never => {

@@ -1,22 +1,23 @@
 /**
- * The chunks of a ledger by agency, then in the order stored. They are read in short transactions and are still of one
- * moment, because chunks are only ever added.
+ * The chunks of a ledger's file by agency, then in the order stored. They are read in short transactions and are still of
+ * one moment, because chunks are only ever added.
  */
 import { Effect, Stream } from "effect"
 import type { DatabaseSync, StatementSync } from "node:sqlite"
-import { chunkColumns, type ChunkRow, intactChunk } from "../ledger/sqlite/ChunkTable.ts"
+import { chunkColumns, intactChunk } from "../ledger/sqlite/ChunkTable.ts"
 import { integer } from "../ledger/sqlite/Columns.ts"
 import { damaged } from "../ledger/sqlite/LedgerProblem.ts"
-import { attempt, inTransaction, type LedgerFileError, openLedger } from "./ReadLedger.ts"
+import { attempt, inTransaction, openLedger } from "./ReadLedger.ts"
+import type { LedgerReadError, StoredChunk } from "./StoredLedger.ts"
 
 /** Chunks are read, and given out, in pieces of about this size. */
 const pieceBytes = 256 * 1024
 
-/** Chunks that hold bets, in pieces of a bounded size: memory doesn't grow with the ledger. */
+/** As StoredLedger's `chunks`. */
 export const chunksByAgency = (
   operation: string,
   file: string
-): Stream.Stream<ReadonlyArray<ChunkRow>, LedgerFileError> =>
+): Stream.Stream<ReadonlyArray<StoredChunk>, LedgerReadError> =>
   Stream.unwrap(Effect.gen(function*() {
     const db = yield* openLedger(file)
     const start = yield* attempt(operation, file, () => fixOrder(db))
@@ -50,16 +51,16 @@ const fixOrder = (db: DatabaseSync): Place => {
   }
 }
 
-const nextPiece = (place: Place): readonly [ReadonlyArray<ChunkRow>, Place] | undefined => {
-  const chunks: Array<ChunkRow> = []
+const nextPiece = (place: Place): readonly [ReadonlyArray<StoredChunk>, Place] | undefined => {
+  const chunks: Array<StoredChunk> = []
   let bytes = 0
   let after = place.after
   for (const row of place.order.iterate(after)) {
-    const chunk = intactChunk(place.chunk.get(integer(row, "chunk")))
+    const { last, ...chunk } = intactChunk(place.chunk.get(integer(row, "chunk")))
     if (chunk.agency !== integer(row, "agency")) {
       throw damaged(`a chunk of agency ${chunk.agency} is not in its place`)
     }
-    chunks.push(chunk)
+    chunks.push({ ...chunk, last: last === 1 })
     bytes += chunk.body.length
     after = integer(row, "position")
     if (bytes >= pieceBytes) break
