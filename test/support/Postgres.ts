@@ -4,9 +4,10 @@
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { Effect, Exit, Redacted, Scope } from "effect"
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { appendFileSync, rmSync, writeFileSync } from "node:fs"
+import { Socket } from "node:net"
 import { dirname, join } from "node:path"
 import {
   type PostgresPrograms,
@@ -57,19 +58,34 @@ interface Template {
 
 /** What each kind's servers begin as: made once in a process, and copied. */
 const templates = new Map<PostgresKind, Promise<Template>>()
-const running = new Set<number>()
-const folders = new Set<string>()
-process.once("exit", () => {
-  for (const pid of running) process.kill(pid, "SIGQUIT")
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
-})
+
+/**
+ * Waits for the end of this process, however it ends, which closes its input; then ends the servers whose data is in the
+ * folder, and removes it. The test runner ends its processes by a signal, on which they can do nothing any more.
+ */
+const executor = `
+  read -r line
+  for file in "$0"/*/postmaster.pid; do
+    pid=$(head -n 1 "$file") && kill -QUIT "$pid" && while kill -0 "$pid"; do sleep 0.1; done
+  done
+  rm -rf "$0"`
+
+const removeAtTheEnd = (folder: string): void => {
+  const child = spawn("/bin/sh", ["-c", executor, folder], {
+    cwd: "/",
+    detached: true,
+    stdio: ["pipe", "ignore", "ignore"]
+  })
+  child.unref()
+  if (child.stdin instanceof Socket) child.stdin.unref()
+}
 
 const makeTemplate = async (kind: PostgresKind): Promise<Template> => {
   const binaries = kind === "debian" ? dirname(installed("postgres")) : undefined
-  // Its scope is this process: the exit handler removes the folder.
+  // Its scope is this process.
   const scope = Scope.makeUnsafe()
   const programs = await Effect.runPromise(Scope.provide(postgresPrograms(binaries), scope))
-  folders.add(programs.folder)
+  removeAtTheEnd(programs.folder)
   return { programs, data: await Effect.runPromise(initPostgres(programs, "template")) }
 }
 
@@ -145,7 +161,6 @@ export class Postgres implements AsyncDisposable {
       Scope.provide(startPostgres(this.#data, options), scope)
     )
     this.#run = { scope, server }
-    running.add(server.pid)
   }
 
   /** `fast` ends its sessions and writes everything down; `immediate` is a crash, of which its sessions are told. */
@@ -244,7 +259,6 @@ export class Postgres implements AsyncDisposable {
 
   async #ended(): Promise<void> {
     if (this.#run === undefined) return
-    running.delete(this.#run.server.pid)
     await Effect.runPromise(Scope.close(this.#run.scope, Exit.void))
     this.#run = undefined
   }
