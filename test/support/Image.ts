@@ -183,6 +183,8 @@ export class Image implements Disposable {
       ...state.environment,
       npm_config_registry: registry,
       ...(fs.existsSync(authorities) ? { npm_config_cafile: authorities } : {}),
+      // A machine may know its registry by certificates that Node doesn't come with.
+      NODE_EXTRA_CA_CERTS: process.env["NODE_EXTRA_CA_CERTS"] ?? "",
       npm_config_fetch_retries: "1",
       npm_config_cache: "/npm-cache/all",
       npm_config_prefer_offline: "true",
