@@ -10,7 +10,7 @@ const system = [
   /^test\/bench\.test\.ts$/,
   /^test\/parser\/parser\.test\.ts$/,
   /^test\/services\/intake\/(?:ChunkParser|ParserPool)\.test\.ts$/,
-  /^test\/services\/ledger\/embedded\/SqliteLedger\.test\.ts$/,
+  /^test\/services\/ledger\/(?:embedded\/SqliteLedger|postgres\/\w+)\.test\.ts$/,
   /^test\/services\/trial\/PostgresRun\.test\.ts$/
 ]
 const isSystem = (file: string): boolean => system.some((pattern) => pattern.test(file))

@@ -50,6 +50,13 @@ const rooms = {
     "services/ledger",
     "services/ledger/sqlite"
   ],
+  // Of the other home the names of draws and the checksums of rows.
+  "services/ledger/postgres": [
+    "domain",
+    "services/base",
+    "services/ledger",
+    "services/ledger/sqlite"
+  ],
   "services/draw": ["domain", "services/base", "services/ledger"],
   // Of the parser the format of the pipe alone.
   "services/intake": ["domain", "parser", "services/base", "services/ledger", "services/draw"],

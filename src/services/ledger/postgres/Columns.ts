@@ -1,0 +1,19 @@
+/** Reads columns of rows by the types that they must have. Another type is a mistake of ours in a statement. */
+import { invariant } from "../../../domain/Invariant.ts"
+
+export type Row = Readonly<Record<string, unknown>>
+
+/** A `bigint` of PostgreSQL comes as a BigInt, an `integer` as a number. */
+export const integer = (row: Row | undefined, column: string): number => {
+  const value = Number(row?.[column])
+  invariant(Number.isSafeInteger(value), "a column holds a whole number")
+  return value
+}
+
+export const text = (row: Row | undefined, column: string): string => {
+  const value = row?.[column]
+  invariant(typeof value === "string", "a column holds text")
+  return value
+}
+
+export const isNull = (row: Row | undefined, column: string): boolean => row?.[column] === null
