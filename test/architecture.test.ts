@@ -41,9 +41,10 @@ const rooms = {
   "domain": [],
   "parser": ["domain"],
   "services/base": ["domain"],
-  "services/ledger/sqlite": ["domain"],
   // What a ledger must do, whatever it stores bets in; none of its homes.
   "services/ledger": ["domain", "services/base"],
+  // Of the ledger the checksum of a chunk alone, which all homes share.
+  "services/ledger/sqlite": ["domain", "services/ledger"],
   "services/ledger/embedded": [
     "domain",
     "services/base",

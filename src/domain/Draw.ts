@@ -34,4 +34,6 @@ export interface ToldRecord {
   readonly at: string
   readonly address: string
   readonly port: number
+  /** It took its winners, or had all the time to: `exitWhenServed` doesn't wait for it any more. */
+  readonly served: boolean
 }

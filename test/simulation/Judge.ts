@@ -14,7 +14,7 @@
  *   whole request reached the server earlier.
  */
 import type { AgencyId } from "../../src/domain/Agency.ts"
-import type { Draw } from "../../src/domain/Draw.ts"
+import type { Draw, ToldRecord } from "../../src/domain/Draw.ts"
 import { type Answer, decodeAnswer } from "../../src/domain/Message.ts"
 import { codes } from "../../src/domain/Rejection.ts"
 import type { LedgerChunk } from "../../src/services/ledger/BetLedger.ts"
@@ -78,9 +78,9 @@ export class Judge {
   /** The newest one of an agency that was answered. */
   readonly #newest = new Map<AgencyId, Conversation>()
   #places = 0
-  /** Agencies that were answered with winners in any life, and of which the ledger says that they took them. */
+  /** Agencies that were answered with winners in any life, and those that the ledger says were served. */
   readonly #answered = new Set<AgencyId>()
-  readonly #confirmed = new Set<AgencyId>()
+  readonly #servedForGood = new Set<AgencyId>()
 
   constructor(timeline: Timeline, files: ReadonlyMap<AgencyId, AgencyFile>, winningNumber: number) {
     this.#timeline = timeline
@@ -147,7 +147,7 @@ export class Judge {
     this.#informed.clear()
     this.#arrived.clear()
     this.#newest.clear()
-    for (const agency of this.#confirmed) this.#informed.add(agency)
+    for (const agency of this.#servedForGood) this.#informed.add(agency)
   }
 
   /** The server ends itself since there is nothing left to do (`exitWhenServed`). */
@@ -158,9 +158,9 @@ export class Judge {
   }
 
   /** It is on disk that an agency was told its winners. */
-  onToldNoted(agency: AgencyId, how: "confirmed" | "sent"): void {
+  onToldNoted(agency: AgencyId, { served }: ToldRecord): void {
     if (!this.#answered.has(agency)) this.#fail(`agency ${agency} is said to be told and wasn't`)
-    if (how === "confirmed") this.#confirmed.add(agency)
+    if (served) this.#servedForGood.add(agency)
   }
 
   /** The server asked the ledger to hold the draw. */

@@ -15,6 +15,7 @@ import { createHash } from "node:crypto"
 import { type AgencyId, formatRoster, type Roster } from "../../src/domain/Agency.ts"
 import { csvOfBody } from "../../src/domain/Csv.ts"
 import { type Draw, DrawName, type ToldRecord, type WinningNumber } from "../../src/domain/Draw.ts"
+import { laterTold } from "../../src/domain/LaterTold.ts"
 import type { BetCursor } from "../../src/domain/ReplayRule.ts"
 import { nothingStored, type Standing } from "../../src/domain/Standing.ts"
 import {
@@ -32,7 +33,7 @@ export interface LedgerWorld {
   readonly onStored: (chunk: LedgerChunk) => void
   readonly onDrawn: (draw: Draw) => void
   readonly onDrawAsked: () => void
-  readonly onToldNoted: (agency: AgencyId, how: ToldRecord["how"]) => void
+  readonly onToldNoted: (agency: AgencyId, told: ToldRecord) => void
   readonly onDrawKnown: () => void
   readonly onMisuse: (problem: string) => void
 }
@@ -196,9 +197,10 @@ export class SimulatedLedger {
   ): Effect.Effect<void> {
     for (const agency of roster) {
       const record = records.find((each) => each.agency === agency)
-      if (record === undefined || this.#told.get(agency)?.how === "confirmed") continue
-      this.#told.set(agency, record)
-      this.#world.onToldNoted(agency, record.how)
+      if (record === undefined) continue
+      const told = laterTold(this.#told.get(agency), record)
+      this.#told.set(agency, told)
+      this.#world.onToldNoted(agency, told)
     }
     return Effect.void
   }

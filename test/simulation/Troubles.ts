@@ -70,7 +70,7 @@ export const ledgerWorld = (
       judge.onDrawn(draw)
     },
     onDrawAsked: () => judge.onDrawAsked(),
-    onToldNoted: (agency, how) => judge.onToldNoted(agency, how),
+    onToldNoted: (agency, told) => judge.onToldNoted(agency, told),
     onDrawKnown: () => judge.onDrawKnown(),
     onMisuse: (problem) => timeline.fail(problem)
   }

@@ -6,7 +6,7 @@ import { Effect, Stream } from "effect"
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { chunkColumns, intactChunk } from "../ledger/sqlite/ChunkTable.ts"
 import { integer } from "../ledger/sqlite/Columns.ts"
-import { damaged } from "../ledger/sqlite/LedgerProblem.ts"
+import { misplaced } from "../ledger/sqlite/LedgerProblem.ts"
 import { attempt, inTransaction, openLedger } from "./ReadLedger.ts"
 import type { LedgerReadError, StoredChunk } from "./StoredLedger.ts"
 
@@ -38,13 +38,16 @@ interface Place {
 /** Writes down which chunks come in which order, in a temporary table that SQLite moves to disk when it is large. */
 const fixOrder = (db: DatabaseSync): Place => {
   db.exec(`
-    CREATE TEMP TABLE reading_order (position INTEGER PRIMARY KEY, agency INTEGER, chunk INTEGER);
-    INSERT INTO temp.reading_order (agency, chunk)
-      SELECT agency, id FROM chunk WHERE bets > 0 ORDER BY agency, id;
+    CREATE TEMP TABLE reading_order (
+      position INTEGER PRIMARY KEY, agency INTEGER, seq INTEGER, chunk INTEGER
+    );
+    INSERT INTO temp.reading_order (agency, seq, chunk)
+      SELECT agency, row_number() OVER (PARTITION BY agency ORDER BY id), id FROM chunk
+      ORDER BY agency, id;
   `)
   return {
     order: db.prepare(
-      "SELECT position, agency, chunk FROM temp.reading_order WHERE position > ? ORDER BY position"
+      "SELECT position, agency, seq, chunk FROM temp.reading_order WHERE position > ? ORDER BY position"
     ),
     chunk: db.prepare(`SELECT ${chunkColumns} FROM chunk WHERE id = ?`),
     after: 0
@@ -57,10 +60,10 @@ const nextPiece = (place: Place): readonly [ReadonlyArray<StoredChunk>, Place] |
   let after = place.after
   for (const row of place.order.iterate(after)) {
     const { last, ...chunk } = intactChunk(place.chunk.get(integer(row, "chunk")))
-    if (chunk.agency !== integer(row, "agency")) {
-      throw damaged(`a chunk of agency ${chunk.agency} is not in its place`)
+    if (chunk.agency !== integer(row, "agency") || chunk.seq !== integer(row, "seq")) {
+      throw misplaced(chunk.agency, chunk.seq)
     }
-    chunks.push({ ...chunk, last: last === 1 })
+    if (chunk.bets > 0) chunks.push({ ...chunk, last: last === 1 })
     bytes += chunk.body.length
     after = integer(row, "position")
     if (bytes >= pieceBytes) break

@@ -14,7 +14,7 @@ export interface AgencyResult {
   /** How many of its bets have won; undefined until the draw. */
   readonly winners: number | undefined
   /** How, when and on which connection it was told its winners, as far as the ledger knows. */
-  readonly told: Omit<ToldRecord, "agency"> | undefined
+  readonly told: Omit<ToldRecord, "agency" | "served"> | undefined
 }
 
 export interface LedgerResults {

@@ -53,11 +53,12 @@ export class Told extends Context.Service<Told, {
       const log = yield* OperatorLog
 
       const confirmed = new Set<number>()
-      for (const { agency, how } of ledger.opened.told.values()) {
-        if (how === "confirmed") confirmed.add(agency)
-      }
       /** Agencies that `exitWhenServed` doesn't wait for any more. */
-      const served = new Set(confirmed)
+      const served = new Set<number>()
+      for (const record of ledger.opened.told.values()) {
+        if (record.how === "confirmed") confirmed.add(record.agency)
+        if (record.served) served.add(record.agency)
+      }
       /** To be written: the latest record of each agency. */
       const unwritten = new Map<number, ToldRecord>()
       const notEmpty = yield* Latch.make(false)
@@ -94,14 +95,21 @@ export class Told extends Context.Service<Told, {
           const { agency, at } = answered
           const { delivery, transport: { address, port } } = sent
           logAnswer(log, answered, sent)
+          // An agency that was cut off asks again. One that doesn't close was sent everything, and asks no more.
+          if (delivery !== "broken") served.add(agency)
           if (!confirmed.has(agency)) {
             const how = delivery === "confirmed" ? "confirmed" : "sent"
             if (how === "confirmed") confirmed.add(agency)
-            unwritten.set(agency, { agency, how, at: localTime(at), address, port })
+            unwritten.set(agency, {
+              agency,
+              how,
+              at: localTime(at),
+              address,
+              port,
+              served: served.has(agency)
+            })
             notEmpty.openUnsafe()
           }
-          // An agency that was cut off asks again. One that doesn't close was sent everything, and asks no more.
-          if (delivery !== "broken") served.add(agency)
           if (lottery.exitWhenServed && served.size === lottery.agencies.length) {
             lifetime.endUnsafe()
           }

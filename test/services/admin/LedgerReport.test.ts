@@ -107,6 +107,19 @@ describe("the export", () => {
         }))
     }))
 
+  it.effect("of a ledger whose chunks changed places, each of them whole, is refused", () =>
+    Effect.gen(function*() {
+      const path = yield* newPath
+      yield* life(path, ({ commit }) => commit([1, 2, 3].map((seq) => plainChunk(three, seq, 1))))
+      const db = new DatabaseSync(path)
+      db.exec("UPDATE chunk SET id = 9 WHERE id = 1; UPDATE chunk SET id = id - 1")
+      db.close()
+      assert.include(
+        (yield* Effect.flip(exported(path))).message,
+        "chunk 2 of agency 3 is not in its place"
+      )
+    }))
+
   it.effect("of an empty ledger is empty", () =>
     Effect.gen(function*() {
       const path = yield* newPath

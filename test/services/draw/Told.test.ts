@@ -13,7 +13,7 @@ import { aroundLedger, ledgerStub } from "../../support/LedgerStub.ts"
 const [one, two] = [AgencyId.make(1), AgencyId.make(2)]
 const diskFull = new LedgerUnavailable({ operation: "told", cause: new Error("disk full") })
 
-/** Two agencies. A write ends when the test says so; what was given to it reads `1 sent, 2 confirmed`. */
+/** Two agencies. A write ends when the test says so; what was given to it reads `1 sent, cut off; 2 confirmed`. */
 const toldOf = Effect.fnUntraced(function*(
   exitWhenServed = false,
   opened: Partial<BetLedger["Service"]["opened"]> = {}
@@ -24,7 +24,10 @@ const toldOf = Effect.fnUntraced(function*(
     opened,
     told: (records) =>
       Effect.gen(function*() {
-        writes.push(records.map(({ agency, how }) => `${agency} ${how}`).join(", "))
+        writes.push(
+          records.map(({ agency, how, served }) => `${agency} ${how}${served ? "" : ", cut off"}`)
+            .join("; ")
+        )
         const done = yield* Deferred.make<void, LedgerUnavailable>()
         disk.push(done)
         yield* Deferred.await(done)
@@ -63,12 +66,13 @@ const toldOf = Effect.fnUntraced(function*(
 /** Fibers have done all that they can do without time passing. */
 const settled = TestClock.adjust(0)
 
-const recordOf = (agency: number, how: ToldRecord["how"]): ToldRecord => ({
+const recordOf = (agency: number, how: ToldRecord["how"], served = true): ToldRecord => ({
   agency,
   how,
   at: "2026-11-24T21:03:05+00:00",
   address: "::1",
-  port: 9
+  port: 9,
+  served
 })
 
 describe("that an agency was told", () => {
@@ -76,13 +80,13 @@ describe("that an agency was told", () => {
     Effect.gen(function*() {
       const { note, sync, written } = yield* toldOf()
       note(one, "broken")
-      assert.deepStrictEqual(yield* written, ["1 sent"])
+      assert.deepStrictEqual(yield* written, ["1 sent, cut off"])
       note(two, "unconfirmed")
       note(one, "broken")
       note(one, "confirmed")
       assert.deepStrictEqual(yield* written, [])
       yield* sync
-      assert.deepStrictEqual(yield* written, ["1 confirmed, 2 sent"])
+      assert.deepStrictEqual(yield* written, ["1 confirmed; 2 sent"])
       yield* sync
       assert.deepStrictEqual(yield* written, [])
     }))
@@ -95,6 +99,17 @@ describe("that an agency was told", () => {
       note(one, "confirmed")
       yield* sync
       assert.deepStrictEqual(yield* written, ["1 confirmed"])
+    }))
+
+  it.effect("once served stays so, whatever breaks afterwards", () =>
+    Effect.gen(function*() {
+      const { note, sync, written } = yield* toldOf()
+      note(one, "broken")
+      assert.deepStrictEqual(yield* written, ["1 sent, cut off"])
+      note(one, "unconfirmed")
+      note(one, "broken")
+      yield* sync
+      assert.deepStrictEqual(yield* written, ["1 sent"])
     }))
 
   it.effect("for certain is not written over by what is less certain, also after a restart", () =>
@@ -120,7 +135,7 @@ describe("that an agency was told", () => {
       yield* TestClock.adjust(49)
       assert.deepStrictEqual(yield* written, [])
       yield* TestClock.adjust(1)
-      assert.deepStrictEqual(yield* written, ["1 confirmed, 2 confirmed"])
+      assert.deepStrictEqual(yield* written, ["1 confirmed; 2 confirmed"])
       yield* sync
       assert.deepStrictEqual(yield* written, [])
     }))
@@ -151,15 +166,16 @@ describe("the server", () => {
       assert.isTrue(yield* hasEnded)
     }))
 
-  it.effect("with exitWhenServed counts those that confirmed before a restart, not those that didn't", () =>
+  it.effect("with exitWhenServed counts those that were served before a restart, not those that were cut off", () =>
     Effect.gen(function*() {
-      const before = (how: ToldRecord["how"]) => ({ told: new Map([[two, recordOf(2, how)]]) })
-      const sure = yield* toldOf(true, before("confirmed"))
-      sure.note(one, "confirmed")
-      assert.isTrue(yield* sure.hasEnded)
-      const unsure = yield* toldOf(true, before("sent"))
-      unsure.note(one, "confirmed")
-      assert.isFalse(yield* unsure.hasEnded)
+      const endsAfter = Effect.fnUntraced(function*(record: ToldRecord) {
+        const { hasEnded, note } = yield* toldOf(true, { told: new Map([[two, record]]) })
+        note(one, "confirmed")
+        return yield* hasEnded
+      })
+      assert.isTrue(yield* endsAfter(recordOf(2, "confirmed")))
+      assert.isTrue(yield* endsAfter(recordOf(2, "sent")))
+      assert.isFalse(yield* endsAfter(recordOf(2, "sent", false)))
     }))
 
   it.effect("without exitWhenServed goes on", () =>

@@ -1,6 +1,6 @@
 /** Rows of `chunk`, and whether they are what was stored. */
 import type { DatabaseSync } from "node:sqlite"
-import { chunkChecksum } from "./Checksum.ts"
+import { chunkChecksum } from "../ChunkChecksum.ts"
 import { blob, integer, type Row } from "./Columns.ts"
 import { damaged } from "./LedgerProblem.ts"
 
@@ -36,8 +36,8 @@ export const chunkOf = (row: Row): ChunkRow => ({
 })
 
 export const isIntact = (
-  { agency, bets, body, checksum, id, last, numbers, seq }: ChunkRow
-): boolean => checksum === chunkChecksum(id, agency, seq, last, bets, numbers, body)
+  { agency, bets, body, checksum, last, numbers, seq }: ChunkRow
+): boolean => checksum === chunkChecksum(agency, seq, last, bets, numbers, body)
 
 /** The row, if it is what was stored. */
 export const intactChunk = (row: Row | undefined): ChunkRow => {

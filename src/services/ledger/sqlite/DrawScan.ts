@@ -1,9 +1,9 @@
-/** Finds the winners. Every chunk is read whole, and no draw is held if one is damaged or missing. */
+/** Finds the winners. Every chunk is read whole, and no draw is held if one is damaged, missing, or not in its place. */
 import type { DatabaseSync } from "node:sqlite"
 import { lineFeed, tab } from "../../../domain/Ascii.ts"
 import { chunkColumns, intactChunk } from "./ChunkTable.ts"
 import type { DrawRecord } from "./DrawTable.ts"
-import { damaged, defect } from "./LedgerProblem.ts"
+import { damaged, defect, misplaced } from "./LedgerProblem.ts"
 import { readLottery } from "./LotteryTable.ts"
 
 /** The winning number is read here, and nowhere before. The last chunk's row id is `lastChunk`. */
@@ -12,10 +12,14 @@ export const drawWinners = (db: DatabaseSync, lastChunk: number): DrawRecord => 
   if (winningNumber === undefined) throw defect("the ledger has no lottery")
   const pattern = new Uint8Array([winningNumber >> 8, winningNumber & 0xff])
   const winners = new Map<number, Array<string>>()
+  const lastSeqs = new Map<number, number>()
   let read = 0
   for (const row of db.prepare(`SELECT ${chunkColumns} FROM chunk ORDER BY id`).iterate()) {
-    const { agency, body, id, numbers } = intactChunk(row)
+    const { agency, body, id, numbers, seq } = intactChunk(row)
     if (id !== ++read) throw damaged(`chunk row ${read} is missing`)
+    // The winners' order is that of the agency's bets.
+    if (seq !== (lastSeqs.get(agency) ?? 0) + 1) throw misplaced(agency, seq)
+    lastSeqs.set(agency, seq)
     const positions = winningPositions(numbers, pattern)
     if (positions.length === 0) continue
     const documents = documentsAt(body, positions)

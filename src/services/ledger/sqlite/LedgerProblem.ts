@@ -48,6 +48,10 @@ export const damageProblem = (what: string): string =>
 export const damaged = (what: string, otherwise = ""): LedgerProblem =>
   unreadable(damageProblem(what) + otherwise)
 
+/** A row holds another chunk than the one that was stored there. */
+export const misplaced = (agency: number, seq: number): LedgerProblem =>
+  damaged(`chunk ${seq} of agency ${agency} is not in its place`)
+
 /** What to do about damage, where nothing else is said: throw. */
 export const refuseDamage = (what: string): never => {
   throw damaged(what)

@@ -10,7 +10,7 @@ import { invariant } from "../../../domain/Invariant.ts"
 import type { BetCursor } from "../../../domain/ReplayRule.ts"
 import { ChunkIndex } from "./ChunkIndex.ts"
 import { chunkColumns, type ChunkRow, intactChunk } from "./ChunkTable.ts"
-import { damaged, defect } from "./LedgerProblem.ts"
+import { defect, misplaced } from "./LedgerProblem.ts"
 import { openReadOnly } from "./OpenLedger.ts"
 
 export interface ReaderConfig {
@@ -139,7 +139,7 @@ export class LedgerReader {
   #read(agency: number, seq: number): ChunkRow {
     const chunk = intactChunk(this.#chunk.get(this.#index.rowOf(agency, seq)))
     if (chunk.agency === agency && chunk.seq === seq) return chunk
-    throw damaged(`chunk ${seq} of agency ${agency} is not in its place`)
+    throw misplaced(agency, seq)
   }
 
   /** The agency's last `seq`. The index is refreshed only if it ends before the chunk that is wanted. */

@@ -7,8 +7,8 @@ import type { DatabaseSync } from "node:sqlite"
 import { isDeepStrictEqual } from "node:util"
 import type { ToldRecord } from "../../../domain/Draw.ts"
 import type { Standing } from "../../../domain/Standing.ts"
+import { chunkChecksum } from "../ChunkChecksum.ts"
 import { AcknowledgedMark } from "./AcknowledgedMark.ts"
-import { chunkChecksum } from "./Checksum.ts"
 import { readLastChunk } from "./ChunkTable.ts"
 import { drawWinners } from "./DrawScan.ts"
 import { type DrawRecord, readDraw, writeDraw } from "./DrawTable.ts"
@@ -106,7 +106,7 @@ export class LedgerWriter {
         for (const { agency, bets, body, last, numbers, seq } of group) {
           id++
           const mark = last ? 1 : 0
-          const checksum = chunkChecksum(id, agency, seq, mark, bets, numbers, body)
+          const checksum = chunkChecksum(agency, seq, mark, bets, numbers, body)
           insert.run(id, agency, seq, mark, bets, numbers, body, checksum)
         }
         if (snapshotDue) standings.writeSnapshot(db, lastChunk, after)
@@ -231,9 +231,8 @@ const endsWith = (
   if (readLastChunk(db) !== before + group.length) return false
   const find = db.prepare("SELECT agency, seq, checksum FROM chunk WHERE id = ?")
   return group.every(({ agency, bets, body, last, numbers, seq }, index) => {
-    const id = before + index + 1
-    const row = find.get(id)
+    const row = find.get(before + index + 1)
     return row?.["agency"] === agency && row["seq"] === seq
-      && row["checksum"] === chunkChecksum(id, agency, seq, last ? 1 : 0, bets, numbers, body)
+      && row["checksum"] === chunkChecksum(agency, seq, last ? 1 : 0, bets, numbers, body)
   })
 }

@@ -120,7 +120,7 @@ const migrate = (db: DatabaseSync, file: string): void => {
   db.function("draw_name_of_file", { directOnly: true }, () => drawNameOfFile(file))
   db.exec("BEGIN IMMEDIATE")
   try {
-    for (const migration of migrations.slice(version)) db.exec(migration)
+    for (const migration of migrations.slice(version)) migration(db)
     db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${migrations.length}`)
     db.exec("COMMIT")
   } catch (error) {

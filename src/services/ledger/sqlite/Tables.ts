@@ -7,6 +7,8 @@
  * are the order of commits, and an agency's chunks are found by a list of their ids that readers keep in memory.
  */
 
+import type { DatabaseSync } from "node:sqlite"
+
 /** `LotN` in ASCII, in the header of every ledger file. */
 export const applicationId = 0x4c6f744e
 
@@ -123,5 +125,44 @@ const fifth = `
   ) STRICT;
 `
 
+/** Whether `exitWhenServed` waits for the agency. A row that isn't what was stored stays one. */
+const sixth = `
+  ALTER TABLE told ADD COLUMN served INTEGER NOT NULL DEFAULT 0;
+  UPDATE told SET served = how = 'confirmed', checksum = CASE checksum
+    WHEN row_checksum(agency, how, told_at, address, port)
+    THEN row_checksum(agency, how, told_at, address, port, how = 'confirmed')
+    ELSE -1 END;
+`
+
+/**
+ * A checksum of chunks without the row's id, so that it is the same wherever a chunk is stored. Node frees what it has
+ * given to a function when the statement ends: in one statement, memory would grow to the size of the ledger.
+ */
+const takeIdsFromChecksums = (db: DatabaseSync): void => {
+  const next = db.prepare(
+    "SELECT max(id) AS id FROM (SELECT id FROM chunk WHERE id > ? ORDER BY id LIMIT 500)"
+  )
+  const update = db.prepare(`
+    UPDATE chunk SET checksum =
+      checksum_without_id(checksum, id, agency, seq, last, bets, numbers, CAST(body AS BLOB))
+    WHERE id > ? AND id <= ?
+  `)
+  let done = 0
+  for (;;) {
+    const end = next.get(done)?.["id"]
+    if (typeof end !== "number") return
+    update.run(done, end)
+    done = end
+  }
+}
+
+const running = (sql: string) => (db: DatabaseSync): void => db.exec(sql)
+
 /** The migration at index N brings a file from version N to N + 1. */
-export const migrations: ReadonlyArray<string> = [first, second, third, fourth, fifth]
+export const migrations: ReadonlyArray<(db: DatabaseSync) => void> = [
+  ...[first, second, third, fourth, fifth].map(running),
+  (db) => {
+    takeIdsFromChecksums(db)
+    db.exec(sixth)
+  }
+]

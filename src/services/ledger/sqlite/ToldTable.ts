@@ -1,12 +1,15 @@
 /** The table `told`: the agencies that were told their winners. services/draw/Told.ts writes it. */
 import type { DatabaseSync } from "node:sqlite"
 import type { ToldRecord } from "../../../domain/Draw.ts"
+import { laterTold } from "../../../domain/LaterTold.ts"
 import { rowChecksum } from "./Checksum.ts"
-import { integer, text } from "./Columns.ts"
+import { integer, type Row, text } from "./Columns.ts"
 import { refuseDamage } from "./LedgerProblem.ts"
 
-const checksumOf = ({ address, agency, at, how, port }: ToldRecord): number =>
-  rowChecksum(agency, how, at, address, port)
+const checksumOf = ({ address, agency, at, how, port, served }: ToldRecord): number =>
+  rowChecksum(agency, how, at, address, port, served ? 1 : 0)
+
+const columns = "agency, how, told_at, address, port, served, checksum"
 
 /** The agencies that were told; `onDamage` is called where a row isn't what was stored. */
 export const readTold = (
@@ -14,30 +17,33 @@ export const readTold = (
   onDamage: (problem: string) => void = refuseDamage
 ): ReadonlyMap<number, ToldRecord> => {
   const told = new Map<number, ToldRecord>()
-  const rows = db.prepare("SELECT agency, how, told_at, address, port, checksum FROM told")
-  for (const row of rows.iterate()) {
-    const [agency, port] = [integer(row, "agency"), integer(row, "port")]
-    const [at, address] = [text(row, "told_at"), text(row, "address")]
-    const how = text(row, "how") === "confirmed" ? "confirmed" : "sent"
-    const record = { agency, how, at, address, port } as const
-    if (row["checksum"] !== checksumOf(record)) {
-      onDamage(`whether agency ${agency} was told its winners is not what was stored`)
-    }
-    told.set(agency, record)
+  for (const row of db.prepare(`SELECT ${columns} FROM told`).iterate()) {
+    const record = toldOf(row, onDamage)
+    told.set(record.agency, record)
   }
   return told
 }
 
-/** A confirmed row stays as it is, so writing it once more changes nothing. */
+const toldOf = (row: Row, onDamage: (problem: string) => void): ToldRecord => {
+  const [agency, port] = [integer(row, "agency"), integer(row, "port")]
+  const [at, address] = [text(row, "told_at"), text(row, "address")]
+  const how = text(row, "how") === "confirmed" ? "confirmed" : "sent"
+  const served = integer(row, "served") === 1
+  const record = { agency, how, at, address, port, served } as const
+  if (row["checksum"] !== checksumOf(record)) {
+    onDamage(`whether agency ${agency} was told its winners is not what was stored`)
+  }
+  return record
+}
+
+/** Writing a record once more changes nothing. */
 export const writeTold = (db: DatabaseSync, records: ReadonlyArray<ToldRecord>): void => {
-  const write = db.prepare(`
-    INSERT INTO told (agency, how, told_at, address, port, checksum) VALUES (?, ?, ?, ?, ?, ?)
-    ON CONFLICT (agency) DO UPDATE SET how = excluded.how, told_at = excluded.told_at,
-      address = excluded.address, port = excluded.port, checksum = excluded.checksum
-    WHERE told.how = 'sent'
-  `)
+  const find = db.prepare(`SELECT ${columns} FROM told WHERE agency = ?`)
+  const write = db.prepare(`INSERT OR REPLACE INTO told (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?)`)
   for (const record of records) {
-    const { address, agency, at, how, port } = record
-    write.run(agency, how, at, address, port, checksumOf(record))
+    const row = find.get(record.agency)
+    const told = laterTold(row && toldOf(row, refuseDamage), record)
+    const { address, agency, at, how, port, served } = told
+    write.run(agency, how, at, address, port, served ? 1 : 0, checksumOf(told))
   }
 }

@@ -13,7 +13,7 @@ import { DrawName } from "../../../../src/domain/Draw.ts"
 import { BetLedger } from "../../../../src/services/ledger/BetLedger.ts"
 import { LedgerThread } from "../../../../src/services/ledger/embedded/LedgerThread.ts"
 import type { SqliteLedgerOptions } from "../../../../src/services/ledger/embedded/SqliteLedger.ts"
-import { chunkChecksum, defineChecksums } from "../../../../src/services/ledger/sqlite/Checksum.ts"
+import { checksumWithId, defineChecksums } from "../../../../src/services/ledger/sqlite/Checksum.ts"
 import { applicationId, migrations } from "../../../../src/services/ledger/sqlite/Tables.ts"
 import type {
   WriterReply,
@@ -130,12 +130,12 @@ describe("the SQLite ledger's file", () => {
       const path = join(yield* temporaryFolder, ".quiniela (vieja) año.sqlite")
       const db = new DatabaseSync(path)
       defineChecksums(db)
-      for (const migration of migrations.slice(0, 2)) db.exec(migration)
+      for (const migration of migrations.slice(0, 2)) migration(db)
       db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = 2`)
       db.exec("INSERT INTO lottery (id, roster, winning_number) VALUES (1, '3,5', 257)")
       const { bets, body, numbers } = plainChunk(three, 1, 2)
       db.prepare("INSERT INTO chunk VALUES (1, 3, 1, 0, ?, ?, CAST(? AS TEXT), ?)")
-        .run(bets, numbers, body, chunkChecksum(1, 3, 1, 0, bets, numbers, body))
+        .run(bets, numbers, body, checksumWithId(1, 3, 1, 0, bets, numbers, body))
       db.close()
       const opened = yield* life(path, (ledger) => Effect.succeed(ledger.opened))
       assert.deepStrictEqual(

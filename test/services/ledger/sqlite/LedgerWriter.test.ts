@@ -15,9 +15,10 @@ import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { AgencyId } from "../../../../src/domain/Agency.ts"
 import type { LedgerChunk } from "../../../../src/services/ledger/BetLedger.ts"
-import { chunkChecksum } from "../../../../src/services/ledger/sqlite/Checksum.ts"
+import { chunkChecksum } from "../../../../src/services/ledger/ChunkChecksum.ts"
 import { encodeGroup } from "../../../../src/services/ledger/sqlite/GroupBuffer.ts"
 import { type Failure, toFailure } from "../../../../src/services/ledger/sqlite/LedgerProblem.ts"
+import { LedgerReader } from "../../../../src/services/ledger/sqlite/LedgerReader.ts"
 import { LedgerWriter } from "../../../../src/services/ledger/sqlite/LedgerWriter.ts"
 import { openForWriting } from "../../../../src/services/ledger/sqlite/OpenLedger.ts"
 import {
@@ -105,7 +106,7 @@ const insertRow = (path: string, id: number, chunk: LedgerChunk): void => {
     bets,
     numbers,
     body,
-    chunkChecksum(id, agency, seq, last, bets, numbers, body)
+    chunkChecksum(agency, seq, last, bets, numbers, body)
   )
   db.close()
 }
@@ -148,6 +149,37 @@ describe("a row of another writer in the ledger", () => {
     const failure = failureOf(() => held.writer.holdDraw())
     assert.strictEqual(failure.kind, "Defect")
     assert.isUndefined(held.writer.draw)
+  })
+})
+
+/** Chunks 1 and 2 of agency one change places: each row is still what was stored, but for its id. */
+const swapFirstTwo =
+  "UPDATE chunk SET id = 9 WHERE id = 1; UPDATE chunk SET id = 1 WHERE id = 2; UPDATE chunk SET id = 2 WHERE id = 9"
+
+describe("chunks that changed places", () => {
+  it("are not read, and no draw is held over them", () => {
+    using folder = new Folder()
+    using held = new Held(folder.ledger)
+    held.commit(plainChunk(one, 1, 1), plainChunk(one, 2, 1, true))
+    held.commit(plainChunk(two, 1, 0, true), plainChunk(three, 1, 0, true))
+    const reader = new LedgerReader({ path: folder.ledger, busyTimeoutMs: 20 })
+    try {
+      assert.strictEqual(reader.chunkAt(one, 1)?.bets, 1)
+      meddle(folder.ledger, swapFirstTwo)
+      const notInPlace = (seq: number) =>
+        `chunk ${seq} of agency 1 is not in its place: the file is damaged; stop the server and restore the ledger from a backup`
+      assert.deepStrictEqual(failureOf(() => reader.chunkAt(one, 1)), {
+        kind: "Unreadable",
+        problem: notInPlace(1)
+      })
+      assert.deepStrictEqual(failureOf(() => held.writer.holdDraw()), {
+        kind: "Unreadable",
+        problem: notInPlace(2)
+      })
+      assert.deepStrictEqual(query(folder.ledger, "SELECT * FROM draw"), [])
+    } finally {
+      reader.close()
+    }
   })
 })
 
