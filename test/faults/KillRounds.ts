@@ -8,25 +8,17 @@
  * each falls among the last chunks, the draw and the consults. Moments, sizes and speeds come from the seed; the kernel's
  * scheduling does not.
  */
-import { Effect, Layer, Option, Stream } from "effect"
 import { deepStrictEqual, ok } from "node:assert/strict"
 import { copyFileSync, existsSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { setTimeout } from "node:timers/promises"
-import { AgencyId } from "../../src/domain/Agency.ts"
-import { betOfFields } from "../../src/domain/Bet.ts"
-import {
-  AgencyClient,
-  agencyDefaults,
-  type DeliveryProgress
-} from "../../src/services/agency/AgencyClient.ts"
-import { LogWriter, OperatorLog } from "../../src/services/base/OperatorLog.ts"
 import { Random } from "../simulation/Random.ts"
 import { Central } from "../support/Central.ts"
 import { FieldAgency } from "../support/FieldAgency.ts"
 import { freePortPair } from "../support/FreePorts.ts"
 import { LedgerFile } from "../support/LedgerFile.ts"
+import { ourAgency } from "../support/OurAgency.ts"
 import { waitUntilGone } from "../support/Processes.ts"
 import { sales, winnersOf } from "../support/Sales.ts"
 import { within } from "../support/WaitUntil.ts"
@@ -148,42 +140,21 @@ const idle = async (ms: number, ends: () => boolean): Promise<void> => {
 
 /** The product's own client. */
 class OurSeller extends Seller {
-  work(ports: Ports, random: Random): Promise<void> {
-    const { acknowledge, bets, id } = this
-    const agency = AgencyId.make(id)
-    const lines = bets.map((text, index) => ({
-      line: index + 1,
-      bet: Option.getOrThrow(betOfFields(text.split(",")))
-    }))
-    const onProgress = ({ bets: count }: DeliveryProgress) => {
-      if (count === undefined) return
-      ok(count >= this.acknowledged, `agency ${id}: ${this.acknowledged} bets became ${count}`)
-      acknowledge.call(this, count)
-    }
-    const program = Effect.gen(function*() {
-      const { deliver, winners } = yield* AgencyClient
-      yield* deliver(Stream.fromIterable(lines), { onProgress })
-      return yield* winners
-    })
-    const log = new LogWriter({ level: "CRITICAL", format: "text", flushMs: 0 }, () => {})
-    return Effect.runPromise(
-      program.pipe(
-        Effect.provide(
-          AgencyClient.layer({
-            ...agencyDefaults,
-            agency,
-            server: { host: "127.0.0.1", port: ports.betsPort },
-            consult: { host: "127.0.0.1", port: ports.consultPort },
-            chunkBets: random.integer(1, 4),
-            windowChunks: random.integer(1, 8),
-            backoffFirstMs: 20,
-            backoffMaxMs: 100,
-            giveUpAfterMs: agencyDeadlineMs
-          }).pipe(Layer.provide(Layer.succeed(OperatorLog, log)))
+  async work(ports: Ports, random: Random): Promise<void> {
+    this.winners = await ourAgency({
+      ...ports,
+      id: this.id,
+      bets: () => this.bets,
+      chunkBets: random.integer(1, 4),
+      windowChunks: random.integer(1, 8),
+      giveUpAfterMs: agencyDeadlineMs,
+      onStored: (count) => {
+        ok(
+          count >= this.acknowledged,
+          `agency ${this.id}: ${this.acknowledged} bets became ${count}`
         )
-      )
-    ).then((winners) => {
-      this.winners = winners
+        this.acknowledge(count)
+      }
     })
   }
 }

@@ -216,14 +216,13 @@ export class Postgres implements AsyncDisposable {
 
   /**
    * Adds a standby that has everything. Where it is synchronous, a commit waits for it from now on; else what is
-   * committed may be lost with this server. This server is stopped for a moment.
+   * committed may be lost with this server. This server is stopped for a moment. `port` may be a proxy's.
    */
-  async addStandby(kind: "synchronous" | "asynchronous"): Promise<Postgres> {
+  async addStandby(kind: "synchronous" | "asynchronous", port = this.port): Promise<Postgres> {
     const folder = `${this.#data.folder}-standby-${this.#standbys.length + 1}`
     await this.stop()
     copy(this.#data.folder, folder)
-    const connection =
-      `host=127.0.0.1 port=${this.port} user=postgres password=${this.#data.password}`
+    const connection = `host=127.0.0.1 port=${port} user=postgres password=${this.#data.password}`
     appendFileSync(join(folder, "postgresql.auto.conf"), `primary_conninfo = '${connection}'\n`)
     writeFileSync(join(folder, "standby.signal"), "")
     const standby = new Postgres({ ...this.#data, folder }, await freePortPair(), this.#settings)

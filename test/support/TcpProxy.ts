@@ -12,39 +12,50 @@ const both: ReadonlyArray<Direction> = ["up", "down"]
  */
 export type Fault = "pass" | "stall" | "lose"
 
+/** A stalled connection's sender isn't read beyond so much: it notices when its own buffers are full, or never. */
+const heldBytesMax = 1024 * 1024
+
 interface Pair {
+  /** Where each direction comes from. */
   readonly up: Socket
   readonly down: Socket
+  readonly held: Record<Direction, Array<Uint8Array>>
   lost: boolean
 }
 
 export class TcpProxy implements AsyncDisposable {
   readonly port: number
-  /** Of the server behind it, for the connections that are opened from now on. */
-  target: number
+  /** The port of the server behind it, for the connections that are opened from now on. */
+  target: () => number
   readonly #listener: Server
   readonly #pairs = new Set<Pair>()
   readonly #faults: Record<Direction, Fault> = { up: "pass", down: "pass" }
   #refuses = false
 
-  private constructor(listener: Server, port: number, target: number) {
+  private constructor(listener: Server, port: number, target: () => number) {
     this.#listener = listener
     this.port = port
     this.target = target
     listener.on("connection", (client) => this.#accept(client))
   }
 
-  static async start(target: number): Promise<TcpProxy> {
+  static async start(target: number | (() => number)): Promise<TcpProxy> {
     const listener = createServer({ allowHalfOpen: true }).listen({ port: 0, host: "127.0.0.1" })
     await once(listener, "listening")
     const address = listener.address()
     if (address === null || typeof address === "string") throw new Error("no port")
-    return new TcpProxy(listener, address.port, target)
+    const port = typeof target === "number" ? () => target : target
+    return new TcpProxy(listener, address.port, port)
   }
 
   /** Open connections. */
   get connections(): number {
     return this.#pairs.size
+  }
+
+  /** What stalled connections hold back. */
+  held(direction: Direction): number {
+    return [...this.#pairs].reduce((sum, { held }) => sum + bytesOf(held[direction]), 0)
   }
 
   /** From now on, for old and new connections. */
@@ -89,19 +100,16 @@ export class TcpProxy implements AsyncDisposable {
       client.resetAndDestroy()
       return
     }
-    const server = connect({ host: "127.0.0.1", port: this.target, allowHalfOpen: true })
-    const pair: Pair = { up: client, down: server, lost: false }
+    const server = connect({ host: "127.0.0.1", port: this.target(), allowHalfOpen: true })
+    const pair: Pair = { up: client, down: server, held: { up: [], down: [] }, lost: false }
     this.#pairs.add(pair)
-    for (
-      const [from, to, direction] of [[client, server, "up"], [server, client, "down"]] as const
-    ) {
+    for (const direction of both) {
+      const [from, to] = direction === "up" ? [client, server] : [server, client]
       from.setNoDelay(true)
-      from.on("data", (bytes) => {
-        if (this.#faults[direction] === "lose") {
-          pair.lost = true
-          return
-        }
-        if (!to.write(bytes)) from.pause()
+      from.on("data", (bytes: Uint8Array) => {
+        if (this.#faults[direction] === "lose") pair.lost = true
+        else pair.held[direction].push(bytes)
+        this.#apply(pair, direction)
       })
       to.on("drain", () => this.#apply(pair, direction))
       from.on("end", () => to.end())
@@ -109,14 +117,16 @@ export class TcpProxy implements AsyncDisposable {
       from.on("close", () => {
         if (to.destroyed) this.#pairs.delete(pair)
       })
-      this.#apply(pair, direction)
     }
   }
 
-  /** A stalled direction isn't read: its sender notices when the buffers are full, or never. */
   #apply(pair: Pair, direction: Direction): void {
-    if (this.#faults[direction] === "stall") pair[direction].pause()
-    else pair[direction].resume()
+    const [from, to] = direction === "up" ? [pair.up, pair.down] : [pair.down, pair.up]
+    const held = pair.held[direction]
+    const stalled = this.#faults[direction] === "stall"
+    if (!stalled) { for (const bytes of held.splice(0)) to.write(bytes) }
+    if (stalled ? bytesOf(held) > heldBytesMax : to.writableNeedDrain) from.pause()
+    else from.resume()
   }
 
   #cut(pair: Pair): void {
@@ -125,3 +135,6 @@ export class TcpProxy implements AsyncDisposable {
     this.#pairs.delete(pair)
   }
 }
+
+const bytesOf = (held: ReadonlyArray<Uint8Array>): number =>
+  held.reduce((sum, { length }) => sum + length, 0)
