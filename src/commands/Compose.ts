@@ -19,12 +19,26 @@ export const compose = Command.make(
         "The agencies send generated bets, and the trial has a ledger of its own"
       )
     ),
+    cluster: Flag.Boolean("cluster").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription(
+        "Three servers over one PostgreSQL, behind HAProxy, instead of one server with a file"
+      )
+    ),
     out: outFlag,
     force: forceFlag
   },
-  Effect.fnUntraced(function*({ agencies, force, out, trial }) {
-    const { composeFile } = yield* Effect.promise(() => import("../services/trial/Compose.ts"))
-    const text = composeFile({ agencies, trial })
+  Effect.fnUntraced(function*({ agencies, cluster, force, out, trial }) {
+    const composed = cluster
+      ? Effect.map(
+        Effect.promise(() => import("../services/trial/ClusterCompose.ts")),
+        ({ clusterComposeFile }) => clusterComposeFile
+      )
+      : Effect.map(
+        Effect.promise(() => import("../services/trial/Compose.ts")),
+        ({ composeFile }) => composeFile
+      )
+    const text = (yield* composed)({ agencies, trial })
     if (Option.isNone(out)) return yield* Console.log(text.trimEnd())
     const { writeNewFile } = yield* Effect.promise(() => import("../services/admin/NewFile.ts"))
     const ledgers = [yield* configuredLedger("config.yaml")]
@@ -36,5 +50,8 @@ export const compose = Command.make(
       + "data/agency-N.csv."
   ),
   Command.withShortDescription("Write a compose file"),
-  Command.withExamples([{ command: "loteria compose 12 --out compose-12.yaml" }])
+  Command.withExamples([
+    { command: "loteria compose 12 --out compose-12.yaml" },
+    { command: "loteria compose 12 --cluster --out compose-12.yaml" }
+  ])
 )

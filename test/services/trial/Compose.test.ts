@@ -7,7 +7,9 @@ import { readFileSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
-import { composeFile, type ComposeOptions } from "../../../src/services/trial/Compose.ts"
+import { clusterComposeFile } from "../../../src/services/trial/ClusterCompose.ts"
+import { composeFile } from "../../../src/services/trial/Compose.ts"
+import type { ComposeOptions } from "../../../src/services/trial/ComposeParts.ts"
 import { memoryCeiling } from "../../faults/Memory.ts"
 import { runMain } from "../../support/Central.ts"
 
@@ -28,6 +30,7 @@ const Service = Schema.Struct({
   cap_drop: Schema.Array(Schema.String),
   security_opt: Schema.Array(Schema.String),
   command: Schema.Array(Schema.String),
+  secrets: Schema.optionalKey(Schema.Array(Schema.String)),
   stop_grace_period: Schema.String,
   depends_on: Schema.optionalKey(
     Schema.Record(Schema.String, Schema.Struct({ condition: Schema.String }))
@@ -62,6 +65,26 @@ const ComposeFile = Schema.Struct({
   volumes: Schema.Record(Schema.String, Schema.Null)
 })
 
+/** The two that have images of their own are not started by a command of ours. */
+const OtherService = Schema.Struct({
+  mem_limit: Schema.String,
+  pids_limit: Schema.Number,
+  user: Schema.String,
+  read_only: Schema.Boolean,
+  cap_drop: Schema.Array(Schema.String),
+  security_opt: Schema.Array(Schema.String),
+  secrets: Schema.optionalKey(Schema.Array(Schema.String)),
+  ports: Schema.optionalKey(Schema.Unknown)
+})
+
+const ClusterFile = Schema.Struct({
+  services: Schema.StructWithRest(
+    Schema.Struct({ balancer: OtherService, database: OtherService }),
+    [Schema.Record(Schema.String, Schema.Unknown)]
+  ),
+  secrets: Schema.Record(Schema.String, Schema.Struct({ file: Schema.String }))
+})
+
 const servicesOf = (options: ComposeOptions) => {
   const { services, volumes } = Schema.decodeUnknownSync(ComposeFile)(parse(composeFile(options)))
   const { check, generate, server, ...agencies } = services
@@ -83,10 +106,10 @@ const specification = (): AnySchemaObject => {
   return schema
 }
 
-describe("a compose file", () => {
-  const validate = new Ajv({ allErrors: true, strict: false, validateFormats: false })
-    .compile(specification())
+const validate = new Ajv({ allErrors: true, strict: false, validateFormats: false })
+  .compile(specification())
 
+describe("a compose file", () => {
   it.each([[1, false], [5, true], [200, false]] as const)(
     "for %d agencies (a trial: %s) is valid by the Compose Specification",
     (agencies, trial) => {
@@ -202,7 +225,106 @@ describe("a compose file", () => {
   })
 })
 
+const clusterOf = (options: ComposeOptions) => {
+  const text = clusterComposeFile(options)
+  const { secrets, services: { balancer, database, ...services } } = Schema.decodeUnknownSync(
+    ClusterFile
+  )(parse(text))
+  const own = Schema.decodeUnknownSync(Schema.Record(Schema.String, Service))(services)
+  const names = Object.keys(own)
+  const servers = names.filter((name) => name.startsWith("server-"))
+  const agencies = names.filter((name) => name.startsWith("agency-"))
+  return { agencies, balancer, database, own, secrets, servers, text }
+}
+
+describe("a compose file of several servers", () => {
+  it.each([[1, false], [5, true], [200, false]] as const)(
+    "for %d agencies (a trial: %s) is valid by the Compose Specification",
+    (agencies, trial) => {
+      const valid = validate(parse(clusterComposeFile({ agencies, trial })))
+      assert.deepStrictEqual(validate.errors ?? [], [])
+      assert.isTrue(valid)
+      assert.lengthOf(clusterOf({ agencies, trial }).agencies, agencies)
+    }
+  )
+
+  it("keeps every container from what it doesn't need, the database and the balancer too", () => {
+    const { balancer, database, own } = clusterOf({ agencies: 5, trial: true })
+    for (const service of [balancer, database, ...Object.values(own)]) {
+      assert.isAbove(mebibytesOf(service.mem_limit), 0)
+      assert.isAbove(service.pids_limit, 0)
+      assert.isTrue(service.read_only)
+      assert.deepStrictEqual(service.cap_drop, ["ALL"])
+      assert.include(service.security_opt, "no-new-privileges:true")
+      assert.match(service.user, /^[1-9]\d*:[1-9]\d*$/)
+      assert.isUndefined(service.ports)
+    }
+  })
+
+  it("gives the password to the database and to servers, in a file, and to nobody else", () => {
+    const { balancer, database, own, secrets, servers, text } = clusterOf({
+      agencies: 2,
+      trial: false
+    })
+    assert.deepStrictEqual(Object.keys(secrets), ["ledger-password"])
+    for (const [name, service] of Object.entries(own)) {
+      const knows = name === "check" || servers.includes(name)
+      assert.deepStrictEqual(service.secrets, knows ? ["ledger-password"] : undefined, name)
+      assert.strictEqual(service.environment?.["LEDGER_PASSWORD_FILE"] !== undefined, knows, name)
+      assert.isUndefined(service.environment?.["LEDGER_PATH"])
+    }
+    assert.deepStrictEqual(database.secrets, ["ledger-password"])
+    assert.isUndefined(balancer.secrets)
+    assert.notMatch(text, /PASSWORD: |:[^@/ ]+@/)
+  })
+
+  it("has the servers that ops/haproxy.cfg names, on its ports, all alike", () => {
+    const { agencies, own, servers } = clusterOf({ agencies: 3, trial: false })
+    const { build: _, ...first } = own["server-1"] ?? assert.fail("no server")
+    for (const name of servers) {
+      const { build: __, ...server } = own[name] ?? assert.fail(name)
+      assert.deepStrictEqual(server, first)
+    }
+    const balancer = read("ops/haproxy.cfg")
+    const named = [...balancer.matchAll(/^ {2}server (\S+) (\S+):(\d+)$/gm)]
+    assert.deepStrictEqual(
+      named.map(([, name, host, port]) => `${name} ${host} ${port}`),
+      ["SERVER_PORT", "CONSULT_SERVER_PORT"].flatMap((variable) =>
+        servers.map((name) => `${name} ${name} ${first.environment?.[variable]}`)
+      )
+    )
+    assert.include(balancer, `check port ${first.environment?.["OPS_PORT"]} `)
+    assert.strictEqual(first.environment?.["OPS_HOST"], "0.0.0.0")
+    for (const name of agencies) {
+      assert.deepInclude(own[name]?.environment, {
+        CLI_SERVER_ADDRESS: "balancer:12345",
+        CLI_SERVER_CONSULT_ADDRESS: "balancer:12346"
+      })
+      assert.sameMembers(Object.keys(own[name]?.depends_on ?? {}), [...servers, "balancer"])
+    }
+  })
+
+  it("checks the configuration against the database before a server is started", () => {
+    const { own, servers } = clusterOf({ agencies: 3, trial: false })
+    const { check } = own
+    assert.deepStrictEqual(check?.depends_on, { database: { condition: "service_healthy" } })
+    assert.deepStrictEqual(check?.command, ["serve", "--check-config"])
+    for (const name of servers) {
+      assert.deepStrictEqual(own[name]?.environment, check?.environment)
+      assert.deepStrictEqual(own[name]?.depends_on, {
+        check: { condition: "service_completed_successfully" }
+      })
+    }
+  })
+})
+
 describe("compose", () => {
+  it("wrote the committed docker-compose.cluster.yaml, a trial with 5", async () => {
+    const { code, stdout } = await runMain(["compose", "5", "--cluster", "--trial"])
+    assert.strictEqual(code, 0)
+    assert.strictEqual(read("docker-compose.cluster.yaml"), stdout)
+  })
+
   it("wrote the committed docker-compose.yaml, a trial with 5", async () => {
     const { code, stdout } = await runMain(["compose", "5", "--trial"])
     assert.strictEqual(code, 0)
