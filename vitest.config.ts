@@ -9,6 +9,7 @@ const system = [
   /^test\/(?:cluster|e2e|faults|fuzz|simulation)\//,
   /^test\/bench\.test\.ts$/,
   /^test\/parser\/parser\.test\.ts$/,
+  /^test\/services\/admin\/Database\w+\.test\.ts$/,
   /^test\/services\/intake\/(?:ChunkParser|ParserPool)\.test\.ts$/,
   /^test\/services\/ledger\/(?:embedded\/SqliteLedger|postgres\/\w+)\.test\.ts$/,
   /^test\/services\/trial\/PostgresRun\.test\.ts$/

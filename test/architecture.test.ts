@@ -63,12 +63,13 @@ const rooms = {
   "services/intake": ["domain", "parser", "services/base", "services/ledger", "services/draw"],
   // Its port is opened, and refused to the operator, as the doors are.
   "services/operations": ["services/base", "services/intake"],
-  // What works on a ledger's file without the central knows its tables, and what its failures mean.
+  // What works on a ledger without the central knows its tables in both homes, and what failures mean there.
   "services/admin": [
     "domain",
     "services/base",
     "services/ledger",
     "services/ledger/embedded",
+    "services/ledger/postgres",
     "services/ledger/sqlite"
   ],
   "services/agency": ["domain", "services/base"],

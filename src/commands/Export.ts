@@ -4,7 +4,7 @@ import { Console, Effect, Option, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { createHash, type Hash } from "node:crypto"
 import type { ExportedChunk } from "../services/admin/LedgerExport.ts"
-import { configuredLedger, ledgerFlags, ledgerPath } from "./ConfigurationFlags.ts"
+import { configuredLedger, ledgerAddress, reportFlags } from "./ConfigurationFlags.ts"
 import { usualExitCodes } from "./Failure.ts"
 import { failWhenInterrupted, forceFlag, outFlag } from "./NewFileFlags.ts"
 import { counted } from "./Numbers.ts"
@@ -65,7 +65,7 @@ class Digests {
 export const exportBets = Command.make(
   "export",
   {
-    ...ledgerFlags,
+    ...reportFlags,
     format: Flag.Literals("format", ["csv"]).pipe(
       Flag.withDefault("csv"),
       Flag.withDescription(
@@ -76,12 +76,12 @@ export const exportBets = Command.make(
     force: forceFlag
   },
   Effect.fnUntraced(function*({ force, out, ...flags }) {
-    const path = yield* ledgerPath(flags)
+    const address = yield* ledgerAddress(flags)
     const { exportChunks } = yield* Effect.promise(() =>
       import("../services/admin/LedgerExport.ts")
     )
     const digests = new Digests()
-    const bytes = exportChunks(path).pipe(
+    const bytes = exportChunks(address).pipe(
       Stream.map((chunks) => {
         for (const chunk of chunks) digests.add(chunk)
         return Buffer.concat(chunks.map(({ csv }) => csv))
@@ -99,7 +99,10 @@ export const exportBets = Command.make(
       )
     }
     const { writeNewFile } = yield* Effect.promise(() => import("../services/admin/NewFile.ts"))
-    const ledgers = [path, yield* configuredLedger(flags.config)]
+    const ledgers = [
+      ...(typeof address === "string" ? [address] : []),
+      yield* configuredLedger(flags.config)
+    ]
     yield* writeNewFile(out.value, bytes, { force, ledgers })
     yield* Console.log(digests.text(out.value))
   }, failWhenInterrupted)

@@ -2,7 +2,7 @@
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { localTime } from "../domain/LocalTime.ts"
-import { configuredLedger, ledgerFlags, ledgerPath } from "./ConfigurationFlags.ts"
+import { configuredLedger, ledgerAddress, ledgerFlags, reportFlags } from "./ConfigurationFlags.ts"
 import { usualExitCodes } from "./Failure.ts"
 import { jsonFlag, printJson } from "./Json.ts"
 import { begin } from "./LedgerBegin.ts"
@@ -11,10 +11,10 @@ import { counted } from "./Numbers.ts"
 
 const info = Command.make(
   "info",
-  { ...ledgerFlags, json: jsonFlag },
+  { ...reportFlags, json: jsonFlag },
   Effect.fnUntraced(function*({ json, ...flags }) {
     const { ledgerInfo } = yield* Effect.promise(() => import("../services/admin/LedgerInfo.ts"))
-    const ledger = yield* ledgerInfo(yield* ledgerPath(flags))
+    const ledger = yield* ledgerInfo(yield* ledgerAddress(flags))
     if (json) {
       const { path, ...rest } = ledger
       return yield* printJson({ ledger: path, ...rest })
@@ -49,14 +49,16 @@ const info = Command.make(
 
 const verify = Command.make(
   "verify",
-  { ...ledgerFlags, json: jsonFlag },
+  { ...reportFlags, json: jsonFlag },
   Effect.fnUntraced(function*({ json, ...flags }) {
     const { verifyLedger } = yield* Effect.promise(() => import("../services/admin/LedgerCheck.ts"))
     const { LedgerDamaged } = yield* Effect.promise(() =>
       import("../services/admin/Verification.ts")
     )
-    const path = yield* ledgerPath(flags)
-    const verification = yield* verifyLedger(path)
+    const { nameOf } = yield* Effect.promise(() => import("../services/admin/LedgerAddress.ts"))
+    const address = yield* ledgerAddress(flags)
+    const path = nameOf(address)
+    const verification = yield* verifyLedger(address)
     const { agencies, bets, chunks, drawHeld, finished, problemCount, problems } = verification
     if (json) {
       yield* printJson({ ledger: path, ...verification })
@@ -76,7 +78,7 @@ const verify = Command.make(
   }, failWhenInterrupted)
 ).pipe(
   Command.withDescription(
-    "Check a ledger: the structure of its file, every chunk and every bet, the counts, the draw and its winners. "
+    "Check a ledger: the structure of its file, or the rows of its database, every chunk and every bet, the counts, the draw and its winners. "
       + "Works while the central runs. Exit codes: 0 no problems, 1 problems (they are shown) or failed, "
       + "2 wrong usage, 78 wrong configuration."
   ),
@@ -95,14 +97,15 @@ const backup = Command.make(
     const { backupLedger } = yield* Effect.promise(() =>
       import("../services/admin/LedgerBackup.ts")
     )
-    const path = yield* ledgerPath(flags)
+    const address = yield* ledgerAddress(flags)
     const ledgers = [yield* configuredLedger(flags.config)]
-    const { bets, chunks } = yield* backupLedger(path, out, ledgers)
+    const { bets, chunks } = yield* backupLedger(address, out, ledgers)
     yield* Console.log(`${out}: ${counted(bets, "bet")} in ${counted(chunks, "chunk")}, checked`)
   }, failWhenInterrupted)
 ).pipe(
   Command.withDescription(
-    `Copy a ledger as it is now, and check the copy. Works while the central runs. ${usualExitCodes}`
+    "Copy a ledger's file as it is now, and check the copy. Works while the central runs. A database is backed up with "
+      + `PostgreSQL's own programs. ${usualExitCodes}`
   ),
   Command.withShortDescription("Copy a ledger, even while the central runs")
 )

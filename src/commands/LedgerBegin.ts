@@ -5,7 +5,7 @@ import { formatRoster, parseRoster } from "../domain/Agency.ts"
 import { DrawName, WinningNumber } from "../domain/Draw.ts"
 import { agenciesCeiling } from "../domain/Limits.ts"
 import type { SettingsShape } from "../services/base/Settings.ts"
-import { ledgerFlags, ledgerPath, loadConfiguration } from "./ConfigurationFlags.ts"
+import { ledgerAddress, ledgerFlags, loadConfiguration } from "./ConfigurationFlags.ts"
 import { usualExitCodes } from "./Failure.ts"
 
 const beginFlags = {
@@ -62,6 +62,7 @@ export const begin = Command.make(
   beginFlags,
   Effect.fnUntraced(function*(flags) {
     const { beginLedger } = yield* Effect.promise(() => import("../services/admin/NextLedger.ts"))
+    const { nameOf } = yield* Effect.promise(() => import("../services/admin/LedgerAddress.ts"))
     // The configuration is needed only for what the flags leave out; a draw needs no name.
     const settings = yield* Effect.result(loadConfiguration(flags.config))
     const configured = Result.map(settings, ({ lottery }) => lottery)
@@ -70,10 +71,11 @@ export const begin = Command.make(
         Option.isSome(flag) ? Result.succeed(flag.value) : Result.map(configured, setting)
       )
     const configuredDraw = Result.isSuccess(configured) ? configured.success.draw : undefined
-    const path = yield* ledgerPath(flags)
+    // The flag --draw names the next draw, not the last.
+    const address = yield* ledgerAddress({ ledger: flags.ledger, config: flags.config })
     const winningNumber = yield* flagOr(flags.winningNumber, (lottery) => lottery.winningNumber)
     const roster = yield* flagOr(flags.agencies, (lottery) => lottery.agencies)
-    const { archive, draw } = yield* beginLedger(path, {
+    const { archive, draw } = yield* beginLedger(address, {
       roster,
       winningNumber,
       draw: Option.getOrUndefined(flags.draw) ?? configuredDraw
@@ -81,7 +83,7 @@ export const begin = Command.make(
     if (archive !== undefined) yield* Console.log(`${archive}: the previous ledger`)
     const agencies = formatRoster(roster)
     yield* Console.log(
-      `${path}: draw ${draw}, agencies ${agencies}, winning number ${winningNumber}`
+      `${nameOf(address)}: draw ${draw}, agencies ${agencies}, winning number ${winningNumber}`
     )
     if (Result.isFailure(configured)) return
     const differing = differences(configured.success, { agencies, winningNumber, draw })
@@ -94,7 +96,8 @@ export const begin = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Begin the next lottery in a new ledger. An existing ledger is kept under a name with the time of its draw. Its draw "
+    "Begin the next lottery in a new ledger. An existing ledger is kept under a name with the time of its draw; in a "
+      + "database it stays as it is, under the name of its draw. Its draw "
       + "must have been held and its agencies must have confirmed that they were told their winners; --yes lifts the second "
       + "condition. A ledger without bets is replaced. No central may use the ledger. "
       + usualExitCodes

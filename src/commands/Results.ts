@@ -2,9 +2,10 @@
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { localTime } from "../domain/LocalTime.ts"
+import type { LedgerAddress } from "../services/admin/LedgerAddress.ts"
 import type { AgencyResult } from "../services/admin/LedgerReport.ts"
 import type { HeldDraw } from "../services/admin/StoredLedger.ts"
-import { ledgerFlags, ledgerPath } from "./ConfigurationFlags.ts"
+import { ledgerAddress, reportFlags } from "./ConfigurationFlags.ts"
 import { usualExitCodes } from "./Failure.ts"
 import { jsonFlag, printJson } from "./Json.ts"
 import { formatTable } from "./Table.ts"
@@ -17,9 +18,13 @@ const heldText = (drawName: string, draw: HeldDraw | undefined): string =>
     }: ${draw.winningNumber} won.`
 
 /** Personal data: only this flag and `export` print them, and no log holds them. */
-const showWinners = Effect.fnUntraced(function*(path: string, json: boolean) {
+const showWinners = Effect.fnUntraced(function*(
+  address: LedgerAddress,
+  path: string,
+  json: boolean
+) {
   const { winningBets } = yield* Effect.promise(() => import("../services/admin/WinningBets.ts"))
-  const report = yield* winningBets(path)
+  const report = yield* winningBets(address)
   if (json) return yield* printJson({ ledger: path, ...report })
   yield* Console.log(formatTable(
     ["agency", "bet", "document", "name"],
@@ -44,7 +49,7 @@ const toldText = (told: AgencyResult["told"]): string => {
 export const results = Command.make(
   "results",
   {
-    ...ledgerFlags,
+    ...reportFlags,
     winners: Flag.Boolean("winners").pipe(
       Flag.withDefault(false),
       Flag.withDescription(
@@ -54,10 +59,12 @@ export const results = Command.make(
     json: jsonFlag
   },
   Effect.fnUntraced(function*({ json, ...flags }) {
-    const path = yield* ledgerPath(flags)
-    if (flags.winners) return yield* showWinners(path, json)
+    const { nameOf } = yield* Effect.promise(() => import("../services/admin/LedgerAddress.ts"))
+    const address = yield* ledgerAddress(flags)
+    const path = nameOf(address)
+    if (flags.winners) return yield* showWinners(address, path, json)
     const report = yield* Effect.promise(() => import("../services/admin/LedgerReport.ts"))
-    const { agencies, draw, drawName } = yield* report.results(path)
+    const { agencies, draw, drawName } = yield* report.results(address)
     if (json) return yield* printJson({ ledger: path, drawName, draw, agencies })
     const bets = agencies.reduce((total, row) => total + row.bets, 0)
     const finished = agencies.filter((row) => row.finished).length

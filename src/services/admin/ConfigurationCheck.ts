@@ -5,6 +5,7 @@
 import { Effect } from "effect"
 import * as fs from "node:fs"
 import { formatRoster } from "../../domain/Agency.ts"
+import type { PostgresUrl } from "../base/PostgresUrl.ts"
 import { SettingsError, type SettingsShape } from "../base/Settings.ts"
 import { LedgerMismatch, LedgerUnreadable } from "../ledger/BetLedger.ts"
 import { nextOf, otherNamesProblem, placeOf } from "../ledger/sqlite/LedgerPlace.ts"
@@ -14,11 +15,20 @@ import { type LedgerInfo, ledgerInfo } from "./LedgerInfo.ts"
 /** Succeeds with a description of the ledger. `configuration` is for messages. */
 export const checkWithLedger = Effect.fnUntraced(function*(
   configuration: string,
-  { ledger: { path }, lottery }: SettingsShape
+  { ledger: { path, url }, lottery }: SettingsShape
 ) {
+  const found = yield* url === undefined ? findInFile(path) : findInDatabase(url, lottery.draw)
+  if (typeof found === "string") return found
+  const problems = mismatches(found, lottery)
+  if (problems.length > 0) return yield* new SettingsError({ path: configuration, problems })
+  return description(found)
+})
+
+/** What is in the file, or in words what the central would do with it. */
+const findInFile = Effect.fnUntraced(function*(path: string) {
   if (!fs.existsSync(path)) return `${path}: no ledger yet; the central begins one`
   yield* requireOneName(path)
-  const found = yield* ledgerInfo(path).pipe(
+  return yield* ledgerInfo(path).pipe(
     // The central begins in an empty file, and brings an older ledger up to date.
     Effect.catchTag(
       "LedgerUnreadable",
@@ -28,10 +38,12 @@ export const checkWithLedger = Effect.fnUntraced(function*(
           : Effect.fail(error)
     )
   )
-  if (typeof found === "string") return found
-  const problems = mismatches(found, lottery)
-  if (problems.length > 0) return yield* new SettingsError({ path: configuration, problems })
-  return description(found)
+})
+
+/** The same of a database, in which the central serves the configured draw, or without one the last. */
+const findInDatabase = Effect.fnUntraced(function*(url: PostgresUrl, draw: string | undefined) {
+  const { describeBegin } = yield* Effect.promise(() => import("./DatabaseBegin.ts"))
+  return (yield* describeBegin(url, draw)) ?? (yield* ledgerInfo({ url, draw }))
 })
 
 const requireOneName = (path: string) =>

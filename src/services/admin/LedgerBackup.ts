@@ -2,7 +2,7 @@
  * `ledger backup`: copies a ledger as it is at one moment into a new file, checks the copy, and only then gives it its
  * name. A server can go on writing meanwhile; its write-ahead log can't be emptied until the copy is made.
  */
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import * as path from "node:path"
 import { backup, DatabaseSync } from "node:sqlite"
 import { removeDatabase } from "../ledger/sqlite/LedgerPlace.ts"
@@ -10,18 +10,35 @@ import { whileOpening } from "../ledger/sqlite/LedgerProblem.ts"
 import { readLottery } from "../ledger/sqlite/LotteryTable.ts"
 import { syncPath } from "../ledger/sqlite/SyncPath.ts"
 import { verifyFile } from "./FileCheck.ts"
+import { type LedgerAddress, nameOf } from "./LedgerAddress.ts"
 import { linkNew } from "./LinkNew.ts"
 import { checkReplaceable, FileExists, type NewFileError } from "./NewFile.ts"
 import { attempt, openLedger } from "./ReadLedger.ts"
 import type { LedgerReadError } from "./StoredLedger.ts"
 import { LedgerDamaged, type Verification } from "./Verification.ts"
 
+/** The ledger is in a database. */
+class NoFileToBackUp extends Schema.TaggedError<NoFileToBackUp>()("NoFileToBackUp", {
+  path: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path}: a database is backed up with PostgreSQL's own programs: pg_dump for a dump of it as it is now, or `
+      + "pg_basebackup and an archive of the write-ahead log to come back to any moment; `loteria ledger copy` makes a file "
+      + "of one draw"
+  }
+}
+
 /** `ledgers` as in {@link checkReplaceable}: a copy under the name of a ledger's own file would be taken for that file. */
 export const backupLedger = Effect.fn("LedgerBackup.backupLedger")(function*(
-  file: string,
+  address: LedgerAddress,
   out: string,
   ledgers: ReadonlyArray<string> = []
-): Effect.fn.Return<Verification, LedgerDamaged | LedgerReadError | NewFileError> {
+): Effect.fn.Return<
+  Verification,
+  LedgerDamaged | LedgerReadError | NewFileError | NoFileToBackUp
+> {
+  if (typeof address !== "string") return yield* new NoFileToBackUp({ path: nameOf(address) })
+  const file = address
   yield* checkReplaceable(out, { force: undefined, ledgers: [file, ...ledgers] })
   return yield* Effect.scoped(Effect.gen(function*() {
     const partial = yield* temporary(`${out}.partial-${process.pid}`)

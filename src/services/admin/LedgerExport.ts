@@ -1,6 +1,7 @@
 /** `export`: every stored bet as CSV, by agency, then in the order stored. */
 import { Effect, Stream } from "effect"
 import { csvOfBody } from "../../domain/Csv.ts"
+import type { LedgerAddress } from "./LedgerAddress.ts"
 import { openStored } from "./OpenStored.ts"
 import type { LedgerReadError } from "./StoredLedger.ts"
 
@@ -11,7 +12,7 @@ export interface ExportedChunk {
 }
 
 export const exportChunks = (
-  address: string
+  address: LedgerAddress
 ): Stream.Stream<ReadonlyArray<ExportedChunk>, LedgerReadError> =>
   Stream.unwrap(
     Effect.map(openStored(address), (ledger) =>

@@ -1,5 +1,6 @@
 /** `ledger info`: which lottery a ledger holds, and how far it is. */
 import { Effect } from "effect"
+import type { LedgerAddress } from "./LedgerAddress.ts"
 import { openStored } from "./OpenStored.ts"
 import { agenciesOf, type LedgerState } from "./StoredLedger.ts"
 
@@ -22,7 +23,7 @@ export interface LedgerInfo {
   readonly told: number
 }
 
-export const ledgerInfo = Effect.fn("LedgerInfo.ledgerInfo")(function*(address: string) {
+export const ledgerInfo = Effect.fn("LedgerInfo.ledgerInfo")(function*(address: LedgerAddress) {
   const ledger = yield* openStored(address)
   const state = yield* ledger.state("info")
   return infoOf(ledger.name, yield* ledger.bytes("info"), state)

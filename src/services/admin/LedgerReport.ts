@@ -2,6 +2,7 @@
 import { Effect } from "effect"
 import type { ToldRecord } from "../../domain/Draw.ts"
 import { nothingStored } from "../../domain/Standing.ts"
+import type { LedgerAddress } from "./LedgerAddress.ts"
 import { openStored } from "./OpenStored.ts"
 import { agenciesOf, type HeldDraw, type LedgerState } from "./StoredLedger.ts"
 
@@ -24,7 +25,7 @@ export interface LedgerResults {
   readonly draw: HeldDraw | undefined
 }
 
-export const results = Effect.fn("LedgerReport.results")(function*(address: string) {
+export const results = Effect.fn("LedgerReport.results")(function*(address: LedgerAddress) {
   const ledger = yield* openStored(address)
   return resultsOf(yield* ledger.state("results"))
 }, Effect.scoped)

@@ -59,7 +59,7 @@ export const beginFile = Effect.fnUntraced(
     const step = <A>(work: () => A) => attempt("begin", file, () => whileOpening(place, work))
     const old = yield* step(() => fs.existsSync(place) ? readOld(place) : undefined)
     if (old !== undefined) {
-      const refusal = refusalOf(file, old, lottery, anyway)
+      const refusal = refusalOf(file, "file", old, lottery, anyway)
       if (refusal !== undefined) return yield* refusal
       if (!(yield* step(() => mergeLog(place)))) {
         const cause = new Error("another program has it open; close it and try again")

@@ -8,15 +8,16 @@ import { agenciesOf } from "./StoredLedger.ts"
 
 /** The ledger has bets and waits for its draw. */
 class DrawNotHeld extends Schema.TaggedError<DrawNotHeld>()("DrawNotHeld", {
-  path: Schema.String
+  path: Schema.String,
+  home: Schema.Literals(["file", "database"])
 }) {
   override get message(): string {
-    return `${this.path}: its draw has not been held; hold it, or begin another file (--ledger)`
+    return `${this.path}: its draw has not been held; hold it, or begin another ${this.home} (--ledger)`
   }
 }
 
 /** The next draw was to have the name of the one before it. */
-class DrawNameTaken extends Schema.TaggedError<DrawNameTaken>()("DrawNameTaken", {
+export class DrawNameTaken extends Schema.TaggedError<DrawNameTaken>()("DrawNameTaken", {
   path: Schema.String,
   draw: Schema.String
 }) {
@@ -80,11 +81,12 @@ export type Refusal = AgenciesUnsettled | DrawNameTaken | DrawNotHeld
 /** Why the old ledger must stay where it is, if it must. */
 export const refusalOf = (
   path: string,
+  home: "file" | "database",
   old: OldLottery,
   lottery: NewLottery,
   anyway: boolean
 ): Refusal | undefined => {
-  if (old.heldAt === undefined && !old.empty) return new DrawNotHeld({ path })
+  if (old.heldAt === undefined && !old.empty) return new DrawNotHeld({ path, home })
   if (old.heldAt !== undefined && lottery.draw === old.draw) {
     return new DrawNameTaken({ path, draw: old.draw })
   }

@@ -3,6 +3,7 @@ import { Effect, type Scope, Stream } from "effect"
 import { lineFeed } from "../../domain/Ascii.ts"
 import { fieldsOfRecord } from "../../domain/BetRecord.ts"
 import { invariant } from "../../domain/Invariant.ts"
+import type { LedgerAddress } from "./LedgerAddress.ts"
 import { openStored } from "./OpenStored.ts"
 import type { HeldDraw, LedgerReadError, StoredChunk } from "./StoredLedger.ts"
 
@@ -23,7 +24,7 @@ export interface WinningBets {
 }
 
 export const winningBets = Effect.fn("WinningBets.winningBets")(function*(
-  address: string
+  address: LedgerAddress
 ): Effect.fn.Return<WinningBets, LedgerReadError, Scope.Scope> {
   const ledger = yield* openStored(address)
   const { held, lottery: { draw: drawName } } = yield* ledger.state("winners")

@@ -17,3 +17,16 @@ export const text = (row: Row | undefined, column: string): string => {
 }
 
 export const isNull = (row: Row | undefined, column: string): boolean => row?.[column] === null
+
+export const flag = (row: Row | undefined, column: string): boolean => {
+  const value = row?.[column]
+  invariant(typeof value === "boolean", "a column holds true or false")
+  return value
+}
+
+/** Owned: a row's bytes are a view of what came from the socket. */
+export const bytes = (row: Row | undefined, column: string): Uint8Array<ArrayBuffer> => {
+  const value = row?.[column]
+  invariant(value instanceof Uint8Array, "a column holds bytes")
+  return new Uint8Array(value)
+}

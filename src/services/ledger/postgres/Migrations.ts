@@ -27,13 +27,7 @@ export const migrate = Effect.fnUntraced(function*(
 ) {
   const version = yield* readVersion(links)
   if (version === migrations.length) return
-  if (version > migrations.length) {
-    return yield* new LedgerUnreadable({
-      path: shown,
-      problem: `its tables have version ${version}, and this program knows ${migrations.length}: `
-        + "start a newer version of it"
-    })
-  }
+  if (version > migrations.length) return yield* newerVersion(version, shown)
   const client = PgClient.layerFrom(PgClient.makeClient(linkConfig(options)))
   yield* Effect.provide(Migrator.make({})({ loader, table }), client).pipe(
     Effect.timeoutOrElse({
@@ -47,6 +41,27 @@ export const migrate = Effect.fnUntraced(function*(
       (error) => isSqlError(error.cause) ? refused(error.cause, shown) : Effect.die(error)
     )
   )
+})
+
+const newerVersion = (version: number, path: string) =>
+  new LedgerUnreadable({
+    path,
+    problem: `its tables have version ${version}, and this program knows ${migrations.length}: `
+      + "start a newer version of it"
+  })
+
+/** Why a reader refuses a database in which a server would begin, or whose tables it would bring up to date. */
+export const noTables = "the database is empty: no ledger has begun in it"
+export const olderTables =
+  "its tables have an older version; start the server on it once to bring them up to date"
+
+/** For those who only read: fails where the tables are not those of this version. */
+export const requireTables = Effect.fnUntraced(function*(links: LinkPool, shown: string) {
+  const version = yield* readVersion(links)
+  if (version > migrations.length) return yield* newerVersion(version, shown)
+  if (version === migrations.length) return
+  const problem = version === 0 ? noTables : olderTables
+  return yield* new LedgerUnreadable({ path: shown, problem })
 })
 
 /** How many migrations the database has seen. */

@@ -136,6 +136,33 @@ const beginLottery = (schema: string) =>
   END
   $function$`
 
+/**
+ * Begins a lottery again that holds no bet, with other values: true if it was done, false if another lottery has the name,
+ * null if it holds a bet or its draw was held. Every epoch is new, so that a server that still has the old values stores
+ * nothing under them.
+ */
+const replaceEmptyLottery = (schema: string) =>
+  `CREATE FUNCTION replace_empty_lottery(
+    replaced bigint, of_draw text, of_roster text, number integer, of_checksum bigint, agencies bigint[]
+  ) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = ${schema}, pg_temp AS $function$
+  DECLARE
+    fence bigint;
+  BEGIN
+    PERFORM FROM lottery WHERE id = replaced AND held_at IS NULL FOR UPDATE;
+    IF NOT FOUND THEN RETURN NULL; END IF;
+    PERFORM FROM agency WHERE lottery = replaced ORDER BY agency FOR UPDATE;
+    IF EXISTS (SELECT FROM chunk WHERE lottery = replaced AND bets > 0) THEN RETURN NULL; END IF;
+    IF EXISTS (SELECT FROM lottery WHERE draw = of_draw AND id <> replaced) THEN RETURN false; END IF;
+    SELECT max(epoch) + 1 INTO fence FROM agency WHERE lottery = replaced;
+    DELETE FROM chunk WHERE lottery = replaced;
+    DELETE FROM agency WHERE lottery = replaced;
+    UPDATE lottery SET draw = of_draw, roster = of_roster, winning_number = number, checksum = of_checksum, began_at = now()
+      WHERE id = replaced;
+    INSERT INTO agency (lottery, agency, epoch) SELECT replaced, unnest(agencies), fence;
+    RETURN true;
+  END
+  $function$`
+
 export const migrations: ReadonlyArray<Migration> = [
   {
     name: "lotteries",
@@ -143,7 +170,8 @@ export const migrations: ReadonlyArray<Migration> = [
       ...tables,
       view,
       beginLottery(schema),
-      "REVOKE ALL ON FUNCTION begin_lottery FROM PUBLIC"
+      replaceEmptyLottery(schema),
+      "REVOKE ALL ON FUNCTION begin_lottery, replace_empty_lottery FROM PUBLIC"
     ]
   }
 ]

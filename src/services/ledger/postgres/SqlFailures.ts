@@ -63,7 +63,7 @@ export const isDefect = (error: SqlError): boolean => {
 export const isRolledBack = ({ code, severity }: ServerError): boolean =>
   severity === "ERROR" && code !== "57014"
 
-const describeSql = (error: SqlError): string => {
+export const describeSql = (error: SqlError): string => {
   const { cause, message } = error.reason
   const said = serverErrorOf(error)
   const text = cause instanceof Error && cause.message !== "" ? cause.message : message ?? ""
