@@ -63,7 +63,7 @@ const plants: Readonly<Record<string, ReadonlyArray<readonly [text: string, plan
     [
       "    return Effect.tapDefect(\n      effect,",
       "    return Effect.tapDefect(\n"
-      + "      Effect.andThen(Effect.sync(() => planted(\"read of the ledger\")), effect),"
+      + "      Effect.andThen(Effect.sync(() => planted(\"question to the ledger\")), effect),"
     ]
   ],
   "ParserPool.ts": [[
@@ -79,8 +79,8 @@ const plants: Readonly<Record<string, ReadonlyArray<readonly [text: string, plan
     "Effect.tap(() => Effect.sync(() => planted(\"waiting consult\"))), Effect.flatMap((held) => tell("
   ]],
   "GroupCommit.ts": [[
-    "        const group = open.take()\n",
-    "        const group = open.take()\n        planted(\"group commit\")\n"
+    "    const group = this.#open.take()\n",
+    "    const group = this.#open.take()\n    planted(\"group commit\")\n"
   ]],
   "Told.ts": [[
     "        const batch = ",

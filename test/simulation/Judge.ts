@@ -17,7 +17,7 @@ import type { AgencyId } from "../../src/domain/Agency.ts"
 import type { Draw, ToldRecord } from "../../src/domain/Draw.ts"
 import { type Answer, decodeAnswer } from "../../src/domain/Message.ts"
 import { codes } from "../../src/domain/Rejection.ts"
-import type { LedgerChunk } from "../../src/services/ledger/BetLedger.ts"
+import type { StoredChunk } from "../../src/services/ledger/BetLedger.ts"
 import type { AgencyFile } from "./AgencyFile.ts"
 import { simulatedDraw } from "./SimulatedLedger.ts"
 import type { Timeline } from "./Timeline.ts"
@@ -94,7 +94,7 @@ export class Judge {
   // ---- what the ledger did
 
   /** The chunk is on disk. */
-  onStored(chunk: LedgerChunk): void {
+  onStored(chunk: StoredChunk): void {
     const file = this.#files.get(chunk.agency)
     const standing = this.#standings.get(chunk.agency)
     if (file === undefined || standing === undefined) {

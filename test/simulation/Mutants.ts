@@ -43,15 +43,15 @@ export const mutants: ReadonlyArray<Mutant> = [
     file: "src/services/intake/BetTurns.ts",
     edits: [[
       "      onFailed: (retryAfterMs) => {\n",
-      "      onFailed: (retryAfterMs) => {\n        desk.standing = standingAfter(desk.standing, store)\n"
+      "      onFailed: (retryAfterMs) => {\n        desk.settle(store)\n"
     ]]
   },
   {
     name: "answer a failed group as stored",
     file: "src/services/ledger/GroupCommit.ts",
     edits: [[
-      "if (Result.isSuccess(outcome)) {\n",
-      "if (Result.isSuccess(outcome) || trouble.retryMs > 0) {\n"
+      "    if (failure.value._tag === \"LedgerInDoubt\") this",
+      "    return this.#inHand.settleStored(group)\n    if (failure.value._tag === \"LedgerInDoubt\") this"
     ]]
   },
   {
@@ -68,27 +68,29 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "forget the chunks of a failed group that were to stay",
     file: "src/services/ledger/GroupCommit.ts",
-    edits: [["open.putBack(inHand.", "void (inHand."]]
+    edits: [["this.#open.putBack(this.#inHand.", "void (this.#inHand."]]
   },
   {
     name: "lose a finished mark on its way to disk",
     file: "src/services/intake/BetTurns.ts",
     edits: [[
-      "      chunk: { agency: desk.agency, ...store },\n",
-      "      chunk: { agency: desk.agency, ...store, last: false },\n"
+      "total: standing.bets + store.bets, ...store },\n",
+      "total: standing.bets + store.bets, ...store, last: false },\n"
     ]]
   },
   {
     name: "lose the finished marks at a restart",
     file: "src/services/draw/Lottery.ts",
-    edits: [[".filter(([, standing]) => standing.finished)", ".filter(() => false)"]]
+    edits: [["HashSet.fromIterable(standing.finished)", "HashSet.empty()"]]
   },
   {
     name: "hold the draw again after a restart",
     file: "src/services/draw/Lottery.ts",
     edits: [
-      ["if (Option.isSome(ledger.opened.draw)) {", "if (false) {"],
-      ["Deferred.succeed(drawn, ledger.opened.draw.value)", "Effect.void"]
+      [
+        "        return Option.isSome(standing.draw)\n",
+        "        return false && Option.isSome(standing.draw)\n"
+      ]
     ]
   },
   {
@@ -123,17 +125,17 @@ export const mutants: ReadonlyArray<Mutant> = [
     edits: [["      if (this.#speaker !== undefined) supersede(this.#speaker)\n", ""]]
   },
   {
-    name: "number claims in the order in which frames come out of the parsers",
+    name: "number arrivals in the order in which frames come out of the parsers",
     file: "src/services/intake/Desk.ts",
     edits: [
-      ["  #claim = 0\n", "  #claim = 0\n  #claims = new Map<Session, number>()\n"],
+      ["  #arrival = 0\n", "  #arrival = 0\n  #arrivals = new Map<Session, number>()\n"],
       [
-        "    if (this.#claim > session.claim) return supersede(session)\n",
-        "    if (!this.#claims.has(session)) this.#claims.set(session, this.#claim + 1)\n"
-        + "    const claim = this.#claims.get(session) ?? 0\n"
-        + "    if (this.#claim > claim) return supersede(session)\n"
+        "    if (this.#arrival > session.arrival) return supersede(session)\n",
+        "    if (!this.#arrivals.has(session)) this.#arrivals.set(session, this.#arrival + 1)\n"
+        + "    const arrival = this.#arrivals.get(session) ?? 0\n"
+        + "    if (this.#arrival > arrival) return supersede(session)\n"
       ],
-      ["      this.#claim = session.claim\n", "      this.#claim = claim\n"]
+      ["      this.#arrival = session.arrival\n", "      this.#arrival = arrival\n"]
     ]
   },
   {

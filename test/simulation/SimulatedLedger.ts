@@ -10,9 +10,10 @@
  *
  * Like the real one it dies of what would break the count, and stores groups whole or not at all.
  */
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer, Option, Stream } from "effect"
 import { createHash } from "node:crypto"
 import { type AgencyId, formatRoster, type Roster } from "../../src/domain/Agency.ts"
+import { type Claim, Epoch } from "../../src/domain/Claim.ts"
 import { csvOfBody } from "../../src/domain/Csv.ts"
 import { type Draw, DrawName, type ToldRecord, type WinningNumber } from "../../src/domain/Draw.ts"
 import { laterTold } from "../../src/domain/LaterTold.ts"
@@ -20,9 +21,11 @@ import type { BetCursor } from "../../src/domain/ReplayRule.ts"
 import { nothingStored, type Standing } from "../../src/domain/Standing.ts"
 import {
   BetLedger,
+  type Committed,
   type LedgerChunk,
   LedgerMismatch,
-  LedgerUnavailable
+  LedgerUnavailable,
+  type StoredChunk
 } from "../../src/services/ledger/BetLedger.ts"
 
 export interface LedgerWorld {
@@ -30,7 +33,7 @@ export interface LedgerWorld {
   readonly later: (operation: Operation, run: () => void) => void
   /** Whether the operation that is due fails. */
   readonly fails: (operation: Operation) => boolean
-  readonly onStored: (chunk: LedgerChunk) => void
+  readonly onStored: (chunk: StoredChunk) => void
   readonly onDrawn: (draw: Draw) => void
   readonly onDrawAsked: () => void
   readonly onToldNoted: (agency: AgencyId, told: ToldRecord) => void
@@ -38,7 +41,7 @@ export interface LedgerWorld {
   readonly onMisuse: (problem: string) => void
 }
 
-type Operation = "commit" | "draw" | "read" | "news"
+type Operation = "commit" | "draw" | "read" | "claim" | "news"
 
 export interface LedgerLottery {
   readonly roster: Roster
@@ -56,7 +59,8 @@ export const simulatedDraw = DrawName.make("simulated")
 
 export class SimulatedLedger {
   readonly #world: LedgerWorld
-  readonly #stored = new Map<AgencyId, Array<LedgerChunk>>()
+  readonly #stored = new Map<AgencyId, Array<StoredChunk>>()
+  readonly #epochs = new Map<AgencyId, number>()
   #lottery: LedgerLottery | undefined
   #draw: Draw | undefined
   readonly #told = new Map<AgencyId, ToldRecord>()
@@ -118,15 +122,28 @@ export class SimulatedLedger {
     const make = Effect.suspend(() => {
       const mismatch = this.#mismatch(lottery)
       if (mismatch !== undefined) return Effect.fail(mismatch)
-      const agencies = new Map(lottery.roster.map((agency) => [agency, this.#recordOf(agency)]))
+      const standings = lottery.roster.map((agency) => this.#recordOf(agency))
       return Effect.succeed(BetLedger.of({
         opened: {
-          agencies,
-          draw: Option.fromUndefinedOr(this.#draw),
           drawName: simulatedDraw,
-          told: new Map(this.#told),
-          isNew: this.#stored.size === 0
+          isNew: this.#stored.size === 0,
+          bets: standings.reduce((sum, { bets }) => sum + bets, 0),
+          finished: standings.filter(({ finished }) => finished).length
         },
+        groupsMax: 1,
+        news: Stream.never,
+        claim: (agency) =>
+          operation("claim", () =>
+            lottery.roster.includes(agency)
+              ? Effect.succeed(this.#claim(agency))
+              : defect(`agency ${agency} is not in the roster`)),
+        standing: Effect.sync(() => ({
+          finished: new Set(
+            lottery.roster.filter((agency) => this.#recordOf(agency).finished)
+          ),
+          draw: Option.fromUndefinedOr(this.#draw)
+        })),
+        toldRecords: Effect.sync(() => new Map(this.#told)),
         commit: (group) => write("commit", () => this.#commit(lottery, group)),
         chunkAt: (agency, seq) =>
           operation("read", () => Effect.succeed(this.#chunkAt(agency, seq))),
@@ -160,7 +177,7 @@ export class SimulatedLedger {
       ?? differs("winning number", String(begun.winningNumber), String(winningNumber))
   }
 
-  #chunksOf(agency: AgencyId): ReadonlyArray<LedgerChunk> {
+  #chunksOf(agency: AgencyId): ReadonlyArray<StoredChunk> {
     return this.#stored.get(agency) ?? []
   }
 
@@ -171,24 +188,37 @@ export class SimulatedLedger {
     )
   }
 
-  #commit({ roster }: LedgerLottery, group: ReadonlyArray<LedgerChunk>): Effect.Effect<void> {
-    if (this.#draw !== undefined) return defect("a chunk came after the draw")
-    const after = new Map<AgencyId, { readonly seq: number; readonly finished: boolean }>()
-    for (const { agency, bets, body, last, numbers, seq } of group) {
+  #claim(agency: AgencyId): Claim {
+    const epoch = (this.#epochs.get(agency) ?? 0) + 1
+    this.#epochs.set(agency, epoch)
+    return { ...this.#recordOf(agency), epoch: Epoch.make(epoch) }
+  }
+
+  #commit({ roster }: LedgerLottery, given: ReadonlyArray<LedgerChunk>): Effect.Effect<Committed> {
+    const fenced = new Set(
+      given.filter(({ agency, epoch }) => this.#epochs.get(agency) !== epoch)
+        .map(({ agency }) => agency)
+        .filter((agency) => roster.includes(agency))
+    )
+    const group = given.filter(({ agency }) => !fenced.has(agency))
+    if (group.length > 0 && this.#draw !== undefined) return defect("a chunk came after the draw")
+    const after = new Map<AgencyId, Standing>()
+    for (const { agency, bets, body, last, numbers, seq, total } of group) {
       const known = after.get(agency) ?? this.#recordOf(agency)
       if (!roster.includes(agency)) return defect(`agency ${agency} is not in the roster`)
       if (known.finished) return defect(`agency ${agency} had finished`)
       if (seq !== known.seq + 1) return defect(`agency ${agency}: ${seq} after ${known.seq}`)
       const ends = bets === 0 ? body.length === 0 : body.at(-1) === 0x0a && body.length > bets * 8
       if (numbers.length !== 2 * bets || !ends) return defect("not as long as its bets")
-      after.set(agency, { seq, finished: last })
+      if (total !== known.bets + bets) return defect(`agency ${agency}: ${total} bets in all`)
+      after.set(agency, { seq, bets: total, finished: last })
     }
-    for (const chunk of group) {
-      const chunks = this.#stored.get(chunk.agency) ?? []
-      this.#stored.set(chunk.agency, [...chunks, chunk])
+    for (const { agency, bets, body, last, numbers, seq } of group) {
+      const chunk = { agency, seq, last, bets, numbers, body }
+      this.#stored.set(agency, [...this.#chunksOf(agency), chunk])
       this.#world.onStored(chunk)
     }
-    return Effect.void
+    return Effect.succeed({ fenced })
   }
 
   #noteTold(
@@ -205,7 +235,7 @@ export class SimulatedLedger {
     return Effect.void
   }
 
-  #chunkAt(agency: AgencyId, seq: number): Option.Option<LedgerChunk> {
+  #chunkAt(agency: AgencyId, seq: number): Option.Option<StoredChunk> {
     return Option.fromUndefinedOr(this.#chunksOf(agency)[seq - 1])
   }
 
@@ -231,10 +261,9 @@ export class SimulatedLedger {
     return { seq, bets, digest: hash.digest("hex") }
   }
 
-  #holdDraw({ roster, winningNumber }: LedgerLottery): Effect.Effect<Draw> {
-    if (this.#draw !== undefined) return Effect.succeed(this.#draw)
-    const selling = roster.find((agency) => !this.#recordOf(agency).finished)
-    if (selling !== undefined) return defect(`the draw before agency ${selling} finished`)
+  #holdDraw({ roster, winningNumber }: LedgerLottery): Effect.Effect<Option.Option<Draw>> {
+    if (this.#draw !== undefined) return Effect.succeedSome(this.#draw)
+    if (roster.some((agency) => !this.#recordOf(agency).finished)) return Effect.succeedNone
     const winners = new Map<AgencyId, ReadonlyArray<string>>()
     for (const agency of roster) {
       const documents = this.#chunksOf(agency).flatMap(({ body }) =>
@@ -246,7 +275,7 @@ export class SimulatedLedger {
     }
     this.#draw = { winningNumber, winners }
     this.#world.onDrawn(this.#draw)
-    return Effect.succeed(this.#draw)
+    return Effect.succeedSome(this.#draw)
   }
 }
 

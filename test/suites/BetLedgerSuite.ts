@@ -3,33 +3,15 @@
  * built and closed again and again: closing and building is a restart.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Cause, Effect, Exit, type Layer, Option, Schema, type Scope } from "effect"
+import { Arbitrary, Cause, Effect, Exit, Option, Schema, type Scope } from "effect"
 import { createHash } from "node:crypto"
-import { AgencyId, type Roster } from "../../src/domain/Agency.ts"
+import { AgencyId } from "../../src/domain/Agency.ts"
 import { BetFields } from "../../src/domain/Bet.ts"
 import { WinningNumber } from "../../src/domain/Draw.ts"
-import {
-  BetLedger,
-  type LedgerChunk,
-  type LedgerOpenError
-} from "../../src/services/ledger/BetLedger.ts"
-import { betAt, chunkOf, csvOf, plainChunk } from "../support/LedgerChunks.ts"
-
-export interface Lottery {
-  readonly roster: Roster
-  readonly winningNumber: WinningNumber
-}
-
-export interface LedgerStore {
-  readonly layer: (
-    lottery: Lottery
-  ) => Layer.Layer<BetLedger, LedgerOpenError>
-}
-
-export const three = AgencyId.make(3)
-export const five = AgencyId.make(5)
-/** 257 is 01 01: two numbers side by side can hold it in their middle. */
-export const lottery: Lottery = { roster: [three, five], winningNumber: WinningNumber.make(257) }
+import type { StoredChunk } from "../../src/services/ledger/BetLedger.ts"
+import { betAt, chunkOf, csvOf, plainChunk, underClaim } from "../support/LedgerChunks.ts"
+import { ClaimSuite } from "./ClaimSuite.ts"
+import { five, type LedgerStore, life, lottery, standings, three } from "./LedgerLife.ts"
 
 const diesOf = (exit: Exit.Exit<unknown, unknown>): boolean =>
   Exit.isFailure(exit) && Cause.hasDies(exit.cause)
@@ -38,21 +20,15 @@ export const BetLedgerSuite = (
   name: string,
   makeStore: Effect.Effect<LedgerStore, never, Scope.Scope>
 ): void => {
-  /** One life of the process: opens the ledger, uses it, closes it. */
-  const life = <A, E>(
-    store: LedgerStore,
-    use: (ledger: BetLedger["Service"]) => Effect.Effect<A, E>,
-    of = lottery
-  ) => Effect.provide(Effect.flatMap(BetLedger, use), store.layer(of), { local: true })
-
   describe(`${name} stores`, () => {
     it.effect("nothing at first, and knows every agency of the roster", () =>
       Effect.gen(function*() {
         const store = yield* makeStore
-        const { agencies, draw } = yield* life(store, ({ opened }) => Effect.succeed(opened))
-        const nothing = { seq: 0, bets: 0, finished: false }
-        assert.deepStrictEqual([...agencies], [[three, nothing], [five, nothing]])
+        const { finished, draw } = yield* life(store, ({ standing }) => standing)
+        assert.deepStrictEqual([...finished], [])
         assert.isTrue(Option.isNone(draw))
+        const nothing = { seq: 0, bets: 0, finished: false }
+        assert.deepStrictEqual(yield* standings(store), [nothing, nothing])
       }))
 
     it.effect("what it has acknowledged, across restarts", () =>
@@ -66,14 +42,20 @@ export const BetLedgerSuite = (
           store,
           ({ commit }) => commit([plainChunk(three, 2, 4), plainChunk(five, 2, 0, true)])
         )
-        const { agencies } = yield* life(store, ({ opened }) => Effect.succeed(opened))
-        assert.deepStrictEqual([...agencies], [
-          [three, { seq: 2, bets: 6, finished: false }],
-          [five, { seq: 2, bets: 3, finished: true }]
+        assert.deepStrictEqual(yield* standings(store), [
+          { seq: 2, bets: 6, finished: false },
+          { seq: 2, bets: 3, finished: true }
         ])
+        const { finished } = yield* life(store, ({ standing }) => standing)
+        assert.deepStrictEqual([...finished], [five])
+        const { bets, finished: count, isNew } = yield* life(
+          store,
+          ({ opened }) => Effect.succeed(opened)
+        )
+        assert.deepStrictEqual([bets, count, isNew], [9, 1, false])
       }))
 
-    const badChunks: ReadonlyArray<readonly [string, LedgerChunk]> = [
+    const badChunks: ReadonlyArray<readonly [string, StoredChunk]> = [
       ["a gap", plainChunk(three, 4, 1)],
       ["a repeated seq", plainChunk(three, 2, 1)],
       ["an agency outside of the roster", plainChunk(AgencyId.make(4), 1, 1)],
@@ -102,10 +84,9 @@ export const BetLedgerSuite = (
             assert.isTrue(Option.isNone(yield* ledger.chunkAt(three, 1)))
             yield* ledger.commit([plainChunk(three, 1, 5)])
           }))
-        const { agencies } = yield* life(store, ({ opened }) => Effect.succeed(opened))
-        assert.deepStrictEqual([...agencies], [
-          [three, { seq: 1, bets: 5, finished: false }],
-          [five, { seq: 0, bets: 0, finished: false }]
+        assert.deepStrictEqual(yield* standings(store), [
+          { seq: 1, bets: 5, finished: false },
+          { seq: 0, bets: 0, finished: false }
         ])
       }))
 
@@ -117,22 +98,23 @@ export const BetLedgerSuite = (
           (_, index) => plainChunk(three, index + 1, index % 3)
         )
         yield* life(store, ({ commit }) => commit(group))
-        const { agencies } = yield* life(store, ({ opened }) => Effect.succeed(opened))
-        assert.deepStrictEqual(agencies.get(three), { seq: 300, bets: 300, finished: false })
+        const [sold] = yield* standings(store)
+        assert.deepStrictEqual(sold, { seq: 300, bets: 300, finished: false })
       }))
 
     it.effect("what was given to it when the caller is interrupted meanwhile", () =>
       Effect.gen(function*() {
         const store = yield* makeStore
-        yield* life(store, ({ commit }) =>
+        yield* life(store, ({ claim, home }) =>
           Effect.gen(function*() {
-            const fiber = yield* Effect.forkChild(commit([plainChunk(three, 1, 1000)]), {
+            const chunk = underClaim(plainChunk(three, 1, 1000), yield* claim(three))
+            const fiber = yield* Effect.forkChild(home.commit([chunk]), {
               startImmediately: true
             })
             yield* Effect.sync(() => fiber.interruptUnsafe())
           }))
-        const { agencies } = yield* life(store, ({ opened }) => Effect.succeed(opened))
-        assert.strictEqual(agencies.get(three)?.bets, 1000)
+        const [sold] = yield* standings(store)
+        assert.strictEqual(sold.bets, 1000)
       }))
 
     it.effect("for one lottery only, and names both values", () =>
@@ -301,16 +283,16 @@ export const BetLedgerSuite = (
               chunkOf(three, 2, betsWith([0, 257, 9999, 1])),
               ...ends
             ])
-            const draw = yield* holdDraw
-            assert.deepStrictEqual(yield* holdDraw, draw)
+            const draw = yield* Effect.fromOption(yield* holdDraw)
+            assert.deepStrictEqual(yield* holdDraw, Option.some(draw))
             return draw
           }))
         assert.strictEqual(held.winningNumber, 257)
         assert.deepStrictEqual([...held.winners], [...expected])
-        yield* life(store, ({ commit, holdDraw, opened }) =>
+        yield* life(store, ({ commit, holdDraw, standing }) =>
           Effect.gen(function*() {
-            assert.deepStrictEqual(opened.draw, Option.some(held))
-            assert.deepStrictEqual(yield* holdDraw, held)
+            assert.deepStrictEqual((yield* standing).draw, Option.some(held))
+            assert.deepStrictEqual(yield* holdDraw, Option.some(held))
             assert.isTrue(diesOf(yield* Effect.exit(commit([plainChunk(three, 4, 1)]))))
           }))
       }))
@@ -325,7 +307,7 @@ export const BetLedgerSuite = (
               plainChunk(three, 2, 0, true),
               plainChunk(five, 1, 0, true)
             ])
-            return yield* holdDraw
+            return yield* Effect.fromOption(yield* holdDraw)
           }))
         assert.strictEqual(draw.winners.size, 0)
       }))
@@ -340,7 +322,7 @@ export const BetLedgerSuite = (
         const draw = yield* life(store, ({ commit, holdDraw }) =>
           Effect.gen(function*() {
             yield* commit([chunkOf(three, 1, bets, true), plainChunk(five, 1, 0, true)])
-            return yield* holdDraw
+            return yield* Effect.fromOption(yield* holdDraw)
           }), zero)
         assert.deepStrictEqual(draw.winners.get(three), ["30000000", "30000001", "30000003"])
       }))
@@ -351,10 +333,12 @@ export const BetLedgerSuite = (
         yield* life(store, ({ commit, holdDraw }) =>
           Effect.gen(function*() {
             yield* commit([plainChunk(three, 1, 1, true), plainChunk(five, 1, 1)])
-            assert.isTrue(diesOf(yield* Effect.exit(holdDraw)))
+            assert.isTrue(Option.isNone(yield* holdDraw))
             yield* commit([plainChunk(five, 2, 0, true)])
-            yield* holdDraw
+            assert.isTrue(Option.isSome(yield* holdDraw))
           }))
       }))
   })
+
+  ClaimSuite(name, makeStore)
 }

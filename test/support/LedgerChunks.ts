@@ -1,7 +1,9 @@
 /** Chunks for tests of the ledger, made from bets without the product's parser. */
+import { Effect } from "effect"
 import type { AgencyId } from "../../src/domain/Agency.ts"
 import { type BetFields, fieldsOfBet } from "../../src/domain/Bet.ts"
-import type { LedgerChunk } from "../../src/services/ledger/BetLedger.ts"
+import { type Claim, Epoch } from "../../src/domain/Claim.ts"
+import type { BetLedger, LedgerChunk, StoredChunk } from "../../src/services/ledger/BetLedger.ts"
 
 const utf8 = new TextEncoder()
 
@@ -19,7 +21,7 @@ export const chunkOf = (
   seq: number,
   bets: ReadonlyArray<BetFields>,
   last = false
-): LedgerChunk => ({
+): StoredChunk => ({
   agency,
   seq,
   last,
@@ -36,7 +38,7 @@ export const plainChunk = (
   seq: number,
   count: number,
   last = false
-): LedgerChunk =>
+): StoredChunk =>
   chunkOf(agency, seq, Array.from({ length: count }, (_, index) => betAt(seq * 1000 + index)), last)
 
 /** One line of the export per bet: minimal RFC 4180 quoting, CRLF. */
@@ -48,3 +50,50 @@ export const csvOf = (agency: AgencyId, bets: ReadonlyArray<BetFields>): string 
         .join(",")
     }\r\n`
   ).join("")
+
+/** The chunk as it is stored under a claim that was taken before the agency's first one. */
+export const underClaim = (chunk: StoredChunk, claim?: Claim): LedgerChunk => ({
+  ...chunk,
+  epoch: claim?.epoch ?? Epoch.make(1),
+  total: (claim?.bets ?? 0) + chunk.bets
+})
+
+/** A ledger as a server uses it: an agency is claimed before its first chunk is stored. */
+export interface Selling extends Omit<BetLedger["Service"], "commit"> {
+  readonly commit: (
+    group: ReadonlyArray<StoredChunk>
+  ) => ReturnType<BetLedger["Service"]["commit"]>
+  /** The ledger itself, which takes chunks under any claim. */
+  readonly home: BetLedger["Service"]
+}
+
+export const selling = (ledger: BetLedger["Service"]): Selling => {
+  const claims = new Map<AgencyId, Claim>()
+  return {
+    ...ledger,
+    home: ledger,
+    commit: (group) =>
+      Effect.gen(function*() {
+        const totals = new Map<AgencyId, number>()
+        const chunks: Array<LedgerChunk> = []
+        for (const chunk of group) {
+          const { agency, bets } = chunk
+          const claim = claims.get(agency) ?? (yield* ledger.claim(agency))
+          claims.set(agency, claim)
+          const total = (totals.get(agency) ?? claim.bets) + bets
+          totals.set(agency, total)
+          chunks.push({ ...chunk, epoch: claim.epoch, total })
+        }
+        const committed = yield* ledger.commit(chunks)
+        for (const { agency, epoch, last, seq, total } of chunks) {
+          const finished = last || claims.get(agency)?.finished === true
+          claims.set(agency, { epoch, seq, bets: total, finished })
+        }
+        return committed
+      })
+  }
+}
+
+/** What a new claim of the agency tells. */
+export const standingOf = (ledger: Pick<BetLedger["Service"], "claim">, agency: AgencyId) =>
+  Effect.map(ledger.claim(agency), ({ bets, finished, seq }) => ({ seq, bets, finished }))

@@ -19,7 +19,7 @@ import { encodeGroup } from "../../src/services/ledger/sqlite/GroupBuffer.ts"
 import { LedgerWriter } from "../../src/services/ledger/sqlite/LedgerWriter.ts"
 import { writerDefaults } from "../../src/services/ledger/sqlite/WriterConfig.ts"
 import { keptLedger } from "./Kept.ts"
-import { plainChunk } from "./LedgerChunks.ts"
+import { plainChunk, selling } from "./LedgerChunks.ts"
 import { waitUntil } from "./WaitUntil.ts"
 
 const three = AgencyId.make(3)
@@ -50,7 +50,7 @@ const write = (): void => {
 
 /** Commits again and again, each time when the checkpoint of the last commit has reached the file. */
 const checkpoint = Effect.gen(function*() {
-  const { commit } = yield* BetLedger
+  const { commit } = selling(yield* BetLedger)
   const journal = process.env["CALLS"] ?? ""
   const copied = () =>
     existsSync(journal)
@@ -68,16 +68,17 @@ const checkpoint = Effect.gen(function*() {
 })
 
 const hold = Effect.gen(function*() {
-  const { commit, opened } = yield* BetLedger
+  const { claim, commit } = selling(yield* BetLedger)
+  const stored = yield* claim(three)
   print("opened")
-  for (let seq = (opened.agencies.get(three)?.seq ?? 0) + 1;; seq += 3) {
+  for (let seq = stored.seq + 1;; seq += 3) {
     yield* commit([seq, seq + 1, seq + 2].map((each) => plainChunk(three, each, each % 50)))
     print(String(seq + 2))
   }
 })
 
 const overfill = Effect.gen(function*() {
-  const { commit } = yield* BetLedger
+  const { commit } = selling(yield* BetLedger)
   print("opened")
   const chunk = plainChunk(three, 1, 1000)
   const chunks = Math.ceil(Number(more) / chunk.body.length)

@@ -1,5 +1,5 @@
 /** A ledger of which a test needs a few operations, and the services around it. */
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer, Option, Stream } from "effect"
 import { DrawName } from "../../src/domain/Draw.ts"
 import { Keeper } from "../../src/services/base/Keeper.ts"
 import { Lifetime } from "../../src/services/base/Lifetime.ts"
@@ -19,13 +19,17 @@ export const ledgerStub = (
 ): Ledger =>
   BetLedger.of({
     opened: {
-      agencies: new Map(),
-      draw: Option.none(),
       drawName: DrawName.make("d"),
-      told: new Map(),
       isNew: true,
+      bets: 0,
+      finished: 0,
       ...opened
     },
+    groupsMax: 1,
+    news: Stream.never,
+    claim: () => unused,
+    standing: Effect.succeed({ finished: new Set(), draw: Option.none() }),
+    toldRecords: Effect.succeed(new Map()),
     commit: () => unused,
     chunkAt: () => unused,
     readBets: () => unused,

@@ -10,7 +10,7 @@ import { strictKeeper } from "./Kept.ts"
 import { RememberingTransport } from "./RememberingTransport.ts"
 
 /** A session whose first frame was whole as the given one among all. */
-export const openSession = (claim: number, frameBudgetBytes = 1000) => {
+export const openSession = (arrival: number, frameBudgetBytes = 1000) => {
   const transport = new RememberingTransport()
   const turns: Array<Turn> = []
   const refused: Array<Refused> = []
@@ -20,7 +20,7 @@ export const openSession = (claim: number, frameBudgetBytes = 1000) => {
   const session = new Session(
     {
       roomWaitMs: 700,
-      nextClaim: () => claim,
+      nextArrival: () => arrival,
       onFrame: (speaker, frame) => turns.push(new Turn(speaker, frame)),
       onRefused: (_, refusal) => refused.push(refusal),
       onClosed: (_, reason) => closed.push(reason)

@@ -48,7 +48,9 @@ export const roots = {
   "group commit": "server",
   "draw": "server",
   "notes of who was told": "server",
-  "read of the ledger": "server"
+  "question to the ledger": "server",
+  "news of other servers": "server",
+  "acknowledged bets": "server"
 } as const satisfies Readonly<Record<string, Ends>>
 
 export type Ends = "connection" | "nothing" | "server"

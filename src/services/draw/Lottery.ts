@@ -1,9 +1,9 @@
 /**
  * The lottery of this ledger: which agencies have finished, and the draw with its winners. The draw is due when the last
- * agency of the roster has finished, and is held once. After a restart a draw that was due is held, and one that was
- * held already is only served.
+ * agency of the roster has finished, on whichever server, and is held once. After a restart a draw that was due is held,
+ * and one that was held already is only served.
  */
-import { Context, Deferred, Effect, HashSet, Iterable, Layer, Option, Ref } from "effect"
+import { Context, Deferred, Effect, HashSet, Iterable, Layer, Option, Ref, Stream } from "effect"
 import type { AgencyId } from "../../domain/Agency.ts"
 import type { Draw } from "../../domain/Draw.ts"
 import { invariant } from "../../domain/Invariant.ts"
@@ -12,7 +12,7 @@ import { Keeper } from "../base/Keeper.ts"
 import { Lifetime } from "../base/Lifetime.ts"
 import { OperatorLog } from "../base/OperatorLog.ts"
 import { Settings } from "../base/Settings.ts"
-import { BetLedger, type LedgerUnavailable } from "../ledger/BetLedger.ts"
+import { BetLedger } from "../ledger/BetLedger.ts"
 import { GroupCommit } from "../ledger/GroupCommit.ts"
 
 /** The agencies that have not finished. The draw waits for them. */
@@ -35,17 +35,14 @@ export class Lottery extends Context.Service<Lottery, {
   static readonly layer = Layer.effect(
     Lottery,
     Effect.gen(function*() {
-      const { ledger: { retryFirstMs, retryMaxMs }, lottery: { agencies } } = yield* Settings
+      const { lottery: { agencies } } = yield* Settings
       const ledger = yield* BetLedger
-      const commits = yield* GroupCommit
-      const lifetime = yield* Lifetime
       const keeper = yield* Keeper
       const log = yield* OperatorLog
 
       const roster = new Set<number>(agencies)
-      const finished = yield* Ref.make(HashSet.fromIterable(
-        [...ledger.opened.agencies].filter(([, standing]) => standing.finished).map(([id]) => id)
-      ))
+      /** As far as this server knows: it learns of other servers' agencies when it looks. */
+      const finished = yield* Ref.make(HashSet.empty<AgencyId>())
       const due = yield* Deferred.make<void>()
       const drawn = yield* Deferred.make<Draw>()
 
@@ -55,33 +52,45 @@ export class Lottery extends Context.Service<Lottery, {
         if (count === roster.size) yield* Deferred.succeed(due, undefined)
       })
 
-      const noteFailure = (failure: LedgerUnavailable) =>
-        Effect.sync(() => {
-          const problem = String(failure.cause)
-          log.write("ERROR", "sorteo", "fail", { problem })
-          lifetime.setTrouble("draw", `it is due and can't be held (${problem})`)
-        })
+      /** Looks how far the lottery is on all servers. */
+      const look = Effect.gen(function*() {
+        const known = yield* Ref.get(finished)
+        const standing = yield* ledger.standing
+        const lost = [...known].find((agency) => !standing.finished.has(agency))
+        if (lost !== undefined) return yield* Effect.die(new Error(lostFinish(lost)))
+        yield* Ref.update(
+          finished,
+          (local) => HashSet.union(local, HashSet.fromIterable(standing.finished))
+        )
+        yield* checkDue
+        return Option.isSome(standing.draw)
+          && (yield* Deferred.succeed(drawn, standing.draw.value))
+      })
 
       const holdWhenDue = Effect.gen(function*() {
         yield* Deferred.await(due)
-        const draw = yield* commits.exclusively(ledger.holdDraw).pipe(
-          Effect.tapError(noteFailure),
-          Effect.retry(backoff({ firstMs: retryFirstMs, maxMs: retryMaxMs }))
-        )
-        lifetime.setTrouble("draw", undefined)
-        log.write("INFO", "sorteo", "success")
-        invariant(yield* Deferred.succeed(drawn, draw), "the draw is held once")
+        const draw = yield* heldDraw
+        if (yield* Deferred.succeed(drawn, draw)) log.write("INFO", "sorteo", "success")
       })
+      /** What can't be looked at now is looked at with the next news. */
+      const follow = Stream.runForEach(ledger.news, (news) =>
+        news._tag === "Changed"
+          ? Effect.map(Effect.orElseSucceed(look, () => false), (isNew) => {
+            if (isNew) log.write("INFO", "sorteo", "success", { detail: "held by another server" })
+          })
+          : Effect.void)
 
-      if (Option.isSome(ledger.opened.draw)) {
-        yield* Deferred.succeed(drawn, ledger.opened.draw.value)
+      if (yield* look) {
         log.write("WARNING", "draw_held", "success", {
           detail:
             "this ledger only serves winners; for the next draw stop the central and run `ledger begin`"
         })
       } else {
-        yield* checkDue
         yield* keeper.inLedgersPath("draw", holdWhenDue)
+        yield* keeper.inLedgersPath(
+          "news of other servers",
+          Effect.raceFirst(follow, Deferred.await(drawn))
+        )
       }
 
       const isMissing = (agency: number): boolean =>
@@ -100,3 +109,32 @@ export class Lottery extends Context.Service<Lottery, {
     })
   )
 }
+
+/** The draw, tried again until it is held. */
+const heldDraw = Effect.gen(function*() {
+  const { ledger: { retryFirstMs, retryMaxMs } } = yield* Settings
+  const ledger = yield* BetLedger
+  const commits = yield* GroupCommit
+  const lifetime = yield* Lifetime
+  const log = yield* OperatorLog
+  const noteFailure = (problem: string) =>
+    Effect.sync(() => {
+      log.write("ERROR", "sorteo", "fail", { problem })
+      lifetime.setTrouble("draw", `it is due and can't be held (${problem})`)
+    })
+  const draw = yield* commits.exclusively(ledger.holdDraw).pipe(
+    Effect.mapError(({ cause }) => String(cause)),
+    Effect.flatMap(Option.match({
+      onNone: () => Effect.fail("the ledger has agencies that have not finished"),
+      onSome: Effect.succeed
+    })),
+    Effect.tapError(noteFailure),
+    Effect.retry(backoff({ firstMs: retryFirstMs, maxMs: retryMaxMs }))
+  )
+  lifetime.setTrouble("draw", undefined)
+  return draw
+})
+
+const lostFinish = (agency: AgencyId): string =>
+  `the ledger has lost that agency ${agency} finished, which was acknowledged. Bring back the `
+  + "database that has it before a server starts again"

@@ -8,7 +8,7 @@
  *
  * With `exitWhenServed` it ends the server when every agency has been told.
  */
-import { Context, Effect, Latch, Layer } from "effect"
+import { Context, Effect, Latch, Layer, Stream } from "effect"
 import type { AgencyId } from "../../domain/Agency.ts"
 import type { ToldRecord } from "../../domain/Draw.ts"
 import { toldBatchMax } from "../../domain/Limits.ts"
@@ -55,10 +55,14 @@ export class Told extends Context.Service<Told, {
       const confirmed = new Set<number>()
       /** Agencies that `exitWhenServed` doesn't wait for any more. */
       const served = new Set<number>()
-      for (const record of ledger.opened.told.values()) {
-        if (record.how === "confirmed") confirmed.add(record.agency)
-        if (record.served) served.add(record.agency)
+      /** Looks whom all servers have told. */
+      const look = Effect.map(ledger.toldRecords, (records) => {
+        addTold(records.values(), confirmed, served)
+      })
+      const endWhenServed = () => {
+        if (lottery.exitWhenServed && served.size === lottery.agencies.length) lifetime.endUnsafe()
       }
+      yield* look
       /** To be written: the latest record of each agency. */
       const unwritten = new Map<number, ToldRecord>()
       const notEmpty = yield* Latch.make(false)
@@ -90,6 +94,13 @@ export class Told extends Context.Service<Told, {
       yield* Effect.addFinalizer(() => unwritten.size === 0 ? Effect.void : Effect.ignore(write))
       yield* keeper.inLedgersPath("notes of who was told", Effect.forever(round))
 
+      const follow = Stream.runForEach(
+        ledger.news,
+        ({ _tag }) =>
+          _tag === "Changed" ? Effect.map(Effect.ignore(look), endWhenServed) : Effect.void
+      )
+      if (lottery.exitWhenServed) yield* keeper.inLedgersPath("news of other servers", follow)
+
       return Told.of({
         note: (answered, sent) => {
           const { agency, at } = answered
@@ -110,13 +121,22 @@ export class Told extends Context.Service<Told, {
             })
             notEmpty.openUnsafe()
           }
-          if (lottery.exitWhenServed && served.size === lottery.agencies.length) {
-            lifetime.endUnsafe()
-          }
+          endWhenServed()
         }
       })
     })
   )
+}
+
+const addTold = (
+  records: Iterable<ToldRecord>,
+  confirmed: Set<number>,
+  served: Set<number>
+): void => {
+  for (const record of records) {
+    if (record.how === "confirmed") confirmed.add(record.agency)
+    if (record.served) served.add(record.agency)
+  }
 }
 
 const doubts = {

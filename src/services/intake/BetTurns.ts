@@ -1,13 +1,14 @@
 /**
  * The turns of the bets port, from the frame to the answer. The file is written in that order: parse the frame, enter the
- * agency's desk, ask for evidence, decide, then answer or pass the chunk to the open group. When the group is on disk,
- * the chunk is settled: the agency's standing changes, the chunk is answered, the desk is left, and the turn ends.
+ * agency's desk, claim the agency if this is a session's first message, ask for evidence, decide, then answer or pass
+ * the chunk to the open group. When the group is on disk, the chunk is settled: the agency's standing changes, the chunk
+ * is answered, the desk is left, and the turn ends.
  */
-import { Cause, Context, Effect, Exit, Layer, Queue } from "effect"
+import { Cause, Context, Effect, Exit, Layer, Queue, Stream } from "effect"
 import type { Chunk, Parsed, ParseRefusal } from "../../domain/Chunk.ts"
+import type { Claim } from "../../domain/Claim.ts"
 import { invariant } from "../../domain/Invariant.ts"
 import { decide, type Decision, type Evidence, question } from "../../domain/ReplayRule.ts"
-import { standingAfter } from "../../domain/Standing.ts"
 import {
   inAnothersPlace,
   processed,
@@ -22,7 +23,7 @@ import { Keeper, type RootKeeper } from "../base/Keeper.ts"
 import { type LogWriter, OperatorLog } from "../base/OperatorLog.ts"
 import { Settings } from "../base/Settings.ts"
 import { Lottery } from "../draw/Lottery.ts"
-import { BetLedger, type LedgerUnavailable } from "../ledger/BetLedger.ts"
+import { BetLedger, type LedgerUnavailable, type News } from "../ledger/BetLedger.ts"
 import { GroupCommit } from "../ledger/GroupCommit.ts"
 import { ChunkParser, type ParseOutcome } from "./ChunkParser.ts"
 import { Connections } from "./Connections.ts"
@@ -30,6 +31,7 @@ import { type Desk, Desks } from "./Desk.ts"
 import { noEvidence, readEvidence } from "./Evidence.ts"
 import { Refusals } from "./Refusals.ts"
 import type { Session } from "./Session.ts"
+import { SharedDeadline } from "./SharedDeadline.ts"
 import { runTurn, type Step, type Turn, type TurnResult } from "./Turn.ts"
 
 export class BetTurns extends Context.Service<BetTurns, {
@@ -39,18 +41,22 @@ export class BetTurns extends Context.Service<BetTurns, {
   static readonly layer = Layer.effect(
     BetTurns,
     Effect.gen(function*() {
-      const { connections: { max }, ledger: { retryFirstMs }, workers } = yield* Settings
+      const { connections: { max }, ledger: { retryFirstMs, retryMaxMs }, workers } =
+        yield* Settings
       const keeper = yield* Keeper
       const lottery = yield* Lottery
       const refusals = yield* Refusals
       refusals.drawWaitsFor(lottery.missing)
       // One place for each connection, which has one turn at most: an offer never waits.
       const reads = yield* Queue.bounded<Effect.Effect<void>>(max)
+      const ledger = yield* BetLedger
+      const unclaimed = new SharedDeadline<Turn>()
       const handler = new BetTurnHandler({
         retryFirstMs,
         reads,
+        unclaimed,
         parser: yield* ChunkParser,
-        ledger: yield* BetLedger,
+        ledger,
         commits: yield* GroupCommit,
         lottery,
         connections: yield* Connections,
@@ -60,6 +66,11 @@ export class BetTurns extends Context.Service<BetTurns, {
       // These fibers run beside the workers, so that a turn that reads doesn't wait for the frames of other turns.
       const step = Effect.flatten(Queue.take(reads))
       for (let index = 0; index < workers; index++) yield* keeper.loop("workers", step)
+      yield* unclaimed.run(keeper, retryMaxMs, (turn) => handler.tryAgain(turn))
+      yield* keeper.inLedgersPath(
+        "news of other servers",
+        Stream.runForEach(ledger.news, (news) => Effect.sync(() => handler.hear(news)))
+      )
       return BetTurns.of({ handle: (turns) => handler.handle(turns) })
     })
   )
@@ -69,6 +80,8 @@ interface BetTurnHandlerOptions {
   readonly retryFirstMs: number
   /** Takes the rest of each turn that reads the ledger. */
   readonly reads: Queue.Enqueue<Effect.Effect<void>>
+  /** Turns of which the agency couldn't be claimed, and whose client can't be told to come again. */
+  readonly unclaimed: SharedDeadline<Turn>
   readonly parser: ChunkParser["Service"]
   readonly ledger: BetLedger["Service"]
   readonly commits: GroupCommit["Service"]
@@ -83,11 +96,10 @@ type Store = Extract<Decision, { _tag: "Store" }>
 
 class BetTurnHandler {
   readonly #options: BetTurnHandlerOptions
-  readonly #desks: Desks
+  readonly #desks = new Desks()
 
   constructor(options: BetTurnHandlerOptions) {
     this.#options = options
-    this.#desks = new Desks(options.ledger.opened.agencies)
     options.connections.onClosed((session) => {
       if (session.agency !== undefined) this.#desks.of(session.agency).forget(session)
     })
@@ -180,9 +192,9 @@ class BetTurnHandler {
   #atDesk(desk: Desk, turn: Turn, message: Message): Step {
     let step: Step
     try {
-      step = message._tag === "Chunk"
-        ? this.#takeChunk(desk, turn, message)
-        : this.#resume(desk, turn)
+      step = desk.epoch === undefined
+        ? this.#claim(desk, turn, message)
+        : this.#hear(desk, turn, message)
     } catch (defect) {
       this.#leave(desk)
       throw defect
@@ -191,6 +203,12 @@ class BetTurnHandler {
     if (Effect.isEffect(step)) return Effect.onExit(step, (exit) => this.#leaveAfter(desk, exit))
     this.#leave(desk)
     return step
+  }
+
+  #hear(desk: Desk, turn: Turn, message: Message): Step {
+    return message._tag === "Chunk"
+      ? this.#takeChunk(desk, turn, message)
+      : this.#resume(desk, turn)
   }
 
   #leaveAfter(desk: Desk, exit: Exit.Exit<TurnResult>): Effect.Effect<void> {
@@ -204,6 +222,52 @@ class BetTurnHandler {
     if (next !== undefined) this.#options.connections.offer(next)
   }
 
+  // ---- claim the agency
+
+  #claim(desk: Desk, turn: Turn, message: Message): Effect.Effect<TurnResult> {
+    return Effect.matchEffect(this.#ask(this.#options.ledger.claim(desk.agency)), {
+      onSuccess: (claim) => this.#claimed(desk, turn, message, claim),
+      onFailure: () => Effect.sync(() => this.#unclaimed(desk, turn, message))
+    })
+  }
+
+  #claimed(desk: Desk, turn: Turn, message: Message, claim: Claim): Effect.Effect<TurnResult> {
+    return Effect.suspend(() => {
+      const loss = desk.take(claim)
+      if (loss !== undefined) {
+        this.#options.keeper.endServer("acknowledged bets", Cause.die(new Error(loss)))
+        turn.session.connection.close("unavailable")
+        return Effect.succeed("done")
+      }
+      if (turn.session.connection.closing) return Effect.succeed("done")
+      const step = this.#hear(desk, turn, message)
+      return Effect.isEffect(step) ? step : Effect.succeed(step)
+    })
+  }
+
+  #unclaimed(desk: Desk, turn: Turn, message: Message): TurnResult {
+    if (message._tag === "Resume" || message.seq !== undefined) {
+      const resume = message._tag === "Resume"
+      turn.session.putOff(
+        resume ? "RESUME" : message,
+        this.#unavailable(resume ? "what is stored can't be read at the moment" : notStored)
+      )
+      return "done"
+    }
+    // A client that doesn't number its chunks can't be told to send one again, so its chunk waits, but not at the desk.
+    this.#options.unclaimed.begin(turn.again(message))
+    this.#leave(desk)
+    return "later"
+  }
+
+  tryAgain(turn: Turn): void {
+    this.#options.connections.offer(turn)
+  }
+
+  hear(news: News): void {
+    if (news._tag === "Claimed") this.#desks.find(news.agency)?.claimedElsewhere(news.epoch)
+  }
+
   // ---- ask, decide
 
   #takeChunk(desk: Desk, turn: Turn, chunk: Chunk): Step {
@@ -214,7 +278,7 @@ class BetTurnHandler {
     }
     const asked = question(desk.standing, session.replay, chunk)
     if (asked._tag === "Nothing") return this.#decide(desk, turn, chunk, noEvidence)
-    return this.#read(readEvidence(this.#options.ledger, desk.agency, asked)).pipe(Effect.match({
+    return this.#ask(readEvidence(this.#options.ledger, desk.agency, asked)).pipe(Effect.match({
       onSuccess: (evidence) => this.#decide(desk, turn, chunk, evidence),
       onFailure: () => this.#unreadable(turn, chunk)
     }))
@@ -240,7 +304,7 @@ class BetTurnHandler {
   #resume(desk: Desk, turn: Turn): Step {
     const { session } = turn
     const { ledger } = this.#options
-    return this.#read(ledger.digest(desk.agency)).pipe(Effect.match({
+    return this.#ask(ledger.digest(desk.agency)).pipe(Effect.match({
       onSuccess: (point) => {
         session.resumed()
         session.carryOut(resumePoint(point, desk.standing.finished, ledger.opened.drawName))
@@ -250,12 +314,14 @@ class BetTurnHandler {
     }))
   }
 
-  /** A read of the ledger. A defect in it is in the ledger's path, and ends the server. */
-  #read<A>(effect: Effect.Effect<A, LedgerUnavailable>): Effect.Effect<A, LedgerUnavailable> {
+  /** Asks the ledger. A defect in that is in the ledger's path, and ends the server. */
+  #ask<A>(effect: Effect.Effect<A, LedgerUnavailable>): Effect.Effect<A, LedgerUnavailable> {
     return Effect.tapDefect(
       effect,
       (defect) =>
-        Effect.sync(() => this.#options.keeper.endServer("read of the ledger", Cause.die(defect)))
+        Effect.sync(() =>
+          this.#options.keeper.endServer("question to the ledger", Cause.die(defect))
+        )
     )
   }
 
@@ -272,10 +338,12 @@ class BetTurnHandler {
 
   #store(desk: Desk, turn: Turn, chunk: Chunk, store: Store): void {
     const { commits, lottery } = this.#options
+    const { epoch, standing } = desk
+    invariant(epoch !== undefined, "a chunk is decided on under a claim")
     commits.submit({
-      chunk: { agency: desk.agency, ...store },
+      chunk: { agency: desk.agency, epoch, total: standing.bets + store.bets, ...store },
       onStored: () => {
-        desk.standing = standingAfter(desk.standing, store)
+        desk.settle(store)
         turn.session.replay = store.replay
         this.#tellStored(desk, turn, chunk, store)
         this.#finish(desk, turn)
@@ -287,6 +355,10 @@ class BetTurnHandler {
         this.#tellNotStored(turn, chunk, retryAfterMs)
         this.#finish(desk, turn)
         return "settled"
+      },
+      onLost: (why) => {
+        desk.dropClaim(why === "fenced" ? "superseded" : "in_doubt")
+        this.#finish(desk, turn)
       }
     })
   }
@@ -307,7 +379,7 @@ class BetTurnHandler {
 
   #tellNotStored(turn: Turn, chunk: Chunk, retryAfterMs: number): void {
     try {
-      turn.session.putOff(chunk, this.#unavailable("the chunk is not stored", retryAfterMs))
+      turn.session.putOff(chunk, this.#unavailable(notStored, retryAfterMs))
     } catch (defect) {
       const { keeper } = this.#options
       keeper.endConnection(
@@ -328,6 +400,8 @@ class BetTurnHandler {
     }
   }
 }
+
+const notStored = "the chunk is not stored"
 
 /** Handles the turn of a connection that was closed before its turn came. */
 const drop = (): Step => "done"

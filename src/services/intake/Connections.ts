@@ -160,7 +160,7 @@ export class Connections extends Context.Service<Connections, {
       const turns = yield* Effect.acquireRelease(Queue.bounded<Turn>(limits.max), Queue.shutdown)
       const sessions = new OpenSessions(keeper)
       const closedCallbacks: Array<(session: Session) => void> = []
-      let claims = 0
+      let arrivals = 0
       let draining = false
 
       const offer = (turn: Turn): void =>
@@ -168,7 +168,7 @@ export class Connections extends Context.Service<Connections, {
 
       const sessionContext: SessionContext = {
         roomWaitMs: limits.roomWaitMs,
-        nextClaim: () => ++claims,
+        nextArrival: () => ++arrivals,
         onFrame: (session, frame) => offer(new Turn(session, frame)),
         onRefused: refusals.write,
         onClosed: (session, reason) => {

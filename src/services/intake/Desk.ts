@@ -3,28 +3,72 @@
  * its messages is in hand. One session speaks for an agency. A newer session takes over with its first message, but is
  * heard only when the message in hand is finished: a chunk is finished when it is stored or has failed. From then on no
  * older session is heard, even when the newer one is gone, because the newer one may know what is stored.
+ *
+ * What is known of the agency is good under a claim only. A session's first message takes a new one, because another
+ * server may have served the agency meanwhile.
  */
 import type { AgencyId } from "../../domain/Agency.ts"
 import type { Parsed } from "../../domain/Chunk.ts"
+import type { Claim, Epoch } from "../../domain/Claim.ts"
 import { invariant } from "../../domain/Invariant.ts"
-import { nothingStored, type Standing } from "../../domain/Standing.ts"
+import { nothingStored, type Standing, standingAfter } from "../../domain/Standing.ts"
 import type { Session } from "./Session.ts"
 import type { Turn } from "./Turn.ts"
 
 export class Desk {
   readonly agency: AgencyId
-  /** What is on disk. Only settling a chunk changes it. */
-  standing: Standing
+  /** What is on disk, as far as this server knows; with a claim it is everything. */
+  #standing: Standing = nothingStored
+  #epoch: Epoch | undefined
   #speaker: Session | undefined
-  /** The claim of the newest session that was heard. */
-  #claim = 0
+  /** The arrival of the newest session that was heard. */
+  #arrival = 0
   #busy = false
   /** The turn of a newer session, which waits until the desk is free. */
   #waiting: Turn | undefined
 
-  constructor(agency: AgencyId, standing: Standing) {
+  constructor(agency: AgencyId) {
     this.agency = agency
-    this.standing = standing
+  }
+
+  get standing(): Standing {
+    return this.#standing
+  }
+
+  /** The claim's epoch; undefined while the agency is to be claimed. */
+  get epoch(): Epoch | undefined {
+    return this.#epoch
+  }
+
+  /** Takes a claim, unless it tells of less than this server has seen stored. Then the ledger has lost what it says. */
+  take({ epoch, ...standing }: Claim): string | undefined {
+    const { bets, finished, seq } = this.#standing
+    if (standing.seq < seq || standing.bets < bets || (finished && !standing.finished)) {
+      return `the ledger has lost acknowledged bets: of agency ${this.agency} it holds `
+        + `${counts(standing)}, and ${counts(this.#standing)} were acknowledged. Bring back the `
+        + "database that has them before a server starts again"
+    }
+    this.#standing = standing
+    this.#epoch = epoch
+    return undefined
+  }
+
+  /** A chunk that was decided on at this desk is on disk. */
+  settle(stored: { readonly seq: number; readonly bets: number; readonly last: boolean }): void {
+    this.#standing = standingAfter(this.#standing, stored)
+  }
+
+  /** The claim isn't good any more, and the session that speaks has to make way. */
+  dropClaim(reason: "superseded" | "in_doubt"): void {
+    this.#epoch = undefined
+    this.#speaker?.connection.close(reason)
+  }
+
+  /** Another server has claimed the agency. A chunk in hand finds out by itself whether it came before. */
+  claimedElsewhere(epoch: Epoch): void {
+    if (this.#epoch !== undefined && this.#epoch < epoch && !this.#busy) {
+      this.dropClaim("superseded")
+    }
   }
 
   /**
@@ -33,12 +77,13 @@ export class Desk {
    */
   enter(turn: Turn, message: Parsed): "heard" | "waits" | "superseded" {
     const { session } = turn
-    if (this.#claim > session.claim) return supersede(session)
+    if (this.#arrival > session.arrival) return supersede(session)
     if (this.#busy) return this.#wait(turn, message)
     if (this.#speaker !== session) {
       if (this.#speaker !== undefined) supersede(this.#speaker)
       this.#speaker = session
-      this.#claim = session.claim
+      this.#arrival = session.arrival
+      this.#epoch = undefined
     }
     this.#busy = true
     return "heard"
@@ -46,7 +91,7 @@ export class Desk {
 
   #wait(turn: Turn, message: Parsed): "waits" | "superseded" {
     const waiting = this.#waiting
-    if (waiting !== undefined && waiting.session.claim > turn.session.claim) {
+    if (waiting !== undefined && waiting.session.arrival > turn.session.arrival) {
       return supersede(turn.session)
     }
     this.#waiting = turn.again(message)
@@ -77,20 +122,23 @@ const supersede = (session: Session): "superseded" => {
   return "superseded"
 }
 
+const counts = ({ bets, finished, seq }: Standing): string =>
+  `${bets} bets in ${seq} chunks${finished ? ", the last one among them," : ""}`
+
 /** The desks of a roster, made as they are needed. */
 export class Desks {
   readonly #desks = new Map<AgencyId, Desk>()
-  readonly #stored: ReadonlyMap<AgencyId, Standing>
-
-  constructor(stored: ReadonlyMap<AgencyId, Standing>) {
-    this.#stored = stored
-  }
 
   of(agency: AgencyId): Desk {
     const known = this.#desks.get(agency)
     if (known !== undefined) return known
-    const desk = new Desk(agency, this.#stored.get(agency) ?? nothingStored)
+    const desk = new Desk(agency)
     this.#desks.set(agency, desk)
     return desk
+  }
+
+  /** The desk, if the agency has had a message here. */
+  find(agency: AgencyId): Desk | undefined {
+    return this.#desks.get(agency)
   }
 }

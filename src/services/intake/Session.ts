@@ -21,7 +21,7 @@ export interface SessionContext {
   /** When a frame that found no room may come again: after as long as it waited for room. */
   readonly roomWaitMs: number
   /** Numbers the first frames of all connections, from 1. */
-  readonly nextClaim: () => number
+  readonly nextArrival: () => number
   readonly onFrame: (session: Session, frame: Uint8Array) => void
   readonly onRefused: (session: Session, refused: Refused) => void
   readonly onClosed: (session: Session, reason: CloseReason) => void
@@ -31,7 +31,7 @@ export class Session implements ConnectionOwner, Endable {
   readonly connection: Connection
   readonly #context: SessionContext
   #agency: AgencyId | undefined
-  #claim = 0
+  #arrival = 0
   #numbered = false
   #refusedUnread = false
   /** How far the client has repeated what is stored. It moves only when a chunk is on disk. */
@@ -51,8 +51,8 @@ export class Session implements ConnectionOwner, Endable {
    * The place of its first frame among the first frames of all connections; 0 before. It tells which session of an
    * agency is the newer one, in whatever order the parsers finish their frames.
    */
-  get claim(): number {
-    return this.#claim
+  get arrival(): number {
+    return this.#arrival
   }
 
   /** Whether the client's last chunk had a `seq`. Only such a client can be told to send something again later. */
@@ -118,7 +118,7 @@ export class Session implements ConnectionOwner, Endable {
   // ---- called by its connection
 
   onFrame(frame: Uint8Array): void {
-    if (this.#claim === 0) this.#claim = this.#context.nextClaim()
+    if (this.#arrival === 0) this.#arrival = this.#context.nextArrival()
     this.#context.onFrame(this, frame)
   }
 

@@ -1,7 +1,7 @@
 /**
  * The chunks in hand: decided on, and not settled yet. An agency has one at most, so that a decision never builds on one
- * whose fate is open. A chunk is settled once: when it is on disk, or when its group has failed and it doesn't stay for
- * the next try.
+ * whose fate is open. A chunk is settled once: when it is on disk, when its group has failed and it doesn't stay for the
+ * next try, or when it is lost.
  */
 import { type Cause, Effect, Exit } from "effect"
 import type { AgencyId } from "../../domain/Agency.ts"
@@ -18,7 +18,15 @@ export interface PendingChunk {
    * been settled now, and answered, as not stored.
    */
   readonly onFailed: (retryAfterMs: number) => "stay" | "settled"
+  /** The chunk gets no answer, and its agency's claim is no longer good. */
+  readonly onLost: (why: Loss) => void
 }
+
+/**
+ * `fenced`: the agency was claimed anew, and the chunk isn't stored. `in doubt`: the answer to its group is lost; the
+ * next claim of the agency tells whether it is stored.
+ */
+export type Loss = "fenced" | "in doubt"
 
 /** The chunks of one transaction, in the order of the decisions. */
 export type Group = ReadonlyArray<PendingChunk>
@@ -69,5 +77,13 @@ export class ChunksInHand {
       if (!stays) this.#leave(pending)
       return stays
     })
+  }
+
+  /** Settles chunks of which this server will not learn more. */
+  settleLost(group: Group, why: Loss): void {
+    for (const pending of group) {
+      this.#leave(pending)
+      pending.onLost(why)
+    }
   }
 }

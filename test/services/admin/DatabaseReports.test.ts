@@ -17,7 +17,7 @@ import { winningBets } from "../../../src/services/admin/WinningBets.ts"
 import { parsePostgresUrl } from "../../../src/services/base/PostgresUrl.ts"
 import { BetLedger } from "../../../src/services/ledger/BetLedger.ts"
 import { keptLedger } from "../../support/Kept.ts"
-import { betAt, chunkOf, plainChunk } from "../../support/LedgerChunks.ts"
+import { betAt, chunkOf, plainChunk, selling } from "../../support/LedgerChunks.ts"
 import { Postgres, postgresKinds } from "../../support/Postgres.ts"
 import { StoredLottery } from "../../support/StoredLotteries.ts"
 
@@ -97,11 +97,13 @@ for (const { kind, name, skipped } of postgresKinds) {
         const file = join(yield* folder, "ledger.sqlite")
         const ledger = keptLedger({ path: file, roster, winningNumber, draw: may })
         yield* Effect.provide(
-          Effect.flatMap(BetLedger, ({ commit, holdDraw, told: note }) =>
-            commit(chunks).pipe(
+          Effect.flatMap(BetLedger, (opened) => {
+            const { commit, holdDraw, told: note } = selling(opened)
+            return commit(chunks).pipe(
               Effect.andThen(holdDraw),
               Effect.andThen(note([{ ...told, how: "confirmed" }]))
-            )),
+            )
+          }),
           ledger
         )
         const { url } = yield* held

@@ -11,9 +11,16 @@ import { DrawName } from "../../../src/domain/Draw.ts"
 import { exportChunks } from "../../../src/services/admin/LedgerExport.ts"
 import { results } from "../../../src/services/admin/LedgerReport.ts"
 import { BetLedger } from "../../../src/services/ledger/BetLedger.ts"
-import { five, lottery, three } from "../../suites/BetLedgerSuite.ts"
+import { five, lottery, three } from "../../suites/LedgerLife.ts"
 import { keptLedger } from "../../support/Kept.ts"
-import { betAt, chunkOf, csvOf, plainChunk } from "../../support/LedgerChunks.ts"
+import {
+  betAt,
+  chunkOf,
+  csvOf,
+  plainChunk,
+  type Selling,
+  selling
+} from "../../support/LedgerChunks.ts"
 import { waitUntil } from "../../support/WaitUntil.ts"
 
 const temporaryFolder = Effect.acquireRelease(
@@ -25,10 +32,10 @@ const newPath = Effect.map(temporaryFolder, (folder) => join(folder, "ledger.sql
 /** Opens the ledger, uses it, closes it. */
 const life = <A, E>(
   path: string,
-  use: (ledger: BetLedger["Service"]) => Effect.Effect<A, E>
+  use: (ledger: Selling) => Effect.Effect<A, E>
 ) =>
   Effect.provide(
-    Effect.flatMap(BetLedger, use),
+    Effect.flatMap(BetLedger, (ledger) => use(selling(ledger))),
     keptLedger({ path, draw: DrawName.make("nocturna"), ...lottery }),
     {
       local: true

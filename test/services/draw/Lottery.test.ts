@@ -4,11 +4,10 @@ import { Context, Effect, Fiber, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
 import { AgencyId } from "../../../src/domain/Agency.ts"
 import { type Draw, WinningNumber } from "../../../src/domain/Draw.ts"
-import { nothingStored } from "../../../src/domain/Standing.ts"
 import { Lifetime } from "../../../src/services/base/Lifetime.ts"
 import { LogWriter } from "../../../src/services/base/OperatorLog.ts"
 import { Lottery } from "../../../src/services/draw/Lottery.ts"
-import { type BetLedger, LedgerUnavailable } from "../../../src/services/ledger/BetLedger.ts"
+import { LedgerUnavailable, type LotteryStanding } from "../../../src/services/ledger/BetLedger.ts"
 import { GroupCommit } from "../../../src/services/ledger/GroupCommit.ts"
 import { aroundLedger, ledgerStub } from "../../support/LedgerStub.ts"
 
@@ -17,11 +16,10 @@ const draw: Draw = {
   winningNumber: WinningNumber.make(7574),
   winners: new Map([[two, ["30904465"]]])
 }
-const finishedStanding = { ...nothingStored, finished: true }
 
 /** A lottery of three agencies. */
 const lotteryOf = Effect.fnUntraced(
-  function*(opened: Partial<BetLedger["Service"]["opened"]> = {}) {
+  function*(standing: Partial<LotteryStanding> = {}) {
     const logged: Array<string> = []
     const log = new LogWriter(
       { level: "INFO", format: "text", flushMs: 0 },
@@ -30,14 +28,14 @@ const lotteryOf = Effect.fnUntraced(
     let failuresLeft = 0
     let tries = 0
     const ledger = ledgerStub({
-      opened,
+      standing: Effect.succeed({ finished: new Set(), draw: Option.none(), ...standing }),
       holdDraw: Effect.suspend(() => {
         tries++
         return failuresLeft-- > 0
           ? Effect.fail(
             new LedgerUnavailable({ operation: "holdDraw", cause: new Error("disk full") })
           )
-          : Effect.succeed(draw)
+          : Effect.succeedSome(draw)
       })
     })
     const context = yield* Layer.build(Lottery.layer.pipe(
@@ -70,7 +68,7 @@ describe("the draw", () => {
   it.effect("is held once, when the last agency of the roster has finished", () =>
     Effect.gen(function*() {
       const { logged, lottery, tries } = yield* lotteryOf({
-        agencies: new Map([[one, finishedStanding], [three, nothingStored]])
+        finished: new Set([one])
       })
       const waiting = yield* Effect.forkChild(lottery.drawn)
       yield* lottery.finish(two)
@@ -107,17 +105,15 @@ describe("the draw", () => {
 
   it.effect("that was due when the server ended is held at the next start", () =>
     Effect.gen(function*() {
-      const standings = [one, two, three].map((id) => [id, finishedStanding] as const)
-      const { lottery, tries } = yield* lotteryOf({ agencies: new Map(standings) })
+      const { lottery, tries } = yield* lotteryOf({ finished: new Set([one, two, three]) })
       assert.deepStrictEqual(yield* lottery.drawn, draw)
       assert.strictEqual(tries(), 1)
     }))
 
   it.effect("that was held is served, and not held again", () =>
     Effect.gen(function*() {
-      const standings = [one, two, three].map((id) => [id, finishedStanding] as const)
       const { logged, lottery, tries } = yield* lotteryOf({
-        agencies: new Map(standings),
+        finished: new Set([one, two, three]),
         draw: Option.some(draw)
       })
       assert.deepStrictEqual(yield* lottery.current, Option.some(draw))

@@ -6,7 +6,7 @@ import { AgencyId } from "../../../src/domain/Agency.ts"
 import type { ToldRecord } from "../../../src/domain/Draw.ts"
 import { Lifetime } from "../../../src/services/base/Lifetime.ts"
 import { type Sent, Told } from "../../../src/services/draw/Told.ts"
-import { type BetLedger, LedgerUnavailable } from "../../../src/services/ledger/BetLedger.ts"
+import { LedgerUnavailable } from "../../../src/services/ledger/BetLedger.ts"
 import { GroupCommit } from "../../../src/services/ledger/GroupCommit.ts"
 import { aroundLedger, ledgerStub } from "../../support/LedgerStub.ts"
 
@@ -16,16 +16,18 @@ const diskFull = new LedgerUnavailable({ operation: "told", cause: new Error("di
 /** Two agencies. A write ends when the test says so; what was given to it reads `1 sent, cut off; 2 confirmed`. */
 const toldOf = Effect.fnUntraced(function*(
   exitWhenServed = false,
-  opened: Partial<BetLedger["Service"]["opened"]> = {}
+  records: ReadonlyArray<ToldRecord> = []
 ) {
   const writes: Array<string> = []
   const disk: Array<Deferred.Deferred<void, LedgerUnavailable>> = []
   const ledger = ledgerStub({
-    opened,
-    told: (records) =>
+    toldRecords: Effect.sync(() =>
+      new Map(records.map((record) => [AgencyId.make(record.agency), record]))
+    ),
+    told: (written) =>
       Effect.gen(function*() {
         writes.push(
-          records.map(({ agency, how, served }) => `${agency} ${how}${served ? "" : ", cut off"}`)
+          written.map(({ agency, how, served }) => `${agency} ${how}${served ? "" : ", cut off"}`)
             .join("; ")
         )
         const done = yield* Deferred.make<void, LedgerUnavailable>()
@@ -114,9 +116,7 @@ describe("that an agency was told", () => {
 
   it.effect("for certain is not written over by what is less certain, also after a restart", () =>
     Effect.gen(function*() {
-      const { note, sync, written } = yield* toldOf(false, {
-        told: new Map([[two, recordOf(2, "confirmed")]])
-      })
+      const { note, sync, written } = yield* toldOf(false, [recordOf(2, "confirmed")])
       note(one, "confirmed")
       assert.deepStrictEqual(yield* written, ["1 confirmed"])
       yield* sync
@@ -169,7 +169,7 @@ describe("the server", () => {
   it.effect("with exitWhenServed counts those that were served before a restart, not those that were cut off", () =>
     Effect.gen(function*() {
       const endsAfter = Effect.fnUntraced(function*(record: ToldRecord) {
-        const { hasEnded, note } = yield* toldOf(true, { told: new Map([[two, record]]) })
+        const { hasEnded, note } = yield* toldOf(true, [record])
         note(one, "confirmed")
         return yield* hasEnded
       })

@@ -1,8 +1,11 @@
 /** Turns of the bets port whose frames are parsed when the test says so, over a ledger that fails when it says so. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Layer, Option } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Layer, Option, PubSub, Stream } from "effect"
+import { AgencyId } from "../../../src/domain/Agency.ts"
+import { Epoch } from "../../../src/domain/Claim.ts"
 import { DrawName } from "../../../src/domain/Draw.ts"
 import { encodeFrame } from "../../../src/domain/Frame.ts"
+import { nothingStored } from "../../../src/domain/Standing.ts"
 import { parseMessage } from "../../../src/parser/ChunkScanner.ts"
 import { Keeper } from "../../../src/services/base/Keeper.ts"
 import { Lifetime } from "../../../src/services/base/Lifetime.ts"
@@ -14,7 +17,12 @@ import {
   ParserFailed
 } from "../../../src/services/intake/ChunkParser.ts"
 import { Connections } from "../../../src/services/intake/Connections.ts"
-import { BetLedger, LedgerUnavailable } from "../../../src/services/ledger/BetLedger.ts"
+import {
+  BetLedger,
+  LedgerInDoubt,
+  LedgerUnavailable,
+  type News
+} from "../../../src/services/ledger/BetLedger.ts"
 import { intakeLayer } from "../../../src/services/Server.ts"
 import { RememberingTransport } from "../../support/RememberingTransport.ts"
 import { sales } from "../../support/Sales.ts"
@@ -28,12 +36,22 @@ interface HeldFrame {
   readonly fail: () => void
 }
 
+interface Fault {
+  claim: boolean
+  commit: "stores" | "fails" | "lost" | "fenced"
+  /** How often a commit has failed. */
+  tries: number
+  read: boolean
+  holding: (text: string) => boolean
+}
+
 const intake = (ledgerSettings: Readonly<Record<string, number>> = {}) =>
   Effect.gen(function*() {
     /** What the parsers have in hand, as long as `holding` says to. */
     const held: Array<HeldFrame> = []
-    const fault = {
-      commit: false,
+    const fault: Fault = {
+      claim: false,
+      commit: "stores",
       tries: 0,
       read: false,
       holding: (text: string): boolean => text === ""
@@ -63,23 +81,43 @@ const intake = (ledgerSettings: Readonly<Record<string, number>> = {}) =>
     const unavailable = (operation: string) =>
       Effect.fail(new LedgerUnavailable({ operation, cause: new Error("planted by the test") }))
     const stored: Array<string> = []
+    let standing = nothingStored
+    let epoch = 0
+    const news = yield* PubSub.unbounded<News>()
     const reading = yield* Deferred.make<void>()
     const ledger = BetLedger.of({
       opened: {
-        agencies: new Map(),
-        draw: Option.none(),
         drawName: DrawName.make("test"),
-        told: new Map(),
-        isNew: true
+        isNew: true,
+        bets: 0,
+        finished: 0
       },
+      groupsMax: 1,
+      news: Stream.fromPubSub(news),
+      claim: () =>
+        Effect.suspend(() =>
+          fault.claim
+            ? unavailable("claim")
+            : Effect.succeed({ ...standing, epoch: Epoch.make(++epoch) })
+        ),
+      standing: Effect.succeed({ finished: new Set(), draw: Option.none() }),
+      toldRecords: Effect.succeed(new Map()),
       commit: (chunks) =>
-        Effect.suspend(() => {
-          if (fault.commit) {
+        Effect.suspend((): ReturnType<BetLedger["Service"]["commit"]> => {
+          if (fault.commit === "fails") {
             fault.tries++
             return unavailable("commit")
           }
-          for (const { agency, seq } of chunks) stored.push(`${agency}/${seq}`)
-          return Effect.void
+          if (fault.commit === "lost") return Effect.fail(new LedgerInDoubt({ cause: "planted" }))
+          const fenced = new Set(
+            fault.commit === "fenced" ? chunks.map(({ agency }) => agency) : []
+          )
+          if (fenced.size > 0) return Effect.succeed({ fenced })
+          for (const { agency, bets, seq } of chunks) {
+            stored.push(`${agency}/${seq}`)
+            standing = { seq, bets: standing.bets + bets, finished: false }
+          }
+          return Effect.succeed({ fenced })
         }),
       chunkAt: () => unavailable("read"),
       readBets: () => unavailable("read"),
@@ -127,6 +165,12 @@ const intake = (ledgerSettings: Readonly<Record<string, number>> = {}) =>
     }
     return {
       connect,
+      claims: () => epoch,
+      hear: (one: News) => PubSub.publish(news, one),
+      lose: () => {
+        standing = nothingStored
+      },
+      ended: Effect.exit(Context.get(context, Lifetime).awaitEnd),
       fault,
       held,
       stored,
@@ -218,7 +262,7 @@ describe("a chunk without seq", () => {
     Effect.gen(function*() {
       const { connect, fault, stored } = yield* intake({ retryFirstMs: 20, retryMaxMs: 20 })
       const [gone, newer] = [connect(), connect()]
-      fault.commit = true
+      fault.commit = "fails"
       gone.send(chunk(1))
       // It stays, as its connection is there.
       yield* Effect.promise(() => waitUntil("two tries", () => fault.tries >= 2))
@@ -226,10 +270,93 @@ describe("a chunk without seq", () => {
       newer.send(resume(1))
       yield* newer.answered(1)
       assert.include(newer.transport.answers[0], { type_message: 4, seq: 0 })
-      fault.commit = false
+      fault.commit = "stores"
       newer.send(chunk(1, { seq: 1 }))
       yield* newer.answered(2)
       assert.deepStrictEqual(stored, ["1/1"])
+    }))
+})
+
+describe("a ledger that several servers share", () => {
+  it.live("is asked for a claim with a connection's first message, and not again", () =>
+    Effect.gen(function*() {
+      const { claims, connect } = yield* intake()
+      const [older, newer] = [connect(), connect()]
+      older.send(resume(1), chunk(1, { seq: 1 }), chunk(1, { seq: 2 }))
+      yield* older.answered(3)
+      assert.strictEqual(claims(), 1)
+      newer.send(chunk(1, { seq: 3 }))
+      yield* newer.answered(1)
+      assert.strictEqual(claims(), 2)
+    }))
+
+  it.live("that can't be claimed puts off who can be told, and lets a chunk without seq wait", () =>
+    Effect.gen(function*() {
+      const { connect, fault, stored } = yield* intake({ retryFirstMs: 20, retryMaxMs: 20 })
+      const [counting, plain] = [connect(), connect()]
+      fault.claim = true
+      counting.send(resume(1), chunk(1, { seq: 1 }))
+      plain.send(chunk(2))
+      yield* counting.answered(2)
+      for (const answer of counting.transport.answers) {
+        assert.include(answer, { type_message: 3, code: "LEDGER_UNAVAILABLE" })
+      }
+      assert.lengthOf(plain.transport.answers, 0)
+      fault.claim = false
+      yield* plain.answered(1)
+      assert.deepStrictEqual(stored, ["2/1"])
+    }))
+
+  it.live("closes without an answer who was claimed elsewhere, or whose commit is in doubt; the next claim tells", () =>
+    Effect.gen(function*() {
+      const { claims, connect, fault, stored } = yield* intake()
+      for (const [index, outcome] of (["fenced", "lost"] as const).entries()) {
+        for (const seq of [1, undefined]) {
+          const cut = connect()
+          fault.commit = outcome
+          cut.send(chunk(1, seq === undefined ? {} : { seq }))
+          yield* cut.closed
+          assert.lengthOf(cut.transport.answers, 0, `${outcome} ${index}`)
+        }
+      }
+      assert.deepStrictEqual(stored, [])
+      fault.commit = "stores"
+      const again = connect()
+      again.send(chunk(1, { seq: 1 }))
+      yield* again.answered(1)
+      assert.strictEqual(claims(), 5)
+      assert.deepStrictEqual(stored, ["1/1"])
+    }))
+
+  it.live("closes a connection when another server has claimed its agency", () =>
+    Effect.gen(function*() {
+      const { connect, hear } = yield* intake()
+      const [one, two] = [connect(), connect()]
+      one.send(chunk(1, { seq: 1 }))
+      yield* one.answered(1)
+      two.send(resume(2))
+      yield* two.answered(1)
+      yield* hear({ _tag: "Claimed", agency: AgencyId.make(1), epoch: Epoch.make(99) })
+      yield* one.closed
+      two.send(resume(2))
+      yield* two.answered(2)
+    }))
+
+  it.live("that has lost what was acknowledged ends the server, and nothing more is answered", () =>
+    Effect.gen(function*() {
+      const { connect, ended, lose } = yield* intake()
+      const [before, after] = [connect(), connect()]
+      before.send(chunk(1, { seq: 1 }))
+      yield* before.answered(1)
+      lose()
+      after.send(resume(1))
+      yield* after.closed
+      assert.lengthOf(after.transport.answers, 0)
+      const exit = yield* ended
+      assert.match(
+        Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "",
+        /lost acknowledged bets: of agency 1 it holds 0 bets in 0 chunks, and 2 bets in 1 chunks/
+      )
     }))
 })
 

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { AgencyId } from "../../../src/domain/Agency.ts"
+import { Epoch } from "../../../src/domain/Claim.ts"
 import { InvariantBroken } from "../../../src/domain/Invariant.ts"
 import { nothingStored } from "../../../src/domain/Standing.ts"
 import { Desk } from "../../../src/services/intake/Desk.ts"
@@ -9,15 +10,15 @@ import { openSession } from "../../support/Sessions.ts"
 const resume = { _tag: "Resume", agency: 3 } as const
 
 /** A session with its first frame in hand. */
-const open = (claim: number) => {
-  const { send, session } = openSession(claim)
+const open = (arrival: number) => {
+  const { send, session } = openSession(arrival)
   const turn = send()
   assert.isDefined(turn)
   return { session, turn, connection: session.connection }
 }
 
 const make = () => {
-  const desk = new Desk(AgencyId.make(3), nothingStored)
+  const desk = new Desk(AgencyId.make(3))
   return {
     desk,
     enter: ({ turn }: { readonly turn: Turn }) => {
@@ -99,6 +100,52 @@ describe("Desk", () => {
     desk.forget(first.session)
     assert.strictEqual(enter(third), "heard")
     assert.isTrue(second.connection.closing)
+  })
+
+  it("is to be claimed anew for each session, and when its claim is no longer good", () => {
+    const { desk, enter } = make()
+    const claim = (epoch: number) => ({ ...nothingStored, epoch: Epoch.make(epoch) })
+    const [first, second] = [open(1), open(2)]
+    enter(first)
+    assert.isUndefined(desk.epoch)
+    assert.isUndefined(desk.take(claim(7)))
+    assert.strictEqual(desk.epoch, 7)
+    desk.leave()
+    enter(second)
+    assert.isUndefined(desk.epoch)
+    desk.take(claim(8))
+    desk.dropClaim("in_doubt")
+    assert.isUndefined(desk.epoch)
+    assert.isTrue(second.connection.closing)
+  })
+
+  it("makes way for another server's claim, but not before the message in hand is finished", () => {
+    const { desk, enter } = make()
+    const first = open(1)
+    enter(first)
+    desk.take({ ...nothingStored, epoch: Epoch.make(7) })
+    desk.claimedElsewhere(Epoch.make(8))
+    assert.isFalse(first.connection.closing)
+    desk.leave()
+    desk.claimedElsewhere(Epoch.make(7))
+    assert.isFalse(first.connection.closing)
+    desk.claimedElsewhere(Epoch.make(8))
+    assert.isTrue(first.connection.closing)
+    assert.isUndefined(desk.epoch)
+  })
+
+  it("takes no claim that tells of less than was stored here: it says what the ledger has lost", () => {
+    const { desk, enter } = make()
+    enter(open(1))
+    desk.take({ seq: 2, bets: 20, finished: false, epoch: Epoch.make(7) })
+    desk.settle({ seq: 3, bets: 5, last: true })
+    assert.deepStrictEqual(desk.standing, { seq: 3, bets: 25, finished: true })
+    for (const less of [{ seq: 2 }, { bets: 24 }, { finished: false }]) {
+      const claim = { ...desk.standing, epoch: Epoch.make(8), ...less }
+      assert.match(desk.take(claim) ?? "", /agency 3 .* 25 bets in 3 chunks, the last one/)
+    }
+    assert.strictEqual(desk.epoch, 7)
+    assert.isUndefined(desk.take({ ...desk.standing, epoch: Epoch.make(9) }))
   })
 
   it("is left once", () => {

@@ -41,7 +41,10 @@ const inlineParser = Layer.succeed(ChunkParser, {
   close: Effect.void,
   parse: (holders, each) =>
     Effect.sync(() => {
-      for (const [index, { frame }] of holders.entries()) each(parseMessage(frame.slice()), index)
+      for (const [index, { frame }] of holders.entries()) {
+        // What the scanner gives is valid until it scans again.
+        each(structuredClone(parseMessage(frame.slice())), index)
+      }
     })
 })
 

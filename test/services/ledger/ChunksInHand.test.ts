@@ -3,12 +3,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit } from "effect"
 import { AgencyId } from "../../../src/domain/Agency.ts"
 import { ChunksInHand, type PendingChunk } from "../../../src/services/ledger/ChunksInHand.ts"
-import { plainChunk } from "../../support/LedgerChunks.ts"
+import { plainChunk, underClaim } from "../../support/LedgerChunks.ts"
 
 const pendingOf = (agency: number, settling: Partial<PendingChunk> = {}): PendingChunk => ({
-  chunk: plainChunk(AgencyId.make(agency), 1, 1),
+  chunk: underClaim(plainChunk(AgencyId.make(agency), 1, 1)),
   onStored: () => undefined,
   onFailed: () => "settled",
+  onLost: () => {},
   ...settling
 })
 

@@ -4,27 +4,34 @@ import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Scope } from "eff
 import { TestClock } from "effect/testing"
 import { AgencyId } from "../../../src/domain/Agency.ts"
 import { Lifetime } from "../../../src/services/base/Lifetime.ts"
-import { type LedgerChunk, LedgerUnavailable } from "../../../src/services/ledger/BetLedger.ts"
+import {
+  type Committed,
+  type LedgerChunk,
+  LedgerInDoubt,
+  LedgerUnavailable
+} from "../../../src/services/ledger/BetLedger.ts"
 import { GroupCommit } from "../../../src/services/ledger/GroupCommit.ts"
-import { plainChunk } from "../../support/LedgerChunks.ts"
+import { plainChunk, underClaim } from "../../support/LedgerChunks.ts"
 import { aroundLedger, ledgerStub } from "../../support/LedgerStub.ts"
 
 /** Everything that happened, in order: `to disk: 1 2`, `stored: 1`, `failed: 1`. */
 const committing = (
   ledgerSettings: Readonly<Record<string, number>> = {},
-  afterFailure: "stay" | "settled" = "stay"
+  afterFailure: "stay" | "settled" = "stay",
+  groupsMax = 1
 ) =>
   Effect.gen(function*() {
     const events: Array<string> = []
-    const disk: Array<Deferred.Deferred<void, LedgerUnavailable>> = []
+    const disk: Array<Deferred.Deferred<Committed, LedgerUnavailable | LedgerInDoubt>> = []
     const numbered = (chunks: ReadonlyArray<LedgerChunk>) => chunks.map(({ seq }) => seq).join(" ")
     const ledger = ledgerStub({
+      groupsMax,
       commit: (chunks) =>
         Effect.gen(function*() {
           events.push(`to disk: ${numbered(chunks)}`)
-          const done = yield* Deferred.make<void, LedgerUnavailable>()
+          const done = yield* Deferred.make<Committed, LedgerUnavailable | LedgerInDoubt>()
           disk.push(done)
-          yield* Deferred.await(done)
+          return yield* Deferred.await(done)
         })
     })
     const services = Layer.provideMerge(
@@ -44,7 +51,7 @@ const committing = (
       submit: (...numbers: ReadonlyArray<number>) => {
         for (const number of numbers) {
           commits.submit({
-            chunk: plainChunk(AgencyId.make(number), number, 1),
+            chunk: underClaim(plainChunk(AgencyId.make(number), number, 1)),
             onStored: () => {
               if (number === unsettling) throw new Error("planted by the test")
               events.push(`stored: ${number}`)
@@ -53,24 +60,40 @@ const committing = (
             onFailed: () => {
               events.push(`failed: ${number}`)
               return afterFailure
-            }
+            },
+            onLost: (why) => events.push(`${why}: ${number}`)
           })
         }
       },
       ended: Effect.exit(Context.get(context, Lifetime).awaitEnd),
       /** What has happened since the last call, once nothing more happens by itself. */
       happened: settled.pipe(Effect.andThen(Effect.sync(() => events.splice(0)))),
-      /** The disk has what it was given last. */
-      sync: Effect.suspend(() => Deferred.done(disk.at(-1) ?? assert.fail(), Exit.void)),
+      /** The disk has the oldest of what it was given. */
+      sync: Effect.suspend(() => Deferred.succeed(disk.shift() ?? assert.fail(), noneFenced)),
+      /** The same, but for an agency that was claimed anew. */
+      fence: (number: number) =>
+        Effect.suspend(() =>
+          Deferred.succeed(disk.shift() ?? assert.fail(), {
+            fenced: new Set([AgencyId.make(number)])
+          })
+        ),
+      doubt: Effect.suspend(() =>
+        Deferred.fail(
+          disk.shift() ?? assert.fail(),
+          new LedgerInDoubt({ cause: new Error("connection lost") })
+        )
+      ),
       break: Effect.suspend(() =>
         Deferred.fail(
-          disk.at(-1) ?? assert.fail(),
+          disk.shift() ?? assert.fail(),
           new LedgerUnavailable({ operation: "commit", cause: new Error("disk full") })
         )
       ),
       close: Scope.close(scope, Exit.void)
     }
   })
+
+const noneFenced: Committed = { fenced: new Set() }
 
 /** A chunk with this number can't be settled. */
 const unsettling = 666
@@ -251,6 +274,83 @@ describe("a group", () => {
       assert.deepStrictEqual(yield* happened, ["to disk: 1", "stored: 1"])
     }))
 
+  it.effect("goes to disk beside others, as many as the ledger takes, and each is answered when it is there", () =>
+    Effect.gen(function*() {
+      const { happened, submit, sync } = yield* committing({}, "stay", 2)
+      submit(1)
+      assert.deepStrictEqual(yield* happened, ["to disk: 1"])
+      submit(2)
+      assert.deepStrictEqual(yield* happened, ["to disk: 2"])
+      submit(3, 4)
+      assert.deepStrictEqual(yield* happened, [])
+      yield* sync
+      assert.deepStrictEqual(yield* happened, ["to disk: 3 4", "stored: 1"])
+      yield* sync
+      yield* sync
+      assert.deepStrictEqual(yield* happened, ["stored: 2", "stored: 3", "stored: 4"])
+    }))
+
+  it.effect("that failed leaves one group at a time to find out, and those that fail with it count once", () =>
+    Effect.gen(function*() {
+      const { break: breakDisk, happened, submit, sync } = yield* committing(
+        { retryFirstMs: 50 },
+        "stay",
+        2
+      )
+      submit(1)
+      yield* settled
+      submit(2)
+      yield* settled
+      yield* breakDisk
+      yield* breakDisk
+      submit(3)
+      assert.deepStrictEqual(
+        yield* happened,
+        ["to disk: 1", "to disk: 2", "failed: 1", "failed: 2"]
+      )
+      yield* TestClock.adjust(50)
+      assert.deepStrictEqual(yield* happened, ["to disk: 2 1 3"])
+      submit(4)
+      assert.deepStrictEqual(yield* happened, [])
+      yield* sync
+      assert.deepStrictEqual(
+        yield* happened,
+        ["to disk: 4", "stored: 2", "stored: 1", "stored: 3"]
+      )
+    }))
+
+  it.effect("is stored but for the agencies that were claimed anew", () =>
+    Effect.gen(function*() {
+      const { fence, happened, submit } = yield* committing()
+      submit(1)
+      yield* settled
+      submit(2, 3, 4)
+      yield* fence(1)
+      assert.deepStrictEqual(yield* happened, ["to disk: 1", "to disk: 2 3 4", "fenced: 1"])
+      yield* fence(3)
+      assert.deepStrictEqual(yield* happened, ["fenced: 3", "stored: 2", "stored: 4"])
+      submit(3)
+      assert.deepStrictEqual(yield* happened, ["to disk: 3"])
+    }))
+
+  it.effect("that is in doubt is never tried again, and is trouble until another one is stored", () =>
+    Effect.gen(function*() {
+      const { doubt, happened, submit, sync, unready } = yield* committing({ retryFirstMs: 50 })
+      submit(1, 2)
+      yield* settled
+      yield* doubt
+      assert.deepStrictEqual(
+        yield* happened,
+        ["to disk: 1 2", "in doubt: 1", "in doubt: 2"]
+      )
+      assert.match(unready().join(), /^ledger: nothing can be stored .*connection lost/)
+      yield* TestClock.adjust(50)
+      assert.deepStrictEqual(yield* happened, ["to disk: "])
+      yield* sync
+      yield* settled
+      assert.deepStrictEqual(unready(), [])
+    }))
+
   it.effect("has one chunk of an agency at most", () =>
     Effect.gen(function*() {
       const { happened, submit, sync } = yield* committing()
@@ -264,9 +364,26 @@ describe("a group", () => {
       assert.deepStrictEqual(yield* happened, ["to disk: 1"])
     }))
 
-  it.effect("is not on its way to disk while something else has the ledger to itself", () =>
+  it.effect("is not on its way to disk while something else has the ledger to itself, which waits for all that are", () =>
     Effect.gen(function*() {
-      const { exclusively, happened, submit } = yield* committing()
+      const { exclusively, happened, submit, sync } = yield* committing({}, "stay", 2)
+      submit(8)
+      yield* settled
+      submit(9)
+      yield* settled
+      const waiting = yield* Effect.forkChild(exclusively(Effect.void), {
+        startImmediately: true
+      })
+      submit(10)
+      yield* sync
+      assert.deepStrictEqual(yield* happened, ["to disk: 8", "to disk: 9", "stored: 8"])
+      assert.isUndefined(waiting.pollUnsafe())
+      yield* sync
+      yield* Fiber.join(waiting)
+      assert.deepStrictEqual(yield* happened, ["stored: 9", "to disk: 10"])
+      yield* sync
+      assert.deepStrictEqual(yield* happened, ["stored: 10"])
+
       const other = yield* Deferred.make<void>()
       const holding = yield* Effect.forkChild(exclusively(Deferred.await(other)))
       yield* settled

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { AgencyId } from "../../../src/domain/Agency.ts"
+import { Epoch } from "../../../src/domain/Claim.ts"
 import type { Group, PendingChunk } from "../../../src/services/ledger/ChunksInHand.ts"
 import { OpenGroup } from "../../../src/services/ledger/OpenGroup.ts"
 
@@ -13,11 +14,14 @@ const pendingOf = (seq: number, bytes: number): PendingChunk => ({
     seq,
     last: false,
     bets: 1,
+    epoch: Epoch.make(1),
+    total: seq,
     numbers: new Uint8Array(2),
     body: new Uint8Array(bytes)
   },
   onStored: () => undefined,
-  onFailed: () => "stay"
+  onFailed: () => "stay",
+  onLost: () => {}
 })
 
 const numbered = (group: Group) => group.map(({ chunk }) => chunk.seq)

@@ -12,7 +12,7 @@ import { openSqliteLedger } from "./SqliteLedger.ts"
 export const configuredLedgerLayer = Layer.effect(
   BetLedger,
   Effect.gen(function*() {
-    const { ledger: { path, snapshotChunks }, lottery: { agencies: roster, draw, winningNumber } } =
+    const { ledger: { path, snapshotChunks }, lottery: { agencies, draw, winningNumber } } =
       yield* Settings
     const log = yield* OperatorLog
     const lifetime = yield* Lifetime
@@ -25,7 +25,7 @@ export const configuredLedgerLayer = Layer.effect(
     )
     const ledger = yield* openSqliteLedger({
       path,
-      roster,
+      roster: agencies,
       winningNumber,
       draw,
       snapshotChunks,
@@ -35,7 +35,7 @@ export const configuredLedgerLayer = Layer.effect(
       }
     })
     isOpen = true
-    logHeld(log, path, ledger.opened)
+    logHeld(log, path, agencies.length, ledger.opened)
     return ledger
   })
 )
@@ -46,13 +46,16 @@ const logPlace = (log: LogWriter, problem: string | undefined): void => {
   log.write("WARNING", "ledger_place", "success", { detail })
 }
 
-const logHeld = (log: LogWriter, path: string, opened: BetLedger["Service"]["opened"]): void => {
-  const standings = [...opened.agencies.values()]
+const logHeld = (
+  log: LogWriter,
+  path: string,
+  agencies: number,
+  { bets, drawName, finished, isNew }: BetLedger["Service"]["opened"]
+): void =>
   log.write("INFO", "ledger", "success", {
     path,
-    draw: opened.drawName,
-    new: opened.isNew,
-    bets: standings.reduce((bets, standing) => bets + standing.bets, 0),
-    finished: `${standings.filter(({ finished }) => finished).length} of ${standings.length}`
+    draw: drawName,
+    new: isNew,
+    bets,
+    finished: `${finished} of ${agencies}`
   })
-}

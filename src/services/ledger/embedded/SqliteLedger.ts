@@ -2,9 +2,9 @@
  * The ledger in an SQLite file. A thread writes, one copies the write-ahead log into the file, and one reads, so that
  * neither the server nor a commit waits for another's disk. One process holds the file at a time.
  */
-import { Cause, Effect, Exit, Layer, Option, Schema } from "effect"
+import { Cause, Effect, Exit, Layer, Schema, Stream } from "effect"
 import * as path from "node:path"
-import { type AgencyId, formatRoster, type Roster } from "../../../domain/Agency.ts"
+import { formatRoster, type Roster } from "../../../domain/Agency.ts"
 import { type Draw, DrawName, WinningNumber } from "../../../domain/Draw.ts"
 import { BetLedger, LedgerUnreadable } from "../BetLedger.ts"
 import type { DrawRecord } from "../sqlite/DrawTable.ts"
@@ -20,9 +20,10 @@ import type {
 } from "../sqlite/ThreadMessages.ts"
 import { type WriterBounds, type WriterConfig, writerDefaults } from "../sqlite/WriterConfig.ts"
 import { runCheckpoints } from "./Checkpoints.ts"
+import { Claims } from "./Claims.ts"
 import { readsOf } from "./LedgerReads.ts"
 import { LedgerThread, unexpectedReply } from "./LedgerThread.ts"
-import { writesOf } from "./LedgerWrites.ts"
+import { LedgerWrites, ofRoster } from "./LedgerWrites.ts"
 import { ReplacedThread } from "./ReplacedThread.ts"
 import { attempt, errorAt, unavailableIn } from "./TypedErrors.ts"
 import { watchPlace } from "./WatchedPlace.ts"
@@ -98,20 +99,32 @@ export const openSqliteLedger = Effect.fnUntraced(function*(options: SqliteLedge
     unavailableIn("open")
   )
   const place = yield* watchPlace(writer, bounds.lookMs, onDisplaced)
-  const toDraw = drawOf(roster)
   const noteDigest = () => {
     nameTold = true
   }
 
+  const claims = new Claims(roster, ofRoster(roster, opened.agencies))
+  const writes = new LedgerWrites({
+    writer,
+    place,
+    roster,
+    claims,
+    draw: opened.draw,
+    told: opened.told,
+    toDraw: drawOf(roster),
+    onStored: noteStored
+  })
   return BetLedger.of({
-    opened: {
-      agencies: pick(roster, opened.agencies),
-      draw: Option.map(Option.fromUndefinedOr(opened.draw), toDraw),
-      drawName,
-      told: pick(roster, opened.told),
-      isNew: opened.isNew
-    },
-    ...writesOf(writer, place, toDraw, noteStored),
+    opened: { drawName, isNew: opened.isNew, ...claims.summary },
+    // One process holds the file: nobody else changes anything.
+    groupsMax: 1,
+    news: Stream.never,
+    claim: writes.claim,
+    commit: writes.commit,
+    holdDraw: writes.holdDraw,
+    standing: writes.standing,
+    told: writes.told,
+    toldRecords: writes.toldRecords,
     ...readsOf(reader, place, noteDigest)
   })
 })
@@ -150,19 +163,9 @@ const startReader = (config: ReaderConfig) =>
 const isFailedStart = (exit: Exit.Exit<unknown, unknown>): boolean =>
   Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
 
-/** The entries of the roster's agencies: to the threads an agency is a mere number. */
-const pick = <A>(roster: Roster, all: ReadonlyMap<number, A>): ReadonlyMap<AgencyId, A> => {
-  const picked = new Map<AgencyId, A>()
-  for (const agency of roster) {
-    const value = all.get(agency)
-    if (value !== undefined) picked.set(agency, value)
-  }
-  return picked
-}
-
 const drawOf = (roster: Roster) => (record: DrawRecord): Draw => ({
   winningNumber: WinningNumber.make(record.winningNumber),
-  winners: pick(roster, record.winners)
+  winners: ofRoster(roster, record.winners)
 })
 
 const toDrawName = (file: string, name: string): Effect.Effect<DrawName, LedgerUnreadable> =>

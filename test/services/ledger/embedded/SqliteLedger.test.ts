@@ -19,9 +19,17 @@ import type {
   WriterReply,
   WriterRequest
 } from "../../../../src/services/ledger/sqlite/ThreadMessages.ts"
-import { BetLedgerSuite, five, lottery, three } from "../../../suites/BetLedgerSuite.ts"
+import { BetLedgerSuite } from "../../../suites/BetLedgerSuite.ts"
+import { five, lottery, three } from "../../../suites/LedgerLife.ts"
 import { keptLedger } from "../../../support/Kept.ts"
-import { betAt, chunkOf, plainChunk } from "../../../support/LedgerChunks.ts"
+import {
+  betAt,
+  chunkOf,
+  plainChunk,
+  type Selling,
+  selling,
+  standingOf
+} from "../../../support/LedgerChunks.ts"
 import { query } from "../../../support/LedgerFile.ts"
 import { waitUntil } from "../../../support/WaitUntil.ts"
 
@@ -41,11 +49,11 @@ BetLedgerSuite(
 /** One life of the process: opens the ledger, uses it, closes it. */
 const life = <A, E>(
   path: string,
-  use: (ledger: BetLedger["Service"]) => Effect.Effect<A, E>,
+  use: (ledger: Selling) => Effect.Effect<A, E>,
   options: Partial<SqliteLedgerOptions> = {}
 ) =>
   Effect.provide(
-    Effect.flatMap(BetLedger, use),
+    Effect.flatMap(BetLedger, (ledger) => use(selling(ledger))),
     keptLedger({ path, ...lottery, ...options }),
     { local: true }
   )
@@ -107,7 +115,7 @@ describe("the SQLite ledger's file", () => {
   it.effect("says which draw it is of: by the name that it was given, or by when it began", () =>
     Effect.gen(function*() {
       const [named, unnamed] = [yield* newPath, yield* newPath]
-      const nameOf = ({ opened }: BetLedger["Service"]) =>
+      const nameOf = ({ opened }: Selling) =>
         Effect.succeed([opened.drawName, opened.isNew] as const)
       const draw = DrawName.make("2026-11-24-nocturna")
       assert.deepStrictEqual(yield* life(named, nameOf, { draw }), [draw, true])
@@ -139,7 +147,7 @@ describe("the SQLite ledger's file", () => {
       db.close()
       const opened = yield* life(path, (ledger) => Effect.succeed(ledger.opened))
       assert.deepStrictEqual(
-        [opened.drawName, opened.isNew, opened.agencies.get(three)?.bets],
+        [opened.drawName, opened.isNew, opened.bets],
         ["quiniela--vieja--a-o", false, 2]
       )
       assert.deepStrictEqual(query(path, "SELECT draw FROM lottery"), [["quiniela--vieja--a-o"]])
@@ -149,7 +157,7 @@ describe("the SQLite ledger's file", () => {
     Effect.gen(function*() {
       const fails = Effect.fail("the port is in use")
       const filesAfter = Effect.fnUntraced(function*<E>(
-        use: (ledger: BetLedger["Service"]) => Effect.Effect<unknown, E>,
+        use: (ledger: Selling) => Effect.Effect<unknown, E>,
         path: string
       ) {
         yield* Effect.exit(life(path, (ledger) => Effect.andThen(use(ledger), fails)))
@@ -173,8 +181,7 @@ describe("the SQLite ledger's file", () => {
     Effect.gen(function*() {
       const path = yield* newPath
       const covered = `SELECT chunk FROM snapshot_end`
-      const seqOf = ({ opened }: BetLedger["Service"]) =>
-        Effect.succeed(opened.agencies.get(three)?.seq)
+      const seqOf = (ledger: Selling) => Effect.map(standingOf(ledger, three), ({ seq }) => seq)
       yield* life(path, ({ commit }) =>
         Effect.gen(function*() {
           for (let seq = 1; seq <= 25; seq++) yield* commit([plainChunk(three, seq, seq % 2)])
@@ -289,16 +296,17 @@ describe("the SQLite ledger", () => {
           const acknowledged = Number(lines.findLast((line) => /^\d+$/.test(line)))
           const record = yield* life(path, (ledger) =>
             Effect.gen(function*() {
-              const seq = ledger.opened.agencies.get(three)?.seq ?? 0
+              const found = yield* standingOf(ledger, three)
+              const { seq } = found
               for (let each = 1; each <= seq; each++) {
                 const stored = yield* ledger.chunkAt(three, each)
                 assert.deepStrictEqual(stored.valueOrUndefined, plainChunk(three, each, each % 50))
               }
-              return ledger.opened.agencies.get(three)
+              return found
             }))
-          assert.isAtLeast(record?.seq ?? 0, acknowledged)
+          assert.isAtLeast(record.seq, acknowledged)
           // Groups of three are stored whole or not at all.
-          assert.strictEqual((record?.seq ?? 0) % 3, 0)
+          assert.strictEqual((record.seq) % 3, 0)
         }
       }),
     60_000
@@ -314,8 +322,7 @@ describe("the SQLite ledger", () => {
           other.exec("BEGIN IMMEDIATE")
           const group = [plainChunk(three, 2, 1, true), plainChunk(five, 1, 1, true)]
           const error = yield* Effect.flip(commit(group))
-          assert.strictEqual(error._tag, "LedgerUnavailable")
-          assert.strictEqual(error.operation, "commit")
+          assert.deepInclude(error, { _tag: "LedgerUnavailable", operation: "commit" })
           other.exec("ROLLBACK")
           yield* commit(group)
           other.exec("BEGIN IMMEDIATE")
@@ -365,8 +372,8 @@ describe("the SQLite ledger", () => {
       assert.strictEqual(lines[0], "opened")
       assert.match(lines[1] ?? "", /^\d+ LedgerUnavailable$/)
       assert.strictEqual(lines[2], "1 Stored")
-      const { agencies } = yield* life(path, ({ opened }) => Effect.succeed(opened))
-      assert.deepStrictEqual(agencies.get(three), { seq: 1, bets: 1, finished: false })
+      const sold = yield* life(path, (ledger) => standingOf(ledger, three))
+      assert.deepStrictEqual(sold, { seq: 1, bets: 1, finished: false })
     }))
 
   it.effect("dies when its thread ends by itself, at once and from then on", () =>
@@ -391,7 +398,7 @@ describe("the SQLite ledger", () => {
           copyFileSync(path, copy)
           copyFileSync(`${path}-wal`, `${copy}-wal`)
         }))
-      const { agencies } = yield* life(copy, ({ opened }) => Effect.succeed(opened))
-      assert.strictEqual(agencies.get(three)?.bets, 20)
+      const { bets } = yield* life(copy, (ledger) => standingOf(ledger, three))
+      assert.strictEqual(bets, 20)
     }))
 })

@@ -7,9 +7,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { BetLedger } from "../../../../src/services/ledger/BetLedger.ts"
-import { lottery, three } from "../../../suites/BetLedgerSuite.ts"
+import { lottery, three } from "../../../suites/LedgerLife.ts"
 import { keptLedger } from "../../../support/Kept.ts"
-import { plainChunk } from "../../../support/LedgerChunks.ts"
+import { plainChunk, type Selling, selling, standingOf } from "../../../support/LedgerChunks.ts"
 
 const temporaryFolder = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "loteria-place-"))),
@@ -17,10 +17,14 @@ const temporaryFolder = Effect.acquireRelease(
 )
 
 /** One life of the process: opens the ledger, uses it, closes it. */
-const life = <A, E>(path: string, use: (ledger: BetLedger["Service"]) => Effect.Effect<A, E>) =>
-  Effect.provide(Effect.flatMap(BetLedger, use), keptLedger({ path, ...lottery }), {
-    local: true
-  })
+const life = <A, E>(path: string, use: (ledger: Selling) => Effect.Effect<A, E>) =>
+  Effect.provide(
+    Effect.flatMap(BetLedger, (ledger) => use(selling(ledger))),
+    keptLedger({ path, ...lottery }),
+    {
+      local: true
+    }
+  )
 
 const countBets = (path: string): number => {
   using db = new DatabaseSync(path, { readOnly: true })
@@ -59,12 +63,12 @@ describe("the ledger's file", () => {
         for (const [held, other] of [names, names.toReversed()]) {
           assert.isDefined(held)
           assert.isDefined(other)
-          yield* life(held, ({ commit, opened }) =>
+          yield* life(held, ({ claim, commit }) =>
             Effect.gen(function*() {
               const error = yield* Effect.flip(life(other, () => Effect.void))
               assert.strictEqual(error._tag, "LedgerInUse")
-              const seq = (opened.agencies.get(three)?.seq ?? 0) + 1
-              yield* commit([plainChunk(three, seq, 1)])
+              const { seq } = yield* standingOf({ claim }, three)
+              yield* commit([plainChunk(three, seq + 1, 1)])
             }))
         }
         for (const name of names) {

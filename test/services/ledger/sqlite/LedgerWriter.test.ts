@@ -14,7 +14,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { AgencyId } from "../../../../src/domain/Agency.ts"
-import type { LedgerChunk } from "../../../../src/services/ledger/BetLedger.ts"
+import type { StoredChunk } from "../../../../src/services/ledger/BetLedger.ts"
 import { chunkChecksum } from "../../../../src/services/ledger/ChunkChecksum.ts"
 import { encodeGroup } from "../../../../src/services/ledger/sqlite/GroupBuffer.ts"
 import { type Failure, toFailure } from "../../../../src/services/ledger/sqlite/LedgerProblem.ts"
@@ -59,7 +59,7 @@ class Held implements Disposable {
     this.writer = new LedgerWriter(configOf(path, rest))
   }
 
-  commit(...group: ReadonlyArray<LedgerChunk>): void {
+  commit(...group: ReadonlyArray<StoredChunk>): void {
     this.writer.commit(encodeGroup(group, undefined))
   }
 
@@ -92,7 +92,7 @@ const meddle = (path: string, sql: string): void => {
 }
 
 /** A chunk's row as another writer would store it. */
-const insertRow = (path: string, id: number, chunk: LedgerChunk): void => {
+const insertRow = (path: string, id: number, chunk: StoredChunk): void => {
   const { agency, bets, body, numbers, seq } = chunk
   const last = chunk.last ? 1 : 0
   const db = new DatabaseSync(path)
