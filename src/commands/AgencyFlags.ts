@@ -2,9 +2,9 @@
 import { Config, type Option } from "effect"
 import { Flag } from "effect/cli"
 import { AgencyId } from "../domain/Agency.ts"
-import type { Address } from "../services/agency/CentralConnection.ts"
+import type { Addresses } from "../services/agency/Servers.ts"
 import type { LogLevel } from "../services/base/LogLevel.ts"
-import { addressFlag, expectAddress, integer, logLevelFlag } from "./Flags.ts"
+import { addressesFlag, expectAddresses, integer, logLevelFlag } from "./Flags.ts"
 
 export const agencyFlags = {
   id: Flag.Int("id").pipe(
@@ -12,19 +12,20 @@ export const agencyFlags = {
     Flag.withSchema(AgencyId),
     Flag.withDescription("The agency's number (or CLI_ID)")
   ),
-  server: addressFlag("server", "CLI_SERVER_ADDRESS").pipe(
+  server: addressesFlag("server", "CLI_SERVER_ADDRESS").pipe(
     Flag.withDefault("127.0.0.1:12345"),
-    expectAddress,
+    expectAddresses,
     Flag.withDescription(
-      "The central's bets port (or CLI_SERVER_ADDRESS); 127.0.0.1:12345 by default"
+      "The central's bets port (or CLI_SERVER_ADDRESS); 127.0.0.1:12345 by default. Several servers of one lottery "
+        + "with commas, the preferred one first: when one fails, the agency goes on with the next"
     )
   ),
-  consult: addressFlag("consult", "CLI_SERVER_CONSULT_ADDRESS").pipe(
-    expectAddress,
+  consult: addressesFlag("consult", "CLI_SERVER_CONSULT_ADDRESS").pipe(
+    expectAddresses,
     Flag.optional,
     Flag.withDescription(
-      "The central's consult port (or CLI_SERVER_CONSULT_ADDRESS); by default the port after the bets port, on the same "
-        + "host"
+      "The central's consult port (or CLI_SERVER_CONSULT_ADDRESS); by default the port after each bets port, on the "
+        + "same host"
     )
   ),
   giveUpAfter: Flag.Int("give-up-after").pipe(
@@ -39,8 +40,8 @@ export const agencyFlags = {
 
 export interface AgencyFlags {
   readonly id: AgencyId
-  readonly server: Address
-  readonly consult: Option.Option<Address>
+  readonly server: Addresses
+  readonly consult: Option.Option<Addresses>
   readonly giveUpAfter: number
   readonly logLevel: LogLevel
 }

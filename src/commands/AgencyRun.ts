@@ -1,5 +1,5 @@
 /** What `agency` and `consult` do: deliver bets, wait for the draw, print the winners. */
-import { Console, Effect, Layer, Option } from "effect"
+import { Array, Console, Effect, Layer, Option } from "effect"
 import { CliError } from "effect/cli"
 import type { DrawName } from "../domain/Draw.ts"
 import { AgencyClient, agencyDefaults } from "../services/agency/AgencyClient.ts"
@@ -55,8 +55,11 @@ const openAgency = Effect.fnUntraced(function*(
       AgencyClient.layer({
         ...agencyDefaults,
         agency: id,
-        server,
-        consult: Option.getOrElse(consult, () => ({ ...server, port: server.port + 1 })),
+        servers: server,
+        consults: Option.getOrElse(
+          consult,
+          () => Array.map(server, (address) => ({ ...address, port: address.port + 1 }))
+        ),
         giveUpAfterMs: giveUpAfter * 1000,
         ...choices
       }).pipe(Layer.provide(logLayer))

@@ -1,5 +1,5 @@
 /** Flags of several commands, and how their text is read. */
-import { Config, Option, Schema } from "effect"
+import { Array, Config, Option, Schema } from "effect"
 import { Flag } from "effect/cli"
 import { logLevels } from "../services/base/LogLevel.ts"
 
@@ -18,15 +18,30 @@ const parseAddress = (
     : Option.some({ host, port })
 }
 
-/** An address of the central; without the flag, that of the environment variable. */
-export const addressFlag = (name: string, variable: string) =>
+/** More servers than that are a list of something else. */
+const addressesMax = 16
+
+/** Addresses with commas between them. */
+const parseAddresses = (text: string) => {
+  const texts = text.split(",").map((each) => each.trim())
+  return Array.isReadonlyArrayNonEmpty(texts) && texts.length <= addressesMax
+    ? Option.all(Array.map(texts, parseAddress))
+    : Option.none()
+}
+
+/** Addresses of the central's servers; without the flag, those of the environment variable. */
+export const addressesFlag = (name: string, variable: string) =>
   Flag.String(name).pipe(
     Flag.withFallbackConfig(Config.String(variable)),
-    Flag.withMetavar("HOST:PORT")
+    Flag.withMetavar("HOST:PORT[,HOST:PORT…]")
   )
 
-export const expectAddress = <A extends string>(flag: Flag.Flag<A>) =>
-  Flag.filterMap(flag, parseAddress, () => "expected HOST:PORT")
+export const expectAddresses = <A extends string>(flag: Flag.Flag<A>) =>
+  Flag.filterMap(
+    flag,
+    parseAddresses,
+    () => `expected HOST:PORT, or up to ${addressesMax} of them with commas`
+  )
 
 /** A log level, in upper or lower case. */
 export const logLevelFlag = (variable: string) =>

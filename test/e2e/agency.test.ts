@@ -138,6 +138,27 @@ describe.concurrent("SIGTERM", () => {
   })
 })
 
+describe.concurrent("several servers", () => {
+  it("are tried in turn, for bets and for winners, by flag and by variable", async () => {
+    using folder = new TemporaryFolder()
+    await using central = await startCentral()
+    const bets = sales(1, 100, 3)
+    const servers = `${host}:${await freePortPair()},${host}:${central.betsPort}`
+    const file = `--file=${writeBets(folder, bets)}`
+    const sold = await runMain(["agency", "--id=1", file, `--server=${servers}`])
+    assert.strictEqual(sold.code, 0, sold.stderr)
+    assert.deepStrictEqual(documentsOf(sold.stdout), winnersOf(bets))
+    const moved = `| next: ${host}:`
+    assert.include(sold.stderr, `${moved}${central.betsPort}`)
+    assert.include(sold.stderr, `${moved}${central.consultPort}`)
+    const asked = await runMain(["consult"], { CLI_ID: "1", CLI_SERVER_ADDRESS: servers })
+    assert.deepStrictEqual(documentsOf(asked.stdout), winnersOf(bets))
+    const consults = `--consult=${host}:9, ${host}:${central.consultPort}`
+    const apart = await runMain(["consult", "--id=1", consults])
+    assert.deepStrictEqual(documentsOf(apart.stdout), winnersOf(bets))
+  })
+})
+
 describe.concurrent("two clients of one agency", () => {
   it("both end with its winners, and every bet is stored once", async () => {
     using folder = new TemporaryFolder()

@@ -34,6 +34,8 @@ describe.concurrent("loteria", () => {
         [["agency"], "--id"],
         [["agency", "--id", "0"], "id"],
         [["agency", "--id", "3", "--server", "central"], "HOST:PORT"],
+        [["agency", "--id", "3", "--server", "central:1,"], "HOST:PORT"],
+        [["consult", "--id", "3", "--consult", Array(17).fill("a:1").join()], "up to 16"],
         [["agency", "--id", "3", "--chunk", "0"], "chunk"],
         [["generate", "--agencies", "many"], "agencies"],
         [["export", "--format", "xml"], "csv"]

@@ -60,8 +60,8 @@ export const trial = Effect.gen(function*() {
           AgencyClient.layer({
             ...agencyDefaults,
             agency: id,
-            server: central.address,
-            consult: central.address,
+            servers: [central.address],
+            consults: [central.address],
             chunkBets: 10,
             answerTimeoutMs: 5000,
             backoffFirstMs: 1,

@@ -48,8 +48,8 @@ export const ourAgency = (options: OurAgencyOptions): Promise<ReadonlyArray<stri
   const client = AgencyClient.layer({
     ...agencyDefaults,
     agency: AgencyId.make(options.id),
-    server: { host, port: options.betsPort },
-    consult: { host, port: options.consultPort },
+    servers: [{ host, port: options.betsPort }],
+    consults: [{ host, port: options.consultPort }],
     chunkBets: options.chunkBets,
     windowChunks: options.windowChunks,
     backoffFirstMs: 20,

@@ -34,14 +34,16 @@ import {
   makeRetry,
   type Retry,
   type RetryOptions,
-  retryWhenLost
+  retryWhenLost,
+  type Wait
 } from "./Retry.ts"
+import type { Addresses } from "./Servers.ts"
 
 export interface AgencyOptions extends DeliveryOptions, ConnectionTimeouts, RetryOptions {
-  /** The central's bets port. */
-  readonly server: Address
-  /** Its consult port. */
-  readonly consult: Address
+  /** The bets ports of the central's servers. */
+  readonly servers: Addresses
+  /** Their consult ports. */
+  readonly consults: Addresses
   /** Of the log line that each stored chunk gets. */
   readonly chunkLogLevel: LogLevel
 }
@@ -105,13 +107,7 @@ const rivalDetail =
   "another client of this agency sends too, and each takes the connection from the other: stop one of them"
 
 /** Logs a wait before it begins. */
-type LogWait = (
-  action: string,
-  central: string,
-  level: LogLevel,
-  lost: ConnectionLost,
-  waitMs: number
-) => void
+type LogWait = (action: string, level: LogLevel, wait: Wait) => void
 
 /** What an answer of the central changes: what is known of it, the retry, the log. */
 const observe = (
@@ -142,39 +138,65 @@ const observe = (
   })
 })
 
+/** The errors that a server's answer causes: the agency ends with them, and they don't say which server it was. */
+const spoken: ReadonlySet<string> = new Set([
+  "AgencyRefused",
+  "BetRefused",
+  "DrawDiffers",
+  "ResumeMismatch"
+])
+
+/** Where there are several servers, the log says which of them ended the agency. */
+const noteServer = (
+  { agency }: AgencyOptions,
+  log: LogWriter,
+  all: Addresses,
+  server: Address,
+  { _tag: error }: { readonly _tag: string }
+): Effect.Effect<void> =>
+  Effect.sync(() => {
+    if (all.length === 1 || !spoken.has(error)) return
+    log.write("ERROR", "refused", "fail", {
+      agencia: agency,
+      error,
+      central: formatAddress(server)
+    })
+  })
+
 const deliverWith = (
   options: AgencyOptions,
   log: LogWriter,
   logWait: LogWait
 ): AgencyClient["Service"]["deliver"] => {
-  const { agency, server } = options
-  const central = formatAddress(server)
+  const { agency, servers } = options
   return Effect.fnUntraced(function*(bets, { onProgress, ...checks } = {}) {
     const state = new DeliveryState()
     const report = (waiting: boolean) => onProgress?.({ bets: state.bets, waiting })
-    const retry = yield* makeRetry(central, options, (lost, waitMs) => {
-      logWait("apuestas_enviadas", central, "WARNING", lost, waitMs)
+    const retry = yield* makeRetry(servers, options, (wait) => {
+      logWait("apuestas_enviadas", "WARNING", wait)
       report(true)
     })
     const observer = observe(options, log, state, retry, report)
-    const attempt = openConnection(server, options).pipe(
-      Effect.flatMap((connection) => deliverOver(connection, options, bets, checks, observer)),
-      Effect.scoped,
-      Effect.catchTags({
-        OutOfStep: ({ refusal }) =>
-          Effect.fail(
-            state.disagreed() ? refusal : new ConnectionLost({ problem: refusal.code })
-          ),
-        // They were all bets when they were checked.
-        BetLinesInvalid: (invalid) =>
-          Effect.fail(
-            checks.checked === undefined
-              ? invalid
-              : new BetsChanged({ agency, problem: "it has lines that are not bets" })
-          )
-      })
-    )
-    yield* retryWhenLost(retry, attempt)
+    const deliverTo = (server: Address) =>
+      openConnection(server, options).pipe(
+        Effect.flatMap((connection) => deliverOver(connection, options, bets, checks, observer)),
+        Effect.scoped,
+        Effect.catchTags({
+          OutOfStep: ({ refusal }) =>
+            Effect.fail(
+              state.disagreed() ? refusal : new ConnectionLost({ problem: refusal.code })
+            ),
+          // They were all bets when they were checked.
+          BetLinesInvalid: (invalid) =>
+            Effect.fail(
+              checks.checked === undefined
+                ? invalid
+                : new BetsChanged({ agency, problem: "it has lines that are not bets" })
+            )
+        }),
+        Effect.tapError((failure) => noteServer(options, log, servers, server, failure))
+      )
+    yield* retryWhenLost(retry, deliverTo)
     const cantidad = state.bets ?? 0
     log.write("INFO", "delivered", "success", {
       agencia: agency,
@@ -190,15 +212,19 @@ const winnersWith = (
   log: LogWriter,
   logWait: LogWait
 ): AgencyClient["Service"]["winners"] => {
-  const { agency, consult } = options
-  const central = formatAddress(consult)
+  const { agency, consults } = options
   return Effect.gen(function*() {
-    const retry = yield* makeRetry(central, options, (lost, waitMs) => {
+    const retry = yield* makeRetry(consults, options, (wait) => {
       // A draw that has not been held is no trouble; a central that can't be reached is.
-      const level = lost.retryAfterMs === undefined ? "WARNING" : "DEBUG"
-      logWait("consulta_ganadores", central, level, lost, waitMs)
+      const level = wait.lost.retryAfterMs === undefined ? "WARNING" : "DEBUG"
+      logWait("consulta_ganadores", level, wait)
     })
-    const documents = yield* retryWhenLost(retry, askForWinners(agency, consult, options))
+    const ask = (server: Address) =>
+      Effect.tapError(
+        askForWinners(agency, server, options),
+        (failure) => noteServer(options, log, consults, server, failure)
+      )
+    const documents = yield* retryWhenLost(retry, ask)
     log.write("INFO", "consulta_ganadores", "success", { cant_ganadores: documents.length })
     return documents
   })
@@ -215,10 +241,20 @@ const makeAgencyClient = Effect.fnUntraced(function*(
   })
   yield* Effect.addFinalizer(() => Effect.sync(() => waits.endWindow()))
 
-  const logWait: LogWait = (action, central, level, lost, waitMs) => {
+  const logWait: LogWait = (action, level, { from, lost, to, waitMs }) => {
     if (!log.enabled(level) || !waits.take(action)) return
-    const details = { agencia: agency, error: lost.problem, retry_in_ms: waitMs, central }
-    log.write(level, action, "fail", details)
+    const details = {
+      agencia: agency,
+      error: lost.problem,
+      retry_in_ms: waitMs,
+      central: formatAddress(from)
+    }
+    log.write(
+      level,
+      action,
+      "fail",
+      to === from ? details : { ...details, next: formatAddress(to) }
+    )
   }
 
   return {

@@ -27,6 +27,8 @@ export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
   readonly retryAfterMs?: number | undefined
   /** The central closed it without an answer: it stops, or another client of the agency has taken over. */
   readonly closed?: boolean
+  /** Any other server would say the same. */
+  readonly everywhere?: boolean
 }> {}
 
 /** The central's bytes are not an answer of this protocol. */

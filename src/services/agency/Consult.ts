@@ -21,6 +21,7 @@ export const askForWinners = Effect.fnUntraced(
       case "WinnersNotReady":
         return yield* new ConnectionLost({
           problem: "the draw has not been held",
+          everywhere: true,
           retryAfterMs: answer.retryAfterMs
         })
       case "ErrorAnswer":

@@ -1,6 +1,6 @@
 /**
  * An agency's retry: exponential backoff with full jitter, so that agencies that were cut off together don't come back
- * together, and never before the central's `retry_after_ms`. Progress resets the backoff. Each wait is bounded, and so is
+ * together, and never before the central's `retry_after_ms`. With several servers it moves on to the next (Servers.ts). Progress resets the backoff. Each wait is bounded, and so is
  * the time without progress, after which the agency ends with an error.
  *
  * Two clients of one agency take the connection from each other, and both make progress in between. So connections that
@@ -10,11 +10,10 @@
  */
 import { Clock, Effect, Random, Schema } from "effect"
 import { backoffMs } from "../base/Backoff.ts"
-import { ConnectionLost } from "./CentralConnection.ts"
+import { type Address, ConnectionLost } from "./CentralConnection.ts"
+import { type Addresses, Servers, type WaitBounds } from "./Servers.ts"
 
-export interface RetryOptions {
-  readonly backoffFirstMs: number
-  readonly backoffMaxMs: number
+export interface RetryOptions extends WaitBounds {
   /** The longest wait of a client that the connection is taken from. */
   readonly takeoverBackoffMaxMs: number
   /** The longest time without progress. */
@@ -24,21 +23,20 @@ export interface RetryOptions {
 /** The central could not be reached, or took nothing, for as long as the agency tries. */
 export class CentralUnreachable
   extends Schema.TaggedError<CentralUnreachable>()("CentralUnreachable", {
-    central: Schema.String,
     forMs: Schema.Int,
-    problem: Schema.String
+    /** How each of its servers failed. */
+    problems: Schema.String
   })
 {
   override get message(): string {
-    return `${this.central}: no progress for ${Math.round(this.forMs / 1000)} s (${this.problem}); `
+    return `${this.problems}: no progress for ${Math.round(this.forMs / 1000)} s; `
       + "check the address and the network and start again: what was answered is stored"
   }
 }
 
-/** The longest wait that a central can ask for. */
-const retryAfterMsMax = 600_000
-
 export interface Retry {
+  /** The server of the next attempt. */
+  readonly server: Effect.Effect<Address>
   /** The central answered on a new connection. */
   readonly connected: Effect.Effect<void>
   /** Resets the backoff and the time without progress. */
@@ -50,9 +48,9 @@ export interface Retry {
 /** Makes the attempt again, after a wait, each time that it ends with a lost connection. */
 export const retryWhenLost = <A, E>(
   retry: Retry,
-  attempt: Effect.Effect<A, E | ConnectionLost>
+  attempt: (server: Address) => Effect.Effect<A, E | ConnectionLost>
 ): Effect.Effect<A, E | CentralUnreachable> =>
-  Effect.catch(attempt, (failure) =>
+  Effect.catch(Effect.flatMap(retry.server, attempt), (failure) =>
     failure instanceof ConnectionLost
       ? Effect.andThen(retry.wait(failure), retryWhenLost(retry, attempt))
       : Effect.fail(failure))
@@ -84,39 +82,50 @@ class Takeovers {
 /** A wall clock that is set must neither make an agency give up, nor keep it trying for ever. */
 const monotonicMs = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos / 1_000_000n))
 
+/** A wait that begins: a connection to `from` was lost, and the next is one to `to`. */
+export interface Wait {
+  readonly lost: ConnectionLost
+  readonly from: Address
+  readonly to: Address
+  readonly waitMs: number
+}
+
 /** `onWait` is called before each wait. */
 export const makeRetry = Effect.fnUntraced(function*(
-  central: string,
-  { backoffFirstMs, backoffMaxMs, giveUpAfterMs, takeoverBackoffMaxMs }: RetryOptions,
-  onWait: (lost: ConnectionLost, waitMs: number) => void
+  addresses: Addresses,
+  options: RetryOptions,
+  onWait: (wait: Wait) => void
 ): Effect.fn.Return<Retry> {
-  let failures = 0
+  const { backoffFirstMs, giveUpAfterMs, takeoverBackoffMaxMs } = options
   let progressAt = yield* monotonicMs
+  const servers = new Servers(addresses, options)
   const takeovers = new Takeovers(takeoverBackoffMaxMs)
 
   return {
+    server: Effect.sync(() => servers.address),
     connected: Effect.map(monotonicMs, (now) => takeovers.connected(now)),
     progressed: Effect.map(monotonicMs, (now) => {
-      failures = 0
+      servers.progressed()
       progressAt = now
     }),
     wait: Effect.fnUntraced(function*(lost) {
       const now = yield* monotonicMs
+      const from = servers.address
+      const longestWaitMs = servers.lost(lost, now)
       // A central that says when to come back can be reached.
       if (lost.retryAfterMs !== undefined) progressAt = now
       const forMs = now - progressAt
       if (forMs >= giveUpAfterMs) {
-        return yield* new CentralUnreachable({ central, forMs, problem: lost.problem })
+        return yield* new CentralUnreachable({ forMs, problems: servers.problems })
       }
-      failures++
       const taken = takeovers.lost(lost.closed === true, now)
       const ceiling = Math.max(
-        backoffMs(failures, { firstMs: backoffFirstMs, maxMs: backoffMaxMs }),
+        longestWaitMs,
         taken === 0 ? 0 : backoffMs(taken, { firstMs: backoffFirstMs, maxMs: takeoverBackoffMaxMs })
       )
       const jitter = (yield* Random.next) * ceiling
-      const waitMs = Math.round(Math.min(lost.retryAfterMs ?? 0, retryAfterMsMax) + jitter)
-      onWait(lost, waitMs)
+      const waitMs = Math.round(servers.askedWaitMs(now) + jitter)
+      onWait({ lost, from, to: servers.address, waitMs })
       yield* Effect.sleep(waitMs)
     })
   }

@@ -21,14 +21,14 @@ describe("retry", () => {
         const waits: Array<number> = []
         const giveUpAfterMs = 1_000_000
         const retry = yield* makeRetry(
-          "central:1",
+          [{ host: "central", port: 1 }],
           {
             backoffFirstMs: first,
             backoffMaxMs: maximum,
             takeoverBackoffMaxMs: maximum,
             giveUpAfterMs
           },
-          (_, waitMs) => waits.push(waitMs)
+          ({ waitMs }) => waits.push(waitMs)
         )
         const lost = new ConnectionLost(
           retryAfterMs === undefined ? { problem: "cut" } : { problem: "later", retryAfterMs }
@@ -63,9 +63,9 @@ describe("retry", () => {
   ) {
     const waits: Array<number> = []
     const retry = yield* makeRetry(
-      "central:1",
+      [{ host: "central", port: 1 }],
       { backoffFirstMs: 100, backoffMaxMs: 400, takeoverBackoffMaxMs: 1600, giveUpAfterMs: 60_000 },
-      (_, waitMs) => waits.push(waitMs)
+      ({ waitMs }) => waits.push(waitMs)
     )
     for (const { heldMs, lost } of losses) {
       if (heldMs !== undefined) {
@@ -79,6 +79,48 @@ describe("retry", () => {
     }
     return waits
   }, Effect.provideService(Random.Random, { nextDoubleUnsafe: () => 1, nextIntUnsafe: () => 1 }))
+
+  it.effect("with several servers waits shortly within a round, longer with each, and as each asked", () =>
+    Effect.gen(function*() {
+      const waits: Array<readonly [to: string, waitMs: number]> = []
+      const servers = [{ host: "a", port: 1 }, { host: "b", port: 1 }] as const
+      const retry = yield* makeRetry(
+        servers,
+        { backoffFirstMs: 100, backoffMaxMs: 400, takeoverBackoffMaxMs: 1, giveUpAfterMs: 60_000 },
+        ({ to, waitMs }) => waits.push([to.host, waitMs])
+      )
+      const later = new ConnectionLost({ problem: "OVERLOADED", retryAfterMs: 1000 })
+      const notDrawn = new ConnectionLost({ problem: "", retryAfterMs: 1000, everywhere: true })
+      for (const lost of [reset, reset, reset, reset, reset, later, later, reset, notDrawn]) {
+        const waiting = yield* Effect.forkChild(retry.wait(lost))
+        yield* TestClock.adjust(2000)
+        yield* Fiber.join(waiting)
+      }
+      yield* retry.progressed
+      for (const ms of [100, 1000]) {
+        const waiting = yield* Effect.forkChild(retry.wait(later))
+        yield* TestClock.adjust(ms)
+        yield* Fiber.join(waiting)
+      }
+      assert.deepStrictEqual(waits, [
+        ["b", 100],
+        ["a", 100],
+        ["b", 100],
+        ["a", 200],
+        ["b", 100],
+        ["a", 400],
+        // 2000 ms have passed since each of them asked for 1000.
+        ["b", 100],
+        ["a", 400],
+        ["a", 1400],
+        ["b", 100],
+        // It asked for 1000 ms, 100 ms ago.
+        ["a", 1000]
+      ])
+    }).pipe(Effect.provideService(Random.Random, {
+      nextDoubleUnsafe: () => 1,
+      nextIntUnsafe: () => 1
+    })))
 
   it.effect("waits ever longer when each connection is closed, whatever was achieved on it", () =>
     Effect.gen(function*() {
