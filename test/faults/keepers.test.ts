@@ -175,7 +175,7 @@ const fillTheLine = async (wire: Wire, { central }: PlantedCentral): Promise<voi
   })
 }
 
-const abroad = ["waiting consult", "connection drained", "listener's error"] as const
+const abroad = ["waiting consult", "connection drained", "listener's error", "commit lane"] as const
 type Abroad = (typeof abroad)[number]
 
 /** Of every root that ends a connection or nothing, what makes it run. What it ends has ended when it is over. */

@@ -42,6 +42,7 @@ export const roots = {
   "deadlines": "nothing",
   "parsers": "nothing",
   "checkpoints": "nothing",
+  "commit lane": "nothing",
   "descriptors": "nothing",
   "look at the ledger's place": "nothing",
   // The ledger's path.

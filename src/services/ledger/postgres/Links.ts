@@ -72,7 +72,7 @@ export const linkConfig = (options: LinkOptions): PgConnection.Config => {
 }
 
 /** How the connection is encrypted; false if it isn't. */
-const tlsOptions = ({ caFile, tls }: PostgresUrl): ConnectionOptions | false => {
+export const tlsOptions = ({ caFile, tls }: PostgresUrl): ConnectionOptions | false => {
   if (tls === "disable") return false
   if (tls === "require") return { rejectUnauthorized: false }
   return {
@@ -82,7 +82,7 @@ const tlsOptions = ({ caFile, tls }: PostgresUrl): ConnectionOptions | false => 
 }
 
 /** A host that begins with a slash is the folder of a Unix socket. What is written before it is open waits in it. */
-const openSocket = ({ host, port }: PostgresUrl): net.Socket =>
+export const openSocket = ({ host, port }: PostgresUrl): net.Socket =>
   host.startsWith("/")
     ? net.connect({ path: `${host}/.s.PGSQL.${port}` })
     : net.connect({
@@ -120,7 +120,7 @@ const openLink = Effect.fnUntraced(function*(
   }
 })
 
-const notConnected = (message: string, cause: unknown = new Error(message)): SqlError =>
+export const notConnected = (message: string, cause: unknown = new Error(message)): SqlError =>
   new SqlError({ reason: new ConnectionError({ cause, message, operation: "connect" }) })
 
 export interface LinkPoolOptions extends LinkOptions {

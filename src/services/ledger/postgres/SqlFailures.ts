@@ -53,8 +53,12 @@ export const isDefect = (error: SqlError): boolean => {
   const said = serverErrorOf(error)
   return said === undefined
     ? error.reason._tag !== "ConnectionError" && error.reason._tag !== "AuthenticationError"
-    : !transient.some((prefix) => said.code.startsWith(prefix))
+    : !isTransient(said.code)
 }
+
+/** By SQLSTATE: a later attempt can succeed. */
+export const isTransient = (code: string): boolean =>
+  transient.some((prefix) => code.startsWith(prefix))
 
 /**
  * Whether an error answers a statement in such a way that nothing of it is stored. An error that ends the session

@@ -1,0 +1,139 @@
+/**
+ * The commit lane: it stores groups of chunks in PostgreSQL, over sessions of its own that have the store statement
+ * prepared. The rest of this home works with the library's statements, which would cost half as much again here.
+ *
+ * A commit has one of four outcomes. Chunks are stored, or their agencies are fenced: the answer says which. The
+ * statement was refused: nothing is stored, and the ledger is unavailable. Or it was sent and its answer is lost: then the
+ * commit is in doubt. Only a new claim can tell, and none is asked here.
+ */
+import { Effect, type Scope } from "effect"
+import type { AgencyId } from "../../../domain/Agency.ts"
+import type { Claim } from "../../../domain/Claim.ts"
+import type { Standing } from "../../../domain/Standing.ts"
+import { type BackoffBounds, backoffMs } from "../../base/Backoff.ts"
+import { Keeper } from "../../base/Keeper.ts"
+import {
+  type Committed,
+  type LedgerChunk,
+  LedgerInDoubt,
+  type LedgerUnavailable
+} from "../BetLedger.ts"
+import { CommitLaneClaims } from "./CommitLaneClaims.ts"
+import { CommitLaneSession } from "./CommitLaneSession.ts"
+import { CommitLaneSessions } from "./CommitLaneSessions.ts"
+import {
+  lostMessages,
+  lostStatement,
+  storeMessages,
+  storeStatement
+} from "./CommitLaneStatements.ts"
+import type { LinkOptions } from "./Links.ts"
+import { describeSql, isTransient, unavailable } from "./SqlFailures.ts"
+
+export interface CommitLaneOptions {
+  readonly link: LinkOptions
+  /** The id of the lottery. */
+  readonly lottery: number
+  /** Groups under way at once: each has a session to itself. */
+  readonly groupsMax: number
+  /** How long a statement may take. */
+  readonly answerMs: number
+  /** The waits before a session is opened again. */
+  readonly reopen: BackoffBounds
+}
+
+export interface CommitLane {
+  /** The home gave this server a claim: chunks under it may come from now on. */
+  readonly give: (agency: AgencyId, claim: Claim) => void
+  /** What the home is known to hold of the agency: as its last claim said, and acknowledged since then. */
+  readonly known: (agency: AgencyId) => Standing | undefined
+  /** As BetLedger's. An interruption of the caller ends nothing. */
+  readonly commit: (
+    group: ReadonlyArray<LedgerChunk>
+  ) => Effect.Effect<Committed, LedgerUnavailable | LedgerInDoubt>
+}
+
+export const openCommitLane = Effect.fnUntraced(function*(
+  options: CommitLaneOptions
+): Effect.fn.Return<CommitLane, never, Keeper | Scope.Scope> {
+  const { groupsMax, lottery } = options
+  const keeper = yield* Keeper
+  const claims = new CommitLaneClaims()
+  const sessions = new CommitLaneSessions()
+  for (let place = 0; place < groupsMax; place++) {
+    yield* keeper.loop("commit lane", keepSession(options, sessions, claims))
+  }
+  const commit = Effect.fnUntraced(function*(group: ReadonlyArray<LedgerChunk>) {
+    const admitted = claims.admit(group)
+    if (admitted.chunks.length === 0 && group.length > 0) return { fenced: admitted.fenced }
+    const session = yield* Effect.catch(sessions.take, failUnavailable)
+    const asked = Effect.suspend(() =>
+      session.ask(storeMessages(session.messages, lottery, admitted.chunks))
+    )
+    return yield* asked.pipe(
+      Effect.map(({ rows }) => ({ fenced: claims.settle(admitted, new Set(rows)) })),
+      Effect.catchTags({
+        RolledBack: ({ code, problem }) => {
+          if (isOfSession(code)) session.retire(problem)
+          return isTransient(code) ? failUnavailable(problem) : Effect.die(new Error(problem))
+        },
+        SessionLost: ({ problem }) => {
+          claims.doubt(admitted)
+          return Effect.fail(new LedgerInDoubt({ cause: new Error(problem) }))
+        }
+      }),
+      Effect.ensuring(Effect.sync(() => sessions.offer(session)))
+    )
+  })
+  return {
+    give: (agency, claim) => claims.give(agency, claim),
+    known: (agency) => claims.known(agency),
+    commit: (group) => Effect.uninterruptible(commit(group))
+  }
+})
+
+const failUnavailable = (problem: string): Effect.Effect<never, LedgerUnavailable> =>
+  Effect.fail(unavailable("commit", problem))
+
+/** Another session may be better off: this one is with a standby, or a pooler has lost what was prepared for it. */
+const isOfSession = (code: string): boolean => code === "25006" || code.startsWith("26")
+
+/** A commit must not be ended by the server: what cancels it also ends its wait for the standby. */
+const settings = { statement_timeout: "0", lock_timeout: "0" } as const
+
+/** The step of a loop: opens a session in a place, and waits for its loss. */
+const keepSession = (
+  { answerMs, link, lottery, reopen }: CommitLaneOptions,
+  sessions: CommitLaneSessions,
+  claims: CommitLaneClaims
+): Effect.Effect<void> => {
+  let failures = 0
+  const place = sessions.place()
+  const serve = Effect.gen(function*() {
+    const session = yield* CommitLaneSession.open(
+      { ...link, settings: { ...link.settings, ...settings } },
+      [storeStatement, lostStatement],
+      answerMs
+    )
+    // What was connected to is not always what was there before.
+    const { acknowledged } = claims
+    if (acknowledged.length > 0) {
+      const { rows } = yield* session.ask(lostMessages(session.messages, lottery, acknowledged))
+      claims.fence(rows)
+    }
+    const openedAt = performance.now()
+    place.opened(session)
+    const { problem } = yield* session.lost
+    const lasted = performance.now() - openedAt > reopen.maxMs
+    return lasted ? undefined : problem
+  })
+  return Effect.gen(function*() {
+    if (failures > 0) yield* Effect.sleep(backoffMs(failures, reopen))
+    const problem = yield* Effect.catch(
+      Effect.scoped(serve),
+      (error) => Effect.succeed(error._tag === "SqlError" ? describeSql(error) : error.problem)
+    )
+    failures = problem === undefined ? 0 : failures + 1
+    if (problem !== undefined) place.failed(problem)
+  })
+}

@@ -1,0 +1,115 @@
+/**
+ * The two statements of the commit lane.
+ *
+ * {@link storeStatement} stores, in one transaction, the chunks whose agency's row still has the epoch under which they
+ * were decided on, marks the agencies that finish, and returns the agency of each stored chunk. Rows are locked in one
+ * order, so that groups never wait for each other in a circle. After a wait for a lock, READ COMMITTED looks at the epoch
+ * again: that is the fence. The arrays for the lock are narrow. The wide ones are unnested once, because each time costs
+ * as much as the insert.
+ *
+ * {@link lostStatement} returns the agencies of which a chunk that was acknowledged is not there.
+ */
+import type { AgencyId } from "../../../domain/Agency.ts"
+import type { Epoch } from "../../../domain/Claim.ts"
+import type { LedgerChunk } from "../BetLedger.ts"
+import { chunkChecksum } from "../ChunkChecksum.ts"
+import { bool, bytea, type CommitLaneMessages, int4, int8, text } from "./CommitLaneMessages.ts"
+
+/** A statement to be prepared. */
+export interface Statement {
+  readonly name: string
+  readonly sql: string
+  /** The ids of its parameters' types. */
+  readonly parameters: ReadonlyArray<number>
+}
+
+export const storeStatement: Statement = {
+  name: "store",
+  sql: `
+WITH held AS MATERIALIZED (
+  SELECT a.agency FROM agency a
+  WHERE a.lottery = $1 AND NOT a.finished
+    AND (a.agency, a.epoch) IN (SELECT c.agency, c.epoch FROM unnest($2, $3) c (agency, epoch))
+  ORDER BY a.agency FOR NO KEY UPDATE OF a
+), finished AS (
+  UPDATE agency a SET finished = true FROM held
+  WHERE a.lottery = $1 AND a.agency = held.agency AND held.agency = ANY ($4)
+)
+INSERT INTO chunk (lottery, agency, seq, epoch, last, bets, total, checksum, numbers, body)
+SELECT $1, agency, c.seq, c.epoch, c.last, c.bets, c.total, c.checksum, c.numbers, c.body
+FROM unnest($5, $6, $7, $8, $9, $10, $11, $12, $13)
+  c (agency, seq, epoch, last, bets, total, checksum, numbers, body)
+JOIN held USING (agency)
+RETURNING agency`,
+  parameters: [
+    int8.oid,
+    ...[int8, int8, int8].map(({ arrayOid }) => arrayOid),
+    ...[int8, int8, int8, bool, int4, int8, int8, bytea, text].map(({ arrayOid }) => arrayOid)
+  ]
+}
+
+export const lostStatement: Statement = {
+  name: "lost",
+  sql: `
+SELECT known.agency FROM unnest($2, $3) known (agency, seq)
+WHERE NOT EXISTS (
+  SELECT FROM chunk c WHERE c.lottery = $1 AND c.agency = known.agency AND c.seq = known.seq
+)`,
+  parameters: [int8.oid, int8.arrayOid, int8.arrayOid]
+}
+
+/** More than a chunk takes besides its numbers and its body: 12 numbers with their lengths. */
+const chunkBytes = 192
+
+/** The messages that store a group. They are valid until the next ones are written to the same buffer. */
+export const storeMessages = (
+  messages: CommitLaneMessages,
+  lottery: number,
+  group: ReadonlyArray<LedgerChunk>
+): Uint8Array => {
+  const { array, bool: flag, bytes, int4: int, int8: long } = messages
+  const epochs = new Map<AgencyId, Epoch>()
+  const finishing: Array<AgencyId> = []
+  let capacity = fixedBytes
+  for (const { agency, body, epoch, last, numbers } of group) {
+    capacity += chunkBytes + numbers.length + body.length
+    epochs.set(agency, epoch)
+    if (last) finishing.push(agency)
+  }
+  return messages.run(storeStatement.name, storeStatement.parameters.length, capacity, () => {
+    long(lottery)
+    array(int8, [...epochs.keys()], long)
+    array(int8, [...epochs.values()], long)
+    array(int8, finishing, long)
+    array(int8, group, ({ agency }) => long(agency))
+    array(int8, group, ({ seq }) => long(seq))
+    array(int8, group, ({ epoch }) => long(epoch))
+    array(bool, group, ({ last }) => flag(last))
+    array(int4, group, ({ bets }) => int(bets))
+    array(int8, group, ({ total }) => long(total))
+    array(int8, group, (chunk) => long(checksumOf(chunk)))
+    array(bytea, group, ({ numbers }) => bytes(numbers))
+    array(text, group, ({ body }) => bytes(body))
+  })
+}
+
+/** `known` are acknowledged chunks, one of each agency. */
+export const lostMessages = (
+  messages: CommitLaneMessages,
+  lottery: number,
+  known: ReadonlyArray<{ readonly agency: AgencyId; readonly seq: number }>
+): Uint8Array => {
+  const { array, int8: long } = messages
+  const capacity = fixedBytes + chunkBytes * known.length
+  return messages.run(lostStatement.name, lostStatement.parameters.length, capacity, () => {
+    long(lottery)
+    array(int8, known, ({ agency }) => long(agency))
+    array(int8, known, ({ seq }) => long(seq))
+  })
+}
+
+/** More than the parameters of an empty group take. */
+const fixedBytes = 512
+
+const checksumOf = ({ agency, bets, body, last, numbers, seq }: LedgerChunk): number =>
+  chunkChecksum(agency, seq, last ? 1 : 0, bets, numbers, body)
