@@ -175,11 +175,16 @@ const fillTheLine = async (wire: Wire, { central }: PlantedCentral): Promise<voi
   })
 }
 
-const abroad = ["waiting consult", "connection drained", "listener's error", "commit lane"] as const
+const abroad = ["waiting consult", "connection drained", "listener's error"] as const
 type Abroad = (typeof abroad)[number]
 
+/** Of a server whose ledger is in PostgreSQL: in test/services/ledger/postgres. */
+type OfPostgres = "commit lane" | "poll of the database" | "notifications of the database"
+
 /** Of every root that ends a connection or nothing, what makes it run. What it ends has ended when it is over. */
-const troubles: { readonly [Name in Exclude<Root<"connection" | "nothing">, Abroad>]: Trouble } = {
+const troubles: {
+  readonly [Name in Exclude<Root<"connection" | "nothing">, Abroad | OfPostgres>]: Trouble
+} = {
   "connection in": onItsWayIn("connection in"),
   "connection taken in": onItsWayIn("connection taken in"),
   "socket data": victimOf("socket data", (wire) => wire.send(chunkOf(victim, 1))),

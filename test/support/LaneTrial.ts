@@ -54,7 +54,7 @@ export class LaneTrial {
       winningNumber: WinningNumber.make(257),
       draw: DrawName.make("may"),
       server: "the first"
-    }))
+    })).pipe(Effect.provideService(Keeper, strictKeeper))
     return new LaneTrial(postgres, url)
   })
 

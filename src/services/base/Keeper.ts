@@ -43,6 +43,8 @@ export const roots = {
   "parsers": "nothing",
   "checkpoints": "nothing",
   "commit lane": "nothing",
+  "poll of the database": "nothing",
+  "notifications of the database": "nothing",
   "descriptors": "nothing",
   "look at the ledger's place": "nothing",
   // The ledger's path.

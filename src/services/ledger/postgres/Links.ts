@@ -94,7 +94,7 @@ export const openSocket = ({ host, port }: PostgresUrl): net.Socket =>
     })
 
 /** Opens a connection until the scope ends. */
-const openLink = Effect.fnUntraced(function*(
+export const openLink = Effect.fnUntraced(function*(
   options: LinkOptions
 ): Effect.fn.Return<Link, SqlError, Scope.Scope> {
   const sockets: Array<net.Socket> = []
@@ -129,11 +129,15 @@ export interface LinkPoolOptions extends LinkOptions {
   readonly answerMs: number
 }
 
-/** Whether the statements' outcome is known, and the connection can be used on. */
+/** A standby: another connection may lead to the primary. */
+const readOnly = "25006"
+
+/** Whether every statement was answered, and the connection is worth keeping. */
 const isAnswered = (exit: Exit.Exit<unknown, unknown>): boolean => {
   if (Exit.isSuccess(exit)) return true
-  const error = Cause.findErrorOption(exit.cause)
-  return Option.isSome(error) && isSqlError(error.value) && serverErrorOf(error.value) !== undefined
+  const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+  const said = isSqlError(error) ? serverErrorOf(error) : undefined
+  return said !== undefined && said.code !== readOnly
 }
 
 /** Connections that are opened when they are needed, and again after they were lost. */
@@ -159,23 +163,25 @@ export class LinkPool {
     return new LinkPool(pool, options.answerMs)
   })
 
-  /** Works with a connection that nobody else uses meanwhile. */
+  /** Works with a connection that nobody else uses meanwhile, and cuts it if that takes too long. */
   readonly use = <A>(
     operation: string,
-    work: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError | LedgerUnavailable>
+    work: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError | LedgerUnavailable>,
+    answerMs?: number
   ): Effect.Effect<A, LedgerUnavailable> =>
-    Effect.catchTag(this.attempt(work), "SqlError", failSql(operation))
+    Effect.catchTag(this.attempt(work, answerMs), "SqlError", failSql(operation))
 
   /** As {@link use}, with the error as it came. */
   readonly attempt = <A, E>(
-    work: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError | E>
+    work: (connection: PgConnection.PgConnection) => Effect.Effect<A, SqlError | E>,
+    answerMs = this.#answerMs
   ): Effect.Effect<A, SqlError | E> =>
     Effect.scoped(
       Effect.flatMap(this.#take, (link) =>
         work(link.connection).pipe(
           Effect.timeoutOrElse({
-            duration: this.#answerMs,
-            orElse: () => Effect.suspend(() => this.#unanswered())
+            duration: answerMs,
+            orElse: () => Effect.suspend(() => this.#unanswered(answerMs))
           }),
           Effect.onExit((exit) =>
             isAnswered(exit) ? Effect.void : Effect.andThen(
@@ -202,8 +208,8 @@ export class LinkPool {
     })
   )
 
-  #unanswered(): Effect.Effect<never, SqlError> {
+  #unanswered(answerMs: number): Effect.Effect<never, SqlError> {
     this.#suspectBefore = performance.now()
-    return Effect.fail(notConnected(`No answer within ${this.#answerMs} ms`))
+    return Effect.fail(notConnected(`No answer within ${answerMs} ms`))
   }
 }

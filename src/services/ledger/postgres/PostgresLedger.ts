@@ -2,39 +2,153 @@
  * The ledger in a PostgreSQL database, which any number of servers may open at once. PostgreSQL decides between them: an
  * agency's epoch says who may store for it, and the key of a chunk that it is stored once.
  */
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
+import type { AgencyId } from "../../../domain/Agency.ts"
+import type { Standing } from "../../../domain/Standing.ts"
 import { type PostgresUrl, showPostgresUrl } from "../../base/PostgresUrl.ts"
+import { BetLedger } from "../BetLedger.ts"
+import { readsOf } from "./ChunkReads.ts"
+import { Claims } from "./Claims.ts"
+import { text } from "./Columns.ts"
+import { type CommitLane, openCommitLane } from "./CommitLane.ts"
+import { holdDrawOf } from "./DrawHolding.ts"
+import { DrawRows } from "./DrawRows.ts"
 import { type LinkOptions, LinkPool } from "./Links.ts"
 import { migrate } from "./Migrations.ts"
+import { openNews } from "./News.ts"
 import { type LotteryConfig, openLottery } from "./OpenLottery.ts"
 import { checkServer } from "./ServerCheck.ts"
+import { unavailable } from "./SqlFailures.ts"
+import { readHeld, standingOf } from "./StandingRows.ts"
+import { toldOf } from "./ToldRows.ts"
 
 interface Bounds {
+  /** Groups under way at once. */
+  readonly groupsMax: number
+  /** How often the database is asked for what other servers have changed. */
+  readonly pollMs: number
   /** A connection must be open within this time. */
   readonly connectMs: number
-  /** An answer must be there within this time. */
+  /** A claim waits as long for those who store for its agency, or claim it. */
+  readonly claimLockMs: number
+  /** An answer must be there within this time; of a commit that is not, nothing is known. */
   readonly answerMs: number
 }
 
-const defaults: Bounds = { connectMs: 5000, answerMs: 10_000 }
+const defaults: Bounds = {
+  groupsMax: 2,
+  pollMs: 1000,
+  connectMs: 5000,
+  claimLockMs: 2000,
+  answerMs: 10_000
+}
+
+/** The database has less of an agency than it acknowledged to this server. */
+export interface LostBets {
+  readonly agency: AgencyId
+  readonly acknowledged: Standing
+  readonly stored: Standing
+}
 
 export interface PostgresLedgerOptions extends LotteryConfig, Partial<Bounds> {
   readonly url: PostgresUrl
-  /** What this server is called in the database: another one there for each server. */
+  /** What this server is called in the database: no two servers have one name. */
   readonly server: string
+  /** Called once when the database can't be reached, with why, and once when it can again (undefined). */
+  readonly onTrouble?: (problem: string | undefined) => void
+  /** Called when a claim finds less than was acknowledged: a failover has lost it. The server must stop. */
+  readonly onLost?: (lost: LostBets) => void
 }
 
-/** Connections for reads and for what is seldom written. */
+/** Connections for reads, and for what is seldom written. */
 const linksMax = 4
 
 /** Opens the ledger until the scope ends. */
 export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresLedgerOptions) {
-  const { answerMs, connectMs, server, url } = { ...defaults, ...options }
+  const { onLost = () => {}, onTrouble = () => {}, ...given } = options
+  const { claimLockMs, server, url, ...bounds } = { ...defaults, ...given }
+  const { answerMs, connectMs, groupsMax, pollMs } = bounds
   const shown = showPostgresUrl(url)
   const link: LinkOptions = { url, connectMs, applicationName: `loteria ${server}` }
   const links = yield* LinkPool.make({ ...link, linksMax, answerMs })
   yield* checkServer(links, shown)
   yield* migrate(links, link, shown)
-  const lottery = yield* openLottery(links, options, shown)
-  return { opened: lottery }
+  const { drawName, id: lottery, isNew } = yield* openLottery(links, options, shown)
+  const held = yield* readHeld(links, lottery)
+
+  const roster = new Map<number, AgencyId>(options.roster.map((agency) => [agency, agency]))
+  const channel = yield* channelOf(links, lottery)
+  const lane = yield* openCommitLane({
+    link,
+    lottery,
+    groupsMax,
+    answerMs,
+    reopen: { firstMs: 50, maxMs: 5000 }
+  })
+  const claimLinks = yield* LinkPool.make({
+    ...link,
+    linksMax: 1,
+    answerMs,
+    settings: { lock_timeout: String(claimLockMs) }
+  })
+  const claims = new Claims({ links: claimLinks, lottery, server, channel })
+  const draws = new DrawRows(links, lottery, roster)
+  const news = yield* openNews({
+    link,
+    links,
+    lottery,
+    server,
+    channel,
+    roster,
+    pollMs,
+    answerMs: connectMs,
+    onTrouble
+  })
+
+  return BetLedger.of({
+    opened: { drawName, isNew, ...held },
+    groupsMax,
+    claim: claimOf(claims, lane, onLost),
+    commit: lane.commit,
+    ...readsOf(links, lottery),
+    standing: standingOf(links, lottery, roster, draws),
+    news,
+    holdDraw: holdDrawOf({ links, lottery, server, channel, roster: options.roster, draws }),
+    ...toldOf(links, lottery, roster)
+  })
 })
+
+export const postgresLedgerLayer = (options: PostgresLedgerOptions) =>
+  Layer.effect(BetLedger, openPostgresLedger(options))
+
+/** A channel is the whole database's: this one is of these tables and this lottery. */
+const channelOf = (links: LinkPool, lottery: number) =>
+  Effect.map(
+    links.use("open", (connection) =>
+      connection.query(
+        "SELECT 'loteria_' || 'lottery'::regclass::oid || '_' || $1::bigint AS name",
+        [
+          BigInt(lottery)
+        ]
+      )),
+    ({ rows: [row] }) => text(row, "name")
+  )
+
+/** A claim says what is stored, and so whether all that was acknowledged is. */
+const claimOf =
+  (claims: Claims, lane: CommitLane, onLost: (lost: LostBets) => void) => (agency: AgencyId) =>
+    Effect.flatMap(claims.claim(agency), (claim) => {
+      const acknowledged = lane.known(agency)
+      if (acknowledged !== undefined && isLess(claim, acknowledged)) {
+        onLost({ agency, acknowledged, stored: claim })
+        const problem = `of agency ${agency} ${acknowledged.bets} bets were acknowledged, and `
+          + `${claim.bets} are stored: the failover has lost the others`
+        return Effect.fail(unavailable("claim", problem))
+      }
+      lane.give(agency, claim)
+      return Effect.succeed(claim)
+    })
+
+const isLess = (stored: Standing, acknowledged: Standing): boolean =>
+  stored.seq < acknowledged.seq || stored.bets < acknowledged.bets
+  || (acknowledged.finished && !stored.finished)

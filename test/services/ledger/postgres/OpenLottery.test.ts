@@ -3,11 +3,13 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect, Redacted, Result } from "effect"
 import { AgencyId } from "../../../../src/domain/Agency.ts"
 import { DrawName, WinningNumber } from "../../../../src/domain/Draw.ts"
+import { Keeper } from "../../../../src/services/base/Keeper.ts"
 import { parsePostgresUrl } from "../../../../src/services/base/PostgresUrl.ts"
 import {
   openPostgresLedger,
   type PostgresLedgerOptions
 } from "../../../../src/services/ledger/postgres/PostgresLedger.ts"
+import { strictKeeper } from "../../../support/Kept.ts"
 import { Postgres, postgresKinds } from "../../../support/Postgres.ts"
 
 const urlOf = (text: string) => Result.getOrThrow(parsePostgresUrl(text))
@@ -31,10 +33,10 @@ for (const { kind, name, skipped } of postgresKinds) {
     const query = (url: string, statement: string) =>
       Effect.promise(() => postgres.query(statement, [], url))
     const openedWith = (url: string, options: Partial<PostgresLedgerOptions> = {}) =>
-      Effect.scoped(Effect.map(
+      Effect.map(
         openPostgresLedger({ ...base, url: urlOf(url), ...options }),
         ({ opened }) => opened
-      ))
+      ).pipe(Effect.scoped, Effect.provideService(Keeper, strictKeeper))
 
     it.live("makes the tables and begins a lottery, and finds it again", () =>
       Effect.gen(function*() {
@@ -140,7 +142,9 @@ describe("a PostgreSQL that could lose what it has confirmed", () => {
           (started) => Effect.promise(() => started[Symbol.asyncDispose]())
         )
         const error = yield* Effect.flip(
-          openPostgresLedger({ ...base, url: urlOf(postgres.url()) })
+          openPostgresLedger({ ...base, url: urlOf(postgres.url()) }).pipe(
+            Effect.provideService(Keeper, strictKeeper)
+          )
         )
         assert.strictEqual(error._tag, "LedgerUnreadable")
         assert.include(error.message, `its setting ${setting} is off, and must be on`)

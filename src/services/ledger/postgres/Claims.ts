@@ -1,0 +1,137 @@
+/**
+ * Claims of agencies. Those that are asked for while some are under way go together in the next batch: after a failover
+ * every agency comes at once.
+ *
+ * A batch is two statements in one write. The first counts the epochs up, which waits for whoever is storing for one of the
+ * agencies, or has what comes later stored no more. The second reads the last chunks: in the same statement it would see
+ * them as they were before that wait.
+ */
+import { Deferred, Effect, Semaphore } from "effect"
+import type { AgencyId } from "../../../domain/Agency.ts"
+import { type Claim, Epoch } from "../../../domain/Claim.ts"
+import { invariant } from "../../../domain/Invariant.ts"
+import type { LedgerUnavailable } from "../BetLedger.ts"
+import { flag, integer, isNull, type Row } from "./Columns.ts"
+import type { LinkPool } from "./Links.ts"
+
+export interface ClaimsOptions {
+  /** With a `lock_timeout` of its own. */
+  readonly links: LinkPool
+  readonly lottery: number
+  readonly server: string
+  /** The channel of notifications. */
+  readonly channel: string
+}
+
+/** Rows are locked in one order, so that batches of two servers never wait for each other. */
+const countUp = `WITH held AS MATERIALIZED (
+    SELECT agency, server FROM agency WHERE lottery = $1::bigint AND agency = ANY ($2::bigint[])
+    ORDER BY agency FOR NO KEY UPDATE
+  ), claimed AS (
+    UPDATE agency a SET epoch = a.epoch + 1, server = $3 FROM held
+    WHERE a.lottery = $1::bigint AND a.agency = held.agency
+    RETURNING a.agency, a.epoch, a.finished, held.server AS before
+  )
+  SELECT agency, epoch, finished, CASE WHEN before <> $3
+    THEN pg_notify($4, 'claimed ' || agency || ' ' || epoch || ' ' || $3)::text END AS told
+  FROM claimed`
+
+const readLast = `SELECT c.agency, l.seq, l.total FROM unnest($2::bigint[]) c (agency)
+  LEFT JOIN LATERAL (
+    SELECT seq, total FROM chunk WHERE lottery = $1::bigint AND agency = c.agency
+    ORDER BY seq DESC LIMIT 1
+  ) l ON true`
+
+/** The most claims of one batch. */
+const batchMax = 1024
+
+interface Asked {
+  readonly agency: AgencyId
+  readonly answer: Deferred.Deferred<Claim, LedgerUnavailable>
+}
+
+export class Claims {
+  readonly #options: ClaimsOptions
+  readonly #permit = Semaphore.makeUnsafe(1)
+  #asked: Array<Asked> = []
+
+  constructor(options: ClaimsOptions) {
+    this.#options = options
+  }
+
+  /** Whoever comes first after a batch claims for all that have come meanwhile. */
+  claim(agency: AgencyId): Effect.Effect<Claim, LedgerUnavailable> {
+    return Effect.suspend(() => {
+      const asked: Asked = { agency, answer: Deferred.makeUnsafe() }
+      this.#asked.push(asked)
+      const batch = Effect.suspend(() =>
+        this.#asked.includes(asked) ? this.#batch(this.#take()) : Effect.void
+      )
+      return Effect.andThen(
+        this.#permit.withPermit(Effect.uninterruptible(batch)),
+        Deferred.await(asked.answer)
+      ).pipe(Effect.onInterrupt(() => Effect.sync(() => this.#forget(asked))))
+    })
+  }
+
+  #forget(asked: Asked): void {
+    this.#asked = this.#asked.filter((one) => one !== asked)
+  }
+
+  /** One claim of each agency: of two that are asked for, the later one must end the earlier one. */
+  #take(): ReadonlyMap<AgencyId, Asked> {
+    const batch = new Map<AgencyId, Asked>()
+    this.#asked = this.#asked.filter((asked) => {
+      if (batch.size >= batchMax || batch.has(asked.agency)) return true
+      batch.set(asked.agency, asked)
+      return false
+    })
+    return batch
+  }
+
+  #batch(batch: ReadonlyMap<AgencyId, Asked>): Effect.Effect<void> {
+    const { channel, links, lottery, server } = this.#options
+    const agencies = [...batch.keys()].map(BigInt)
+    const id = BigInt(lottery)
+    return links.use("claim", (connection) =>
+      Effect.all([
+        connection.query(countUp, [id, agencies, server, channel]),
+        connection.query(readLast, [id, agencies])
+      ], { concurrency: 2 })).pipe(
+        Effect.map(([claimed, last]) => claimsOf(claimed.rows, last.rows)),
+        Effect.exit,
+        Effect.map((exit) => {
+          for (const [agency, { answer }] of batch) {
+            Deferred.doneUnsafe(
+              answer,
+              Effect.flatMap(exit, (claims) => Effect.sync(() => claimIn(claims, agency)))
+            )
+          }
+        })
+      )
+  }
+}
+
+const claimsOf = (
+  claimed: ReadonlyArray<Row>,
+  last: ReadonlyArray<Row>
+): ReadonlyMap<number, Claim> => {
+  const ends = new Map(last.map((row) => [integer(row, "agency"), row]))
+  return new Map(claimed.map((row) => {
+    const agency = integer(row, "agency")
+    const end = ends.get(agency)
+    const isEmpty = isNull(end, "seq")
+    return [agency, {
+      epoch: Epoch.make(integer(row, "epoch")),
+      finished: flag(row, "finished"),
+      seq: isEmpty ? 0 : integer(end, "seq"),
+      bets: isEmpty ? 0 : integer(end, "total")
+    }]
+  }))
+}
+
+const claimIn = (claims: ReadonlyMap<number, Claim>, agency: AgencyId): Claim => {
+  const claim = claims.get(agency)
+  invariant(claim !== undefined, "an agency of the roster is claimed")
+  return claim
+}

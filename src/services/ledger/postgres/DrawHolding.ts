@@ -1,0 +1,134 @@
+/**
+ * Holds the draw. Any server may, and several at once: one of them stores it, and the others give what that one stored.
+ *
+ * Every chunk is read whole and compared with its checksum before, outside of any transaction. Nothing can come between:
+ * all agencies had finished, and no chunk is stored for an agency that has. Then one statement stores the draw with its
+ * winners, if nobody else has.
+ */
+import { Effect, Option } from "effect"
+import type { AgencyId, Roster } from "../../../domain/Agency.ts"
+import { type Draw, WinningNumber } from "../../../domain/Draw.ts"
+import { winningDocuments } from "../../../domain/WinningDocuments.ts"
+import { type ChunkRow, ChunkRows } from "./ChunkRows.ts"
+import { flag, integer } from "./Columns.ts"
+import { columnsOf, type DrawRows, winnersMs } from "./DrawRows.ts"
+import type { LinkPool } from "./Links.ts"
+import { damaged } from "./SqlFailures.ts"
+
+const isDue = `SELECT held_at IS NOT NULL AS held, winning_number,
+    EXISTS (SELECT FROM agency WHERE lottery = $1::bigint AND NOT finished) AS unfinished
+  FROM lottery WHERE id = $1::bigint`
+
+const store = `WITH held AS (
+    UPDATE lottery SET held_at = now(), held_by = $2, confirmed_at = now()
+    WHERE id = $1::bigint AND held_at IS NULL
+      AND NOT EXISTS (SELECT FROM agency WHERE lottery = $1::bigint AND NOT finished)
+    RETURNING id
+  ), drawn AS (
+    INSERT INTO draw (lottery, winning_number, winners, checksum)
+    SELECT id, $3::integer, $4::bigint, $5::bigint FROM held RETURNING lottery
+  ), won AS (
+    INSERT INTO winner (lottery, agency, position, document, checksum)
+    SELECT drawn.lottery, w.agency, w.position, w.document, w.checksum
+    FROM drawn, unnest($6::bigint[], $7::bigint[], $8::text[], $9::bigint[])
+      w (agency, position, document, checksum)
+  )
+  SELECT pg_notify($10, 'drawn')::text FROM held`
+
+/** At once in memory. */
+const sliceBytes = 4 * 1024 * 1024
+
+export interface DrawHoldingOptions {
+  readonly links: LinkPool
+  readonly lottery: number
+  readonly server: string
+  readonly channel: string
+  readonly roster: Roster
+  readonly draws: DrawRows
+}
+
+export const holdDrawOf = (options: DrawHoldingOptions) => {
+  const { channel, draws, links, lottery, roster, server } = options
+  const chunks = new ChunkRows(links, lottery)
+  const id = BigInt(lottery)
+
+  const storeDraw = (draw: Draw) => {
+    const { agencies, checksum, checksums, count, documents, positions } = columnsOf(draw)
+    return links.use("holdDraw", (connection) =>
+      Effect.map(
+        connection.query(store, [
+          id,
+          server,
+          draw.winningNumber,
+          count,
+          checksum,
+          agencies,
+          positions,
+          documents,
+          checksums,
+          channel
+        ]),
+        ({ rows }) => rows.length > 0
+      ), winnersMs)
+  }
+
+  return Effect.gen(function*() {
+    const { rows: [row] } = yield* links.use(
+      "holdDraw",
+      (connection) => connection.query(isDue, [id])
+    )
+    if (flag(row, "held")) return yield* draws.confirmed
+    if (flag(row, "unfinished")) return Option.none<Draw>()
+    const winningNumber = WinningNumber.make(integer(row, "winning_number"))
+    const draw = { winningNumber, winners: yield* findWinners(chunks, roster, winningNumber) }
+    return (yield* storeDraw(draw)) ? draws.keep(draw) : yield* draws.confirmed
+  })
+}
+
+/** What was read of an agency's chunks. */
+interface Read {
+  seq: number
+  bets: number
+  finished: boolean
+  readonly documents: Array<string>
+}
+
+/** Reads all chunks. None may be missing or damaged. */
+const findWinners = Effect.fnUntraced(function*(
+  rows: ChunkRows,
+  roster: Roster,
+  winningNumber: number
+) {
+  const all = new Map<number, Read>(
+    roster.map((agency) => [agency, { seq: 0, bets: 0, finished: false, documents: [] }])
+  )
+  let next = { agency: 0, seq: 1 }
+  for (;;) {
+    const slice = yield* rows.ofAll("holdDraw", next.agency, next.seq, sliceBytes)
+    for (const chunk of slice) {
+      const read = all.get(chunk.agency)
+      if (read === undefined || !follows(read, chunk)) {
+        const place = `chunk ${chunk.seq} of agency ${chunk.agency}`
+        return yield* damaged("holdDraw", `${place} doesn't follow the one before`)
+      }
+      read.seq = chunk.seq
+      read.bets = chunk.total
+      read.finished = chunk.last
+      for (const one of winningDocuments(chunk, winningNumber)) read.documents.push(one)
+      next = { agency: chunk.agency, seq: chunk.seq + 1 }
+    }
+    if (slice.length === 0) break
+  }
+  const winners = new Map<AgencyId, ReadonlyArray<string>>()
+  for (const agency of roster) {
+    const read = all.get(agency)
+    if (read?.finished !== true) {
+      return yield* damaged("holdDraw", `the last chunk of agency ${agency} is missing`)
+    }
+    if (read.documents.length > 0) winners.set(agency, read.documents)
+  }
+  return winners
+})
+
+const follows = (read: Read, { bets, seq, total }: ChunkRow): boolean =>
+  !read.finished && seq === read.seq + 1 && total === read.bets + bets
