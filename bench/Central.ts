@@ -27,8 +27,8 @@ export class Central {
     this.startMs = startMs
   }
 
-  /** Starts on the ledger in the folder, or on a new one. */
-  static async start(folder: string, agencies: number): Promise<Central> {
+  /** Starts on the ledger in the folder or in the database, or on a new one. */
+  static async start(folder: string, agencies: number, url?: string): Promise<Central> {
     copyFileSync(join(projectFolder, "config.yaml"), join(folder, "config.yaml"))
     const logFile = join(folder, "log")
     const since = performance.now()
@@ -42,7 +42,7 @@ export class Central {
         CONSULT_SERVER_PORT: "0",
         OPS_PORT: "0",
         AGENCIES: String(agencies),
-        LEDGER_PATH: "ledger.sqlite"
+        ...(url === undefined ? { LEDGER_PATH: "ledger.sqlite" } : { LEDGER_URL: url })
       }
     })
     await untilReady(

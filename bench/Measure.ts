@@ -50,7 +50,7 @@ export interface Measurement {
 /** How often memory is measured. */
 const lookMs = 5000
 /** Pause between two runs, in which the disk and the kernel finish the work of the first. */
-const settleMs = 500
+export const settleMs = 500
 
 const problemsOf = (load: LoadResult, stored: Stored): ReadonlyArray<string> => {
   const expected = stored.unit === "bets" ? load.acknowledged : load.acknowledgedBytes

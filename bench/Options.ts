@@ -8,6 +8,7 @@ export const parts = [
   "postgres",
   "redis",
   "nats",
+  "ledger",
   "draw",
   "growth",
   "idle"
@@ -48,6 +49,7 @@ export const usage = `npm run bench -- [options]
                          latency   both in an open loop at half of the central's highest rate
                          node      the central and the floor in bare node:net
                          postgres, redis, nats   the central and each, where installed
+                         ledger    the ledger in PostgreSQL without a server, and pgbench
                          draw      last chunk to last winner
                          growth    CPU per bet with a small and a large ledger, and starts with it
                          idle      thousands of waiting consults under full load

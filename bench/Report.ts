@@ -3,6 +3,7 @@ import type { Comparison } from "./Comparison.ts"
 import type { DrawResult } from "./Draw.ts"
 import type { GrowthResult } from "./Growth.ts"
 import type { IdleResult } from "./Idle.ts"
+import type { AloneResult } from "./PostgresLedger.ts"
 
 const mega = 1e6
 
@@ -140,3 +141,23 @@ export const formatIdle = (result: IdleResult): string =>
     ["last chunk to first winners", `${ms(result.firstInformedMs)} ms`],
     ["last chunk to last winners", `${ms(result.lastInformedMs)} ms`]
   ])
+
+export const formatAlone = ({ bodyBytes, contests, version }: AloneResult): string =>
+  formatTable(
+    [
+      `groups of 64 chunks of 100 bets, ${(bodyBytes / 1000).toFixed(1)} kB each; ${version}`,
+      "chunks/s",
+      "of pgbench",
+      "CPU µs/chunk",
+      "PostgreSQL's",
+      "load"
+    ],
+    contests.map(({ connections, contender, median, ratio }, at) => [
+      `${contender}, ${connections} connections`,
+      rate(median.chunksPerSecond),
+      at === 0 ? "" : ratio.toFixed(2),
+      median.clientCpu.toFixed(1),
+      median.serverCpu.toFixed(1),
+      median.loadAverage.toFixed(1)
+    ])
+  )

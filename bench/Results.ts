@@ -6,6 +6,7 @@ import type { Conditions } from "./Conditions.ts"
 import type { DrawResult } from "./Draw.ts"
 import type { GrowthResult } from "./Growth.ts"
 import type { IdleResult } from "./Idle.ts"
+import type { AloneResult } from "./PostgresLedger.ts"
 
 export interface Results {
   readonly conditions: Conditions
@@ -19,6 +20,7 @@ export interface Results {
   readonly draws: ReadonlyArray<DrawResult>
   readonly growth: GrowthResult | undefined
   readonly idle: IdleResult | undefined
+  readonly alone: AloneResult | undefined
 }
 
 export const resultsFolder = join(import.meta.dirname, "results")

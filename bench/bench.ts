@@ -19,8 +19,16 @@ import { type Bench, measure, type Measurement, type Shape } from "./Measure.ts"
 import { nats } from "./Nats.ts"
 import { type Options, type Part, parts, readOptions, usage } from "./Options.ts"
 import { postgres } from "./Postgres.ts"
+import { type AloneResult, measureAlone } from "./PostgresLedger.ts"
 import { redis } from "./Redis.ts"
-import { formatComparison, formatDraw, formatGrowth, formatIdle, formatScaling } from "./Report.ts"
+import {
+  formatAlone,
+  formatComparison,
+  formatDraw,
+  formatGrowth,
+  formatIdle,
+  formatScaling
+} from "./Report.ts"
 import { resultsFolder, writeResults } from "./Results.ts"
 
 /** The connections of all parts but `chunks`, and the chunk of all parts with one size of chunk. */
@@ -53,6 +61,7 @@ class Session {
   readonly draws: Array<DrawResult> = []
   growth: GrowthResult | undefined
   idle: IdleResult | undefined
+  alone: AloneResult | undefined
 
   constructor(options: Options, bench: Bench) {
     this.options = options
@@ -75,6 +84,8 @@ class Session {
         return this.#beside(part, await redis())
       case "nats":
         return this.#beside(part, await nats(this.bench.folder))
+      case "ledger":
+        return this.#alone()
       case "draw":
         for (const bets of drawBets) {
           this.draws.push(
@@ -104,6 +115,20 @@ class Session {
     const comparison = await compare(this.bench, part, contenders, shape, progress)
     this.comparisons.push(comparison)
     console.log(formatComparison(comparison))
+  }
+
+  async #alone(): Promise<void> {
+    const result = await measureAlone(this.bench, ({ connections, contender }, run) => {
+      const figures = `${Math.round(run.chunksPerSecond).toLocaleString("en")} chunks/s`
+      console.log(
+        `    ${contender}, ${connections} connections: ${figures} (load ${
+          run.loadAverage.toFixed(2)
+        })`
+      )
+    })
+    if (typeof result === "string") return this.#remark([result])
+    this.alone = result
+    console.log(formatAlone(result))
   }
 
   #remark(remarks: ReadonlyArray<string>): void {
@@ -185,7 +210,7 @@ const run = async (options: Options): Promise<boolean> => {
       console.error(`  !! ${part}:`, error)
     }
   }
-  const { comparisons, draws, growth, idle, remarks } = session
+  const { alone, comparisons, draws, growth, idle, remarks } = session
   const all = options.parts.length === parts.length
   const what = `${quick ? "quick" : ""}${quick && !all ? "-" : ""}${
     all ? (quick ? "" : "all") : options.parts.join("-")
@@ -201,7 +226,8 @@ const run = async (options: Options): Promise<boolean> => {
     comparisons,
     draws,
     growth,
-    idle
+    idle,
+    alone
   }, what)
   console.log(`\n${path}`)
   if (!quick) drawCharts(resultsFolder)

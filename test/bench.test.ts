@@ -11,9 +11,11 @@ import type { Contender } from "../bench/Contender.ts"
 import { nodeFloor } from "../bench/Floors.ts"
 import { LoadGenerator } from "../bench/LoadGenerator.ts"
 import { measure, type Measurement } from "../bench/Measure.ts"
+import { measureAlone } from "../bench/PostgresLedger.ts"
 import { requestFiles } from "../bench/Requests.ts"
 import { FrameDecoder } from "../src/domain/Frame.ts"
 import { chunkProcessedFrame } from "../src/domain/Message.ts"
+import { missing } from "./support/Installed.ts"
 
 const measureShortly = async (
   contender: Contender,
@@ -120,6 +122,27 @@ describe("the bench", () => {
       }
     },
     30_000
+  )
+
+  const noPgbench = missing("pgbench")
+  const skipped = noPgbench === undefined ? "" : ` (skipped: ${noPgbench})`
+  it.skipIf(noPgbench !== undefined)(
+    `finds in PostgreSQL exactly the chunks that its ledger acknowledged, beside pgbench${skipped}`,
+    async () => {
+      const folder = mkdtempSync(join(tmpdir(), "loteria-bench-"))
+      try {
+        const generator = LoadGenerator.inNode
+        const bench = { folder, generator, warmupSeconds: 0.1, seconds: 0.3, pairs: 1 }
+        const result = await measureAlone(bench, () => {})
+        assert.isObject(result)
+        for (const { ratio, runs } of typeof result === "string" ? [] : result.contests) {
+          assert.isAbove(ratio, 0)
+          assert.lengthOf(runs, 1)
+        }
+      } finally {
+        rmSync(folder, { recursive: true, force: true })
+      }
+    }
   )
 
   it("takes medians", () => {

@@ -98,8 +98,11 @@ const failUnavailable = (problem: string): Effect.Effect<never, LedgerUnavailabl
 /** Another session may be better off: this one is with a standby, or a pooler has lost what was prepared for it. */
 const isOfSession = (code: string): boolean => code === "25006" || code.startsWith("26")
 
-/** A commit must not be ended by the server: what cancels it also ends its wait for the standby. */
-const settings = { statement_timeout: "0", lock_timeout: "0" } as const
+/**
+ * A commit must not be ended by the server: what cancels it also ends its wait for the standby. A group is unnested in
+ * memory: beyond it, PostgreSQL would write it to a temporary file first.
+ */
+const settings = { statement_timeout: "0", lock_timeout: "0", work_mem: "32MB" } as const
 
 /** The step of a loop: opens a session in a place, and waits for its loss. */
 const keepSession = (

@@ -5,7 +5,7 @@
  * were decided on, marks the agencies that finish, and returns the agency of each stored chunk. Rows are locked in one
  * order, so that groups never wait for each other in a circle. After a wait for a lock, READ COMMITTED looks at the epoch
  * again: that is the fence. The arrays for the lock are narrow. The wide ones are unnested once, because each time costs
- * as much as the insert.
+ * as much as the insert, and never put into a hash table, as a join would.
  *
  * {@link lostStatement} returns the agencies of which a chunk that was acknowledged is not there.
  */
@@ -36,10 +36,10 @@ WITH held AS MATERIALIZED (
   WHERE a.lottery = $1 AND a.agency = held.agency AND held.agency = ANY ($4)
 )
 INSERT INTO chunk (lottery, agency, seq, epoch, last, bets, total, checksum, numbers, body)
-SELECT $1, agency, c.seq, c.epoch, c.last, c.bets, c.total, c.checksum, c.numbers, c.body
+SELECT $1, c.agency, c.seq, c.epoch, c.last, c.bets, c.total, c.checksum, c.numbers, c.body
 FROM unnest($5, $6, $7, $8, $9, $10, $11, $12, $13)
   c (agency, seq, epoch, last, bets, total, checksum, numbers, body)
-JOIN held USING (agency)
+WHERE c.agency IN (SELECT held.agency FROM held)
 RETURNING agency`,
   parameters: [
     int8.oid,
