@@ -58,6 +58,13 @@ const rooms = {
     "services/ledger",
     "services/ledger/sqlite"
   ],
+  // The only one that chooses.
+  "services/ledger/home": [
+    "services/base",
+    "services/ledger",
+    "services/ledger/embedded",
+    "services/ledger/postgres"
+  ],
   "services/draw": ["domain", "services/base", "services/ledger"],
   // Of the parser the format of the pipe alone.
   "services/intake": ["domain", "parser", "services/base", "services/ledger", "services/draw"],
@@ -77,7 +84,7 @@ const rooms = {
   "server": [
     "services/base",
     "services/ledger",
-    "services/ledger/embedded",
+    "services/ledger/home",
     "services/draw",
     "services/intake",
     "services/operations"
@@ -218,6 +225,13 @@ describe("imports", () => {
     }
   })
 
+  it("of a central with a file are nothing of PostgreSQL", () => {
+    const ofPostgres = (loaded: ReadonlySet<string>) =>
+      [...loaded].filter((target) => /^@effect\/sql|^src\/services\/ledger\/postgres/.test(target))
+    assert.isNotEmpty(ofPostgres(loadedBy("src/services/Server.ts")))
+    assert.deepStrictEqual(ofPostgres(loadedBy("src/services/Server.ts", "at once")), [])
+  })
+
   it("of rooms without Effect load none of it, whatever they import", () => {
     for (const place of withoutEffect) {
       const inside = sources.filter((path) => path.startsWith(place))
@@ -281,6 +295,14 @@ const unkept: Readonly<Record<string, readonly [times: number, why: string]>> = 
   "src/services/ledger/embedded/LedgerThread.ts": [
     5,
     "a throw ends the thread for all who wait for it"
+  ],
+  "src/services/ledger/postgres/CommitLaneSession.ts": [
+    5,
+    "a throw in what it reads is kept in place, and loses the session; the others lose it too"
+  ],
+  "src/services/ledger/postgres/CommitLaneSocket.ts": [
+    10,
+    "an opening that fails, and a stream that passes on what comes"
   ],
   "src/services/intake/ChunkParser.ts": [1, "the process is at its end"],
   "src/services/intake/ParserChild.ts": [

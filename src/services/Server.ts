@@ -15,8 +15,8 @@ import { ConsultAcceptor } from "./intake/ConsultAcceptor.ts"
 import { ConsultTurns } from "./intake/ConsultTurns.ts"
 import { Refusals } from "./intake/Refusals.ts"
 import { Workers } from "./intake/Workers.ts"
-import { configuredLedgerLayer } from "./ledger/embedded/ConfiguredLedger.ts"
 import { GroupCommit } from "./ledger/GroupCommit.ts"
+import { configuredLedgerLayer } from "./ledger/home/ConfiguredLedger.ts"
 import { operationsLayer } from "./operations/Operations.ts"
 
 /** From a complete frame to its answer, over any ledger, parser and connections. */

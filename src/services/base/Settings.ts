@@ -168,7 +168,7 @@ const SettingsSchema = Schema.Struct({
           pollMs: bounded(1000, 10, 60_000),
           connectDeadlineMs: bounded(5000, 100, 600_000),
           claimLockMs: bounded(2000, 10, 60_000),
-          commitDeadlineMs: bounded(10_000, 100, 600_000)
+          answerDeadlineMs: bounded(10_000, 100, 600_000)
         }),
         {}
       )

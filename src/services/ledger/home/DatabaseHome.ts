@@ -1,0 +1,61 @@
+/**
+ * The ledger in the PostgreSQL database that the settings name. The log says when the database can't be reached, and when
+ * it has lost what it had confirmed: then the server ends.
+ */
+import { Cause, Effect } from "effect"
+import { randomBytes } from "node:crypto"
+import { hostname } from "node:os"
+import { Lifetime } from "../../base/Lifetime.ts"
+import { type LogWriter, OperatorLog } from "../../base/OperatorLog.ts"
+import type { PostgresUrl } from "../../base/PostgresUrl.ts"
+import { Settings } from "../../base/Settings.ts"
+import { type LostBets, openPostgresLedger } from "../postgres/PostgresLedger.ts"
+
+/** Of a name that PostgreSQL shows for each session, 63 bytes stay. */
+const hostCharactersMax = 40
+
+/** The machine's name says where to look; the rest tells servers apart that share one, and a server from its successor. */
+const makeServerName = (): string =>
+  `${hostname().slice(0, hostCharactersMax)}-${randomBytes(3).toString("hex")}`
+
+/** Succeeds with the name by which the server is known there, too. */
+export const openInDatabase = Effect.fnUntraced(function*(url: PostgresUrl) {
+  const { ledger: { postgres: bounds }, lottery } = yield* Settings
+  const log = yield* OperatorLog
+  const lifetime = yield* Lifetime
+  const server = makeServerName()
+  const ledger = yield* openPostgresLedger({
+    url,
+    server,
+    roster: lottery.agencies,
+    winningNumber: lottery.winningNumber,
+    draw: lottery.draw,
+    groupsMax: bounds.groupsMax,
+    pollMs: bounds.pollMs,
+    connectMs: bounds.connectDeadlineMs,
+    claimLockMs: bounds.claimLockMs,
+    answerMs: bounds.answerDeadlineMs,
+    onTrouble: (problem) => {
+      lifetime.setTrouble("the database", problem)
+      logTrouble(log, problem)
+    },
+    onLost: (lost) => {
+      logLost(log, lost)
+      lifetime.failUnsafe("the ledger", Cause.die(new Error("the database has lost bets")))
+    }
+  })
+  return { ledger, server }
+})
+
+const logTrouble = (log: LogWriter, problem: string | undefined): void => {
+  if (problem !== undefined) return log.write("ERROR", "database", "fail", { problem })
+  log.write("WARNING", "database", "success", { detail: "the database can be reached again" })
+}
+
+const logLost = (log: LogWriter, { acknowledged, agency, stored }: LostBets): void =>
+  log.write("CRITICAL", "ledger_lost", "fail", {
+    agencia: agency,
+    acknowledged: acknowledged.bets,
+    stored: stored.bets,
+    detail: "a failover has lost bets that were acknowledged; the server ends"
+  })
