@@ -39,8 +39,8 @@ export const reportFlags = {
   )
 }
 
-/** A flag's value can't be used. */
-class WrongFlag extends Schema.TaggedError<WrongFlag>()("WrongFlag", {
+/** A flag's value can't be used. A URL is not shown: it may hold a password. */
+export class WrongFlag extends Schema.TaggedError<WrongFlag>()("WrongFlag", {
   flag: Schema.String,
   problem: Schema.String
 }) {
@@ -50,26 +50,27 @@ class WrongFlag extends Schema.TaggedError<WrongFlag>()("WrongFlag", {
   }
 }
 
-/** The ledger of a flag's text. A URL without a password takes that of the environment. */
-const readAddress = Effect.fnUntraced(function*(flag: string, text: string, draw?: string) {
-  const { isPostgresUrl, parsePostgresUrl } = yield* Effect.promise(() =>
+/** The database of a flag's text. A URL without a password takes that of the environment. */
+export const readDatabase = Effect.fnUntraced(function*(flag: string, text: string) {
+  const wrong = (problem: string) => new WrongFlag({ flag, problem })
+  const { parsePostgresUrl } = yield* Effect.promise(() =>
     import("../services/base/PostgresUrl.ts")
   )
-  const wrong = (problem: string) => new WrongFlag({ flag, problem })
-  if (!isPostgresUrl(text)) {
-    if (draw === undefined) return text
-    return yield* new WrongFlag({
-      flag: "--draw",
-      problem:
-        `chooses a lottery of a database, and ${text} is a file, which holds one; leave it out`
-    })
-  }
-  const { withPassword } = yield* Effect.promise(() => import("../services/base/LedgerSettings.ts"))
   const url = yield* Effect.fromResult(Result.mapError(parsePostgresUrl(text), wrong))
-  const complete = url.password === undefined
-    ? yield* Effect.mapError(withPassword(url, process.env), wrong)
-    : url
-  return { url: complete, draw }
+  if (url.password !== undefined) return url
+  const { withPassword } = yield* Effect.promise(() => import("../services/base/LedgerSettings.ts"))
+  return yield* Effect.mapError(withPassword(url, process.env), wrong)
+})
+
+/** The ledger of a flag's text. */
+const readAddress = Effect.fnUntraced(function*(flag: string, text: string, draw?: string) {
+  const { isPostgresUrl } = yield* Effect.promise(() => import("../services/base/PostgresUrl.ts"))
+  if (isPostgresUrl(text)) return { url: yield* readDatabase(flag, text), draw }
+  if (draw === undefined) return text
+  return yield* new WrongFlag({
+    flag: "--draw",
+    problem: `chooses a lottery of a database, and ${text} is a file, which holds one; leave it out`
+  })
 })
 
 /** The ledger, from the flags of {@link ledgerFlags} or {@link reportFlags}. */

@@ -1,6 +1,12 @@
 /** `demo`: a whole lottery on this machine, with generated bets and checked results. */
-import { Cause, Clock, Console, Effect, Exit, FileSystem } from "effect"
+import { Cause, Clock, Console, Effect, Exit, FileSystem, Option } from "effect"
 import { Command, Flag } from "effect/cli"
+import type { PostgresUrl } from "../services/base/PostgresUrl.ts"
+import type {
+  DemonstrationObserver,
+  DemonstrationOptions
+} from "../services/trial/Demonstration.ts"
+import { readDatabase, WrongFlag } from "./ConfigurationFlags.ts"
 import { integer } from "./Flags.ts"
 import { counted, grouped } from "./Numbers.ts"
 import { formatTable } from "./Table.ts"
@@ -21,8 +27,45 @@ const flags = {
     Flag.withDefault(42),
     Flag.withSchema(integer(0, Number.MAX_SAFE_INTEGER)),
     Flag.withDescription("The same seed gives the same bets; 42 by default")
+  ),
+  cluster: Flag.Boolean("cluster").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription(
+      "Three servers over one PostgreSQL, which comes with the development dependencies; one server is killed half way"
+    )
+  ),
+  ledgerUrl: Flag.String("ledger-url").pipe(
+    Flag.withMetavar("URL"),
+    Flag.optional,
+    Flag.withDescription(
+      "With --cluster: use this database instead, where the draw of the demo stays; its password is in LEDGER_PASSWORD or "
+        + "in the file LEDGER_PASSWORD_FILE"
+    )
   )
 }
+
+/** Undefined where the demonstration brings its own. */
+const databaseOf = Effect.fnUntraced(function*(cluster: boolean, ledgerUrl: Option.Option<string>) {
+  if (Option.isNone(ledgerUrl)) return undefined
+  if (cluster) return yield* readDatabase("--ledger-url", ledgerUrl.value)
+  return yield* new WrongFlag({ flag: "--ledger-url", problem: "is only for --cluster" })
+})
+
+const demonstrationOf = Effect.fnUntraced(function*(
+  { cluster, ...options }: DemonstrationOptions & { readonly cluster: boolean },
+  database: PostgresUrl | undefined,
+  folder: string,
+  observer: DemonstrationObserver
+) {
+  if (cluster) {
+    const { demonstrateCluster } = yield* Effect.promise(() =>
+      import("../services/trial/ClusterDemonstration.ts")
+    )
+    return yield* demonstrateCluster(options, database, folder, observer)
+  }
+  const { demonstrate } = yield* Effect.promise(() => import("../services/trial/Demonstration.ts"))
+  return yield* demonstrate(options, folder, observer)
+})
 
 const seconds = (ms: number): string => (ms / 1000).toFixed(1)
 
@@ -54,16 +97,18 @@ export const demo = Command.make(
   "demo",
   flags,
   Effect.fnUntraced(function*(options) {
-    const { demonstrate } = yield* Effect.promise(() =>
-      import("../services/trial/Demonstration.ts")
-    )
+    const database = yield* databaseOf(options.cluster, options.ledgerUrl)
     const files = yield* FileSystem.FileSystem
     const started = yield* Clock.currentTimeMillis
     const folder = yield* files.makeTempDirectory({ prefix: "loteria-demo-" })
-    const outcomes = yield* demonstrate(options, folder, yield* makeObserver).pipe(
+    const outcomes = yield* demonstrationOf(options, database, folder, yield* makeObserver).pipe(
       Effect.onExit((exit) =>
         Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
-          ? Console.error(`the logs of the central and the agencies are in ${folder}`)
+          ? Console.error(
+            `the logs of ${
+              options.cluster ? "the servers" : "the central"
+            } and the agencies are in ${folder}`
+          )
           : Effect.ignore(files.remove(folder, { recursive: true }))
       )
     )
@@ -85,7 +130,8 @@ export const demo = Command.make(
 ).pipe(
   Command.withDescription(
     "Run a whole lottery on this machine: generate bet files, start the central and one agency per file as processes on "
-      + "free ports, hold the draw, check every count and every winner, and stop the central. "
+      + "free ports, hold the draw, check every count and every winner, and stop the central. With --cluster, three "
+      + "servers share a PostgreSQL, and one of them is killed half way. "
       + "Exit codes: 0 all results are right, 1 a result is wrong or a process failed (the logs are kept), 2 wrong usage."
   ),
   Command.withShortDescription("Run a whole lottery on this machine, and check it")

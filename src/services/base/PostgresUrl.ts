@@ -23,7 +23,7 @@ export type PostgresUrl = typeof PostgresUrl.Type
 
 const form = "postgres://USER@HOST:5432/DATABASE"
 const portDefault = 5432
-const parameters = ["sslmode", "sslrootcert"]
+const parameterNames = ["sslmode", "sslrootcert"]
 
 /** Whether the text is meant as the URL of a PostgreSQL database, and not as the path of a file. */
 export const isPostgresUrl = (text: string): boolean => /^\s*postgres(?:ql)?:/i.test(text)
@@ -67,9 +67,9 @@ const problemOfText = (text: string): string | undefined => {
   const encoded = [username, password, pathname, hostname]
   if (encoded.some((part) => !isEncoded(part))) return "it has a % that begins no code; write %25"
   const names = [...searchParams.keys()]
-  if (names.some((name) => !parameters.includes(name))) {
+  if (names.some((name) => !parameterNames.includes(name))) {
     return `it has a parameter other than ${
-      parameters.join(" and ")
+      parameterNames.join(" and ")
     }; in a password, write %3F for ?`
   }
   return new Set(names).size < names.length ? "it has a parameter twice" : undefined
@@ -107,9 +107,15 @@ const check = (
 }
 
 /** The URL without its password. */
-export const showPostgresUrl = ({ database, host, port, tls, user }: PostgresUrl): string => {
+export const showPostgresUrl = (
+  { caFile, database, host, port, tls, user }: PostgresUrl
+): string => {
   const name = encodeURIComponent
   const shownHost = host.includes(":") ? `[${host}]` : name(host)
-  const parameter = isLocal(host) && tls === "disable" ? "" : `?sslmode=${tls}`
-  return `postgres://${name(user)}@${shownHost}:${port}/${name(database)}${parameter}`
+  const parameters = new URLSearchParams({
+    ...(isLocal(host) && tls === "disable" ? {} : { sslmode: tls }),
+    ...(caFile === undefined ? {} : { sslrootcert: caFile })
+  })
+  const shownParameters = parameters.size === 0 ? "" : `?${parameters.toString()}`
+  return `postgres://${name(user)}@${shownHost}:${port}/${name(database)}${shownParameters}`
 }

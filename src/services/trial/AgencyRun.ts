@@ -8,9 +8,11 @@ import type { GeneratedFile } from "./GeneratedFiles.ts"
 /** The central is on this machine: an agency that can't reach it for this long never will. */
 const giveUpAfterS = 30
 
+const progressLine = /action: (apuestas_enviadas|resume) \| result: success \|.* cantidad: (\d+)$/
+
 export interface AgencyOutcome {
   readonly agency: number
-  /** How many the central acknowledged. */
+  /** How many it knows to be stored. */
   readonly bets: number
   /** The documents that the agency printed. */
   readonly winners: ReadonlyArray<string>
@@ -18,10 +20,12 @@ export interface AgencyOutcome {
   readonly ms: number
 }
 
-/** `onDelivered` is called with the number of bets in each chunk that was acknowledged. */
+/**
+ * `centrals` in the order in which the agency tries them. `onDelivered` is called with the number of bets in each chunk that was acknowledged.
+ */
 export const runAgency = Effect.fnUntraced(function*(
   file: GeneratedFile,
-  ports: Ports,
+  centrals: ReadonlyArray<Ports>,
   folder: string,
   onDelivered: (bets: number) => void
 ) {
@@ -30,17 +34,19 @@ export const runAgency = Effect.fnUntraced(function*(
   const winners: Array<string> = []
   let bets = 0
   const onLine = (line: string) => {
-    const sent = /action: apuestas_enviadas \| result: success \|.* cantidad: (\d+)$/.exec(line)
-    if (sent !== null) {
-      bets += Number(sent[1])
-      onDelivered(Number(sent[1]))
+    const [, action, cantidad] = progressLine.exec(line) ?? []
+    if (action !== undefined) {
+      // On a new connection it learns how much is stored: more than it knew, if an answer was lost.
+      const more = action === "resume" ? Number(cantidad) - bets : Number(cantidad)
+      bets += more
+      onDelivered(more)
     } else if (isDocument(line)) winners.push(line)
   }
   const flags = {
     id: file.agency,
     file: file.path,
-    server: `127.0.0.1:${ports.bets}`,
-    consult: `127.0.0.1:${ports.consult}`,
+    server: centrals.map((ports) => `127.0.0.1:${ports.bets}`).join(","),
+    consult: centrals.map((ports) => `127.0.0.1:${ports.consult}`).join(","),
     "give-up-after": giveUpAfterS
   }
   const args = ["agency", ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`)]

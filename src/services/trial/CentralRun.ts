@@ -1,37 +1,62 @@
-/** The central of a demonstration: a process on free ports of this machine, with a ledger of its own. */
+/** A central of a demonstration: a process on free ports of this machine. */
 import { Deferred, Effect, FileSystem } from "effect"
 import { join } from "node:path"
-import { ChildFailed, runChild } from "./ChildRun.ts"
+import { type PostgresUrl, showPostgresUrl } from "../base/PostgresUrl.ts"
+import { ChildFailed, runChild, type Variables } from "./ChildRun.ts"
 
-const readyDeadlineMs = 15_000
+/** Several start at once, on a machine that may be busy. */
+const readyDeadlineMs = 60_000
 
 export interface Ports {
   readonly bets: number
   readonly consult: number
 }
 
-/** Its configuration, ledger and log are in `folder`. */
-export const startCentral = Effect.fnUntraced(function*(
-  folder: string,
-  agencies: number,
-  winningNumber: number
-) {
+export interface CentralOptions {
+  /** For messages; its configuration and its log in the folder are called so too. */
+  readonly name: string
+  readonly agencies: number
+  readonly winningNumber: number
+  readonly draw?: string
+  /** A file; or a database, which other centrals may use too. */
+  readonly ledger: string | PostgresUrl
+}
+
+/** A central that is ready. */
+export interface CentralRun {
+  readonly name: string
+  readonly ports: Ports
+  /** Fails when the process ends before it is stopped or killed. */
+  readonly died: Effect.Effect<never, ChildFailed>
+  /** Fails unless the process ends in good order. */
+  readonly stop: Effect.Effect<void, ChildFailed>
+  /** Ends it as a crash does, with SIGKILL. */
+  readonly kill: Effect.Effect<void>
+}
+
+/** Its configuration and its log are in `folder`. */
+export const startCentral = Effect.fnUntraced(function*(folder: string, options: CentralOptions) {
+  const { ledger, name, ...lottery } = options
   const files = yield* FileSystem.FileSystem
-  const ledger = join(folder, "ledger.sqlite")
-  const config = join(folder, "config.yaml")
+  const config = join(folder, `${name}.yaml`)
   // JSON is YAML. Port 0 is any free port.
   yield* files.writeFileString(
     config,
     JSON.stringify({
-      lottery: { agencies, winningNumber },
+      lottery,
       bets: { host: "127.0.0.1", port: 0 },
       consult: { host: "127.0.0.1", port: 0 },
       operations: { port: 0 },
-      ledger: { path: ledger }
+      ledger: typeof ledger === "string" ? { path: ledger } : { url: showPostgresUrl(ledger) }
     })
   )
   const watch = portWatch()
-  const child = yield* runChild("central", ["serve", "--config", config], folder, watch.onLine)
+  const variables: Variables = typeof ledger === "string" || ledger.password === undefined
+    ? {}
+    : { LEDGER_PASSWORD: ledger.password }
+  const args = ["serve", "--config", config]
+  const child = yield* runChild(name, args, folder, watch.onLine, variables)
+  const failed = (problem: string) => Effect.fail(new ChildFailed({ name, problem }))
   const endedEarly = (before: string) =>
     Effect.flatMap(
       child.exitCode,
@@ -46,20 +71,26 @@ export const startCentral = Effect.fnUntraced(function*(
       orElse: () => failed(`not ready after ${readyDeadlineMs} ms`)
     })
   )
-  const stop = child.terminate.pipe(
-    Effect.andThen(child.exitCode),
-    Effect.flatMap((code) =>
-      code === 0 ? Effect.void : failed(`ended with exit code ${code} after SIGTERM`)
-    )
-  )
-  return {
-    /** Fails when the process ends before it is stopped. */
-    died: endedEarly("it was stopped"),
-    ledger,
+  let killed = false
+  const run: CentralRun = {
+    name,
     ports,
-    /** Fails unless the process ends in good order. */
-    stop
+    died: Effect.catch(
+      endedEarly("it was stopped"),
+      (failure) => Effect.suspend(() => killed ? Effect.never : Effect.fail(failure))
+    ),
+    stop: child.terminate.pipe(
+      Effect.andThen(child.exitCode),
+      Effect.flatMap((code) =>
+        code === 0 ? Effect.void : failed(`ended with exit code ${code} after SIGTERM`)
+      )
+    ),
+    kill: Effect.suspend(() => {
+      killed = true
+      return child.kill
+    })
   }
+  return run
 })
 
 /** Finds the ports in the central's log, and notices when it is ready. */
@@ -80,5 +111,3 @@ const portWatch = () => {
   }
   return { onLine, ready }
 }
-
-const failed = (problem: string) => Effect.fail(new ChildFailed({ name: "central", problem }))

@@ -2,7 +2,16 @@
  * One of the program's own commands as a child process. Its output goes line by line to a listener and to a log file.
  * The scope that started it ends it: SIGTERM, then SIGKILL if it is still there after a while.
  */
-import { Effect, Fiber, FileSystem, type PlatformError, Schema, type Scope, Stream } from "effect"
+import {
+  Effect,
+  Fiber,
+  FileSystem,
+  type PlatformError,
+  type Redacted,
+  Schema,
+  type Scope,
+  Stream
+} from "effect"
 import { ChildProcess, type ChildProcessSpawner } from "effect/process"
 import { join } from "node:path"
 
@@ -20,6 +29,8 @@ export interface ChildRun {
   readonly exitCode: Effect.Effect<number, ChildFailed>
   /** Ends it with SIGTERM, then SIGKILL. Succeeds once the process is gone. */
   readonly terminate: Effect.Effect<void>
+  /** Ends it as a crash does, with SIGKILL. */
+  readonly kill: Effect.Effect<void>
 }
 
 const mainFile = join(import.meta.dirname, "../../main.ts")
@@ -27,13 +38,18 @@ const mainFile = join(import.meta.dirname, "../../main.ts")
 /** Variables of the machine that configure the program must not reach what is started here. */
 const inherited = ["PATH", "HOME", "TMPDIR", "TZ", "NODE_OPTIONS", "NODE_COMPILE_CACHE"] as const
 
+export type Variables = Readonly<Record<string, Redacted.Redacted>>
+
 /** A second more than a central takes at most (shutdown.graceMs). */
 const killing = { forceKillAfter: "9 seconds" } as const
 
-const commandOf = (args: ReadonlyArray<string>, folder: string) =>
+const commandOf = (args: ReadonlyArray<string>, folder: string, variables: Variables) =>
   ChildProcess.make(process.execPath, [mainFile, ...args], {
     cwd: folder,
-    env: Object.fromEntries(inherited.map((name) => [name, process.env[name]])),
+    env: {
+      ...Object.fromEntries(inherited.map((name) => [name, process.env[name]])),
+      ...variables
+    },
     // In a process group of its own: a Ctrl-C at the terminal reaches the demo alone, which stops its children in order.
     detached: true,
     stdin: "ignore",
@@ -45,12 +61,13 @@ const linesOf = (
 ): Stream.Stream<string, PlatformError.PlatformError> =>
   output.pipe(Stream.decodeText, Stream.splitLines)
 
-/** `name` also names the log file, in `folder`. */
+/** `name` also names the log file, in `folder`. `variables` come on top of those that every child inherits. */
 export const runChild = Effect.fnUntraced(function*(
   name: string,
   args: ReadonlyArray<string>,
   folder: string,
-  onLine: (line: string) => void
+  onLine: (line: string) => void,
+  variables: Variables = {}
 ): Effect.fn.Return<
   ChildRun,
   ChildFailed,
@@ -62,7 +79,7 @@ export const runChild = Effect.fnUntraced(function*(
   )
   const files = yield* FileSystem.FileSystem
   const log = yield* files.open(join(folder, `${name}.log`), { flag: "w" }).pipe(notStarted)
-  const child = yield* commandOf(args, folder).pipe(notStarted)
+  const child = yield* commandOf(args, folder, variables).pipe(notStarted)
   const output = yield* Stream.merge(linesOf(child.stdout), linesOf(child.stderr)).pipe(
     Stream.runForEachArray((lines) => {
       for (const line of lines) onLine(line)
@@ -79,6 +96,9 @@ export const runChild = Effect.fnUntraced(function*(
       Effect.andThen(child.exitCode),
       Effect.mapError(() => failed("ended by a signal"))
     ),
-    terminate: Effect.asVoid(terminate)
+    terminate: Effect.asVoid(terminate),
+    kill: Effect.asVoid(
+      Effect.andThen(Effect.ignore(child.kill({ killSignal: "SIGKILL" })), Fiber.await(output))
+    )
   }
 })

@@ -4,6 +4,8 @@
  * printed, and the ledger.
  */
 import { Effect, Schema, type Scope } from "effect"
+import { join } from "node:path"
+import type { LedgerAddress } from "../admin/LedgerAddress.ts"
 import { type AgencyResult, results } from "../admin/LedgerReport.ts"
 import { type AgencyOutcome, runAgency } from "./AgencyRun.ts"
 import { type Ports, startCentral } from "./CentralRun.ts"
@@ -33,7 +35,7 @@ export class DemonstrationWrong
   }
 }
 
-const winningNumber = 7574
+export const winningNumber = 7574
 
 /** Runs in `folder`, and leaves the children's logs there. */
 export const demonstrate = Effect.fnUntraced(function*(
@@ -43,45 +45,60 @@ export const demonstrate = Effect.fnUntraced(function*(
 ) {
   const files = yield* generateFiles(folder, options, { force: false, keep: false, ledgers: [] })
   yield* note(`generated ${options.bets} bets for ${options.agencies} agencies in ${folder}`)
-  const central = yield* startCentral(folder, options.agencies, winningNumber)
+  const path = join(folder, "ledger.sqlite")
+  const central = yield* startCentral(folder, {
+    name: "central",
+    agencies: options.agencies,
+    winningNumber,
+    ledger: path
+  })
   const { bets, consult } = central.ports
   yield* note(`the central listens on port ${bets} for bets and ${consult} for consults`)
   const outcomes = yield* Effect.flatMap(
     follow(options.bets),
-    (delivered) => runAgencies(files, central.ports, folder, delivered)
+    (delivered) => runAgencies(files, () => [central.ports], folder, (total) => delivered(total))
   ).pipe(Effect.scoped, Effect.raceFirst(central.died))
   yield* note("the draw was held and every agency has its winners")
-  const expectations = yield* Effect.forEach(
-    files,
-    ({ path }) => expectationOf(path, winningNumber)
-  )
-  const stored = yield* results(central.ledger)
-  const problems = differences(outcomes, expectations, stored.agencies)
-  if (problems.length > 0) return yield* new DemonstrationWrong({ problems })
+  yield* check(files, outcomes, path)
   yield* note("checked: every count and every winner is as the files say")
   yield* central.stop
   yield* note("the central was stopped by SIGTERM: exit code 0")
   return outcomes
 }, Effect.scoped)
 
-/** All at once; `onDelivered` is called with what all of them have delivered. */
-const runAgencies = (
+/** All at once; `onDelivered` is called with what all of them have delivered, and which of them it was. */
+export const runAgencies = (
   files: ReadonlyArray<GeneratedFile>,
-  ports: Ports,
+  centralsOf: (file: GeneratedFile) => ReadonlyArray<Ports>,
   folder: string,
-  onDelivered: (bets: number) => void
+  onDelivered: (total: number, agency: number, bets: number) => void
 ) => {
   let total = 0
   return Effect.forEach(
     files,
     (file) =>
-      runAgency(file, ports, folder, (bets) => {
+      runAgency(file, centralsOf(file), folder, (bets) => {
         total += bets
-        onDelivered(total)
+        onDelivered(total, file.agency, bets)
       }),
     { concurrency: files.length }
   )
 }
+
+/** Compares the files with what the agencies were told, and with the ledger. */
+export const check = Effect.fnUntraced(function*(
+  files: ReadonlyArray<GeneratedFile>,
+  outcomes: ReadonlyArray<AgencyOutcome>,
+  ledger: LedgerAddress
+) {
+  const expectations = yield* Effect.forEach(
+    files,
+    ({ path }) => expectationOf(path, winningNumber)
+  )
+  const stored = yield* results(ledger)
+  const problems = differences(outcomes, expectations, stored.agencies)
+  if (problems.length > 0) yield* new DemonstrationWrong({ problems })
+})
 
 /** Every disagreement with the files; `stored` is what the ledger says. */
 export const differences = (

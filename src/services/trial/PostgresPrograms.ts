@@ -15,7 +15,8 @@ export class PostgresMissing extends Schema.TaggedError<PostgresMissing>()("Post
   looked: Schema.String
 }) {
   override get message(): string {
-    return `no PostgreSQL: the package ${this.looked} is not installed; it comes with \`npm ci\` in a checkout`
+    return `no PostgreSQL: the package ${this.looked} is not installed; it comes with `
+      + "`npm ci` in a checkout; to use a database that exists, name it with --ledger-url"
   }
 }
 

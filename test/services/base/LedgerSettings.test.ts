@@ -51,7 +51,8 @@ describe("ledger.url", () => {
           "postgres://u@[::1]:5433/lottery",
           "postgres://u@localhost:5432/lottery?sslmode=verify-full",
           "postgres://u@%2Fvar%2Frun%2Fpostgresql:5432/lottery",
-          "postgres://u@db.example:6000/a%20b?sslmode=require"
+          "postgres://u@db.example:6000/a%20b?sslmode=require",
+          "postgres://u@db.example:5432/lottery?sslmode=verify-ca&sslrootcert=%2Fetc%2Fca.pem"
         ]
       ) {
         const { url } = yield* ledgerOf({ url: text.replace("u@", "u:se%3Acret@") })
