@@ -26,6 +26,8 @@ export interface Refused {
   readonly index?: number | undefined
   /** The frame's length, if that is the reason. */
   readonly bytes?: number | undefined
+  /** Whether the client understands the refusal, where the message shows it: only one that numbers its chunks does. */
+  readonly understood?: boolean | undefined
 }
 
 export interface Verdict {
@@ -123,7 +125,7 @@ export const putOff = (
 ): Verdict => ({
   answer: tellable ? { _tag: "ChunkRejected", seq, code, message, retryAfterMs } : undefined,
   close: tellable ? undefined : "unavailable",
-  refused: { code, seq }
+  refused: { code, seq, understood: tellable }
 })
 
 /** A chunk without `seq` follows a frame that was refused unread, and could take that frame's place. */

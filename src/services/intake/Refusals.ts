@@ -64,7 +64,8 @@ export class Refusals extends Context.Service<Refusals, {
         const { door, transport } = session.connection
         const agency = session.agency ?? refused.agency
         // A client that numbers its chunks reports refusals itself. A refused consult is repeated.
-        const silent = door === "bets" && !session.tellable && refused.seq === undefined
+        const understood = refused.understood ?? (session.tellable || refused.seq !== undefined)
+        const silent = door === "bets" && !understood
         const waits = silent && agency !== undefined && awaited.has(agency)
         const unbounded = waits && waitedFor.take(agency)
         if (!unbounded && !bounded[door].take(refused.code)) return

@@ -130,7 +130,11 @@ const intake = (ledgerSettings: Readonly<Record<string, number>> = {}) =>
       holdDraw: unavailable("draw"),
       told: () => Effect.void
     })
-    const writer = new LogWriter({ level: "CRITICAL", format: "text", flushMs: 0 }, () => {})
+    const log: Array<string> = []
+    const writer = new LogWriter(
+      { level: "WARNING", format: "text", flushMs: 0 },
+      (lines) => log.push(lines)
+    )
     const settings = yield* decodeSettings("the test", { ledger: ledgerSettings }, {})
     const services = intakeLayer.pipe(
       Layer.provideMerge(Keeper.layer),
@@ -173,6 +177,7 @@ const intake = (ledgerSettings: Readonly<Record<string, number>> = {}) =>
       ended: Effect.exit(Context.get(context, Lifetime).awaitEnd),
       fault,
       held,
+      log,
       stored,
       /** The reads that wait for it fail. */
       failReads: Deferred.done(reading, Exit.void),
@@ -292,7 +297,7 @@ describe("a ledger that several servers share", () => {
 
   it.live("that can't be claimed puts off who can be told, and lets a chunk without seq wait", () =>
     Effect.gen(function*() {
-      const { connect, fault, stored } = yield* intake({ retryFirstMs: 20, retryMaxMs: 20 })
+      const { connect, fault, log, stored } = yield* intake({ retryFirstMs: 20, retryMaxMs: 20 })
       const [counting, plain] = [connect(), connect()]
       fault.claim = true
       counting.send(resume(1), chunk(1, { seq: 1 }))
@@ -301,6 +306,8 @@ describe("a ledger that several servers share", () => {
       for (const answer of counting.transport.answers) {
         assert.include(answer, { type_message: 3, code: "LEDGER_UNAVAILABLE" })
       }
+      assert.match(log.join(""), /LEDGER_UNAVAILABLE/)
+      assert.notMatch(log.join(""), /doesn't report this/)
       assert.lengthOf(plain.transport.answers, 0)
       fault.claim = false
       yield* plain.answered(1)
