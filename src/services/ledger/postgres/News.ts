@@ -23,7 +23,7 @@ export interface NewsOptions {
   readonly pollMs: number
   /** The longest that the database may take to be reached. */
   readonly answerMs: number
-  /** Called once when the database can't be reached, with why, and once when it can again (undefined). */
+  /** Called when the database can't be reached, with why, when that changes, and when it can again (undefined). */
   readonly onTrouble: (problem: string | undefined) => void
 }
 
@@ -44,10 +44,10 @@ export const openNews = Effect.fnUntraced(function*(options: NewsOptions) {
   const pubsub = yield* Effect.acquireRelease(PubSub.sliding<News>(waitingMax), PubSub.shutdown)
   const publish = (news: News) => PubSub.publishUnsafe(pubsub, news)
 
-  let isTroubled = false
+  let told: string | undefined
   const trouble = (problem: string | undefined) => {
-    if (problem === undefined && !isTroubled) return
-    isTroubled = problem !== undefined
+    if (problem === told) return
+    told = problem
     onTrouble(problem)
   }
   const poll = links.use("poll", (connection) =>

@@ -54,7 +54,7 @@ export interface PostgresLedgerOptions extends LotteryConfig, Partial<Bounds> {
   readonly url: PostgresUrl
   /** What this server is called in the database: no two servers have one name. */
   readonly server: string
-  /** Called once when the database can't be reached, with why, and once when it can again (undefined). */
+  /** Called when the database can't be reached, with why, when that changes, and when it can again (undefined). */
   readonly onTrouble?: (problem: string | undefined) => void
   /** Called when a claim finds less than was acknowledged: a failover has lost it. The server must stop. */
   readonly onLost?: (lost: LostBets) => void

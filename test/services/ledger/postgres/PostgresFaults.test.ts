@@ -198,6 +198,7 @@ describe("the ledger in PostgreSQL", () => {
       yield* Effect.promise(() => own.start())
       yield* eventually("the end of the trouble", () => troubles.includes(undefined))
       assert.isDefined(troubles[0])
+      assert.strictEqual(new Set(troubles).size, troubles.length, "each reason once")
       assert.strictEqual(troubles.indexOf(undefined), troubles.length - 1)
       const again = yield* untilItWorks(ledger.claim(three))
       assert.isAbove(again.epoch, claim.epoch)
