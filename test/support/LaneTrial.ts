@@ -19,6 +19,8 @@ import { plainChunk } from "./LedgerChunks.ts"
 import type { Postgres, Row } from "./Postgres.ts"
 
 const laneName = "lane under test"
+/** The server whose lane it is. */
+export const laneServer = "here"
 
 /** `count` different bets under a claim, behind `before` others. */
 export const claimedChunk = (
@@ -68,6 +70,7 @@ export class LaneTrial {
       openCommitLane({
         link: linkTo(at),
         lottery: 1,
+        server: laneServer,
         groupsMax: 2,
         answerMs: 20_000,
         reopen: { firstMs: 10, maxMs: 100 },
@@ -89,8 +92,9 @@ export class LaneTrial {
     { self: this },
     function*(agency: AgencyId, lane?: CommitLane): Effect.fn.Return<Claim> {
       const [row] = yield* this.query(
-        "UPDATE agency SET epoch = epoch + 1 WHERE agency = $1 RETURNING epoch::int, finished",
-        [BigInt(agency)]
+        `UPDATE agency SET epoch = epoch + 1, server = $2 WHERE agency = $1
+         RETURNING epoch::int, finished`,
+        [BigInt(agency), lane === undefined ? "elsewhere" : laneServer]
       )
       const [last] = yield* this.query(
         "SELECT seq::int, total::int FROM chunk WHERE agency = $1 ORDER BY seq DESC LIMIT 1",

@@ -34,6 +34,8 @@ export interface CommitLaneOptions {
   readonly link: LinkOptions
   /** The id of the lottery. */
   readonly lottery: number
+  /** This server's name, under which the home claims. No two servers have one name. */
+  readonly server: string
   /** Groups under way at once: each has a session to itself. */
   readonly groupsMax: number
   /** How long a statement may take. */
@@ -56,7 +58,8 @@ export interface CommitLane {
 export const openCommitLane = Effect.fnUntraced(function*(
   options: CommitLaneOptions
 ): Effect.fn.Return<CommitLane, never, Keeper | Scope.Scope> {
-  const { groupsMax, lottery } = options
+  const { groupsMax, lottery, server } = options
+  const store = { lottery, server: Buffer.from(server) }
   const keeper = yield* Keeper
   const claims = new CommitLaneClaims()
   const sessions = new CommitLaneSessions()
@@ -68,7 +71,7 @@ export const openCommitLane = Effect.fnUntraced(function*(
     if (admitted.chunks.length === 0 && group.length > 0) return { fenced: admitted.fenced }
     const session = yield* Effect.catch(sessions.take, failUnavailable)
     const asked = Effect.suspend(() =>
-      session.ask(storeMessages(session.messages, lottery, admitted.chunks))
+      session.ask(storeMessages(session.messages, store, admitted.chunks))
     )
     return yield* asked.pipe(
       Effect.map(({ rows }) => ({ fenced: claims.settle(admitted, new Set(rows)) })),

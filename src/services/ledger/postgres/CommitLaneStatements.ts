@@ -1,11 +1,12 @@
 /**
  * The two statements of the commit lane.
  *
- * {@link storeStatement} stores, in one transaction, the chunks whose agency's row still has the epoch under which they
- * were decided on, marks the agencies that finish, and returns the agency of each stored chunk. Rows are locked in one
- * order, so that groups never wait for each other in a circle. After a wait for a lock, READ COMMITTED looks at the epoch
- * again: that is the fence. The arrays for the lock are narrow. The wide ones are unnested once, because each time costs
- * as much as the insert, and never put into a hash table, as a join would.
+ * {@link storeStatement} stores, in one transaction, the chunks whose agency's row still has this server's name and the
+ * epoch under which they were decided on, marks the agencies that finish, and returns the agency of each stored chunk.
+ * Rows are locked in one order, so that groups never wait for each other in a circle. After a wait for a lock, READ
+ * COMMITTED looks at the row again: that is the fence. The epoch alone wouldn't do after a failover that lost claims: the
+ * standby gives the same number to another server once more. The arrays for the lock are narrow. The wide ones are
+ * unnested once, because each time costs as much as the insert, and never put into a hash table, as a join would.
  *
  * {@link lostStatement} returns the agencies of which a chunk that was acknowledged is not there.
  */
@@ -28,7 +29,7 @@ export const storeStatement: Statement = {
   sql: `
 WITH held AS MATERIALIZED (
   SELECT a.agency FROM agency a
-  WHERE a.lottery = $1 AND NOT a.finished
+  WHERE a.lottery = $1 AND NOT a.finished AND a.server = $14
     AND (a.agency, a.epoch) IN (SELECT c.agency, c.epoch FROM unnest($2, $3) c (agency, epoch))
   ORDER BY a.agency FOR NO KEY UPDATE OF a
 ), finished AS (
@@ -44,7 +45,8 @@ RETURNING agency`,
   parameters: [
     int8.oid,
     ...[int8, int8, int8].map(({ arrayOid }) => arrayOid),
-    ...[int8, int8, int8, bool, int4, int8, int8, bytea, text].map(({ arrayOid }) => arrayOid)
+    ...[int8, int8, int8, bool, int4, int8, int8, bytea, text].map(({ arrayOid }) => arrayOid),
+    text.oid
   ]
 }
 
@@ -58,13 +60,21 @@ WHERE NOT EXISTS (
   parameters: [int8.oid, int8.arrayOid, int8.arrayOid]
 }
 
+/** Whose chunks are stored, and where. */
+export interface Store {
+  /** The id of the lottery. */
+  readonly lottery: number
+  /** The server's name, of a few hundred bytes at most. */
+  readonly server: Uint8Array
+}
+
 /** More than a chunk takes besides its numbers and its body: 12 numbers with their lengths. */
 const chunkBytes = 192
 
 /** The messages that store a group. They are valid until the next ones are written to the same buffer. */
 export const storeMessages = (
   messages: CommitLaneMessages,
-  lottery: number,
+  { lottery, server }: Store,
   group: ReadonlyArray<LedgerChunk>
 ): Uint8Array => {
   const { array, bool: flag, bytes, int4: int, int8: long } = messages
@@ -90,6 +100,7 @@ export const storeMessages = (
     array(int8, group, (chunk) => long(checksumOf(chunk)))
     array(bytea, group, ({ numbers }) => bytes(numbers))
     array(text, group, ({ body }) => bytes(body))
+    bytes(server)
   })
 }
 
@@ -109,7 +120,7 @@ export const lostMessages = (
 }
 
 /** More than the parameters of an empty group take. */
-const fixedBytes = 512
+const fixedBytes = 1024
 
 const checksumOf = ({ agency, bets, body, last, numbers, seq }: LedgerChunk): number =>
   chunkChecksum(agency, seq, last ? 1 : 0, bets, numbers, body)

@@ -81,6 +81,7 @@ export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresL
   const lane = yield* openCommitLane({
     link,
     lottery,
+    server,
     groupsMax,
     answerMs,
     reopen: { firstMs: 50, maxMs: 5000 }

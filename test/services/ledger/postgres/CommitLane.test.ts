@@ -2,6 +2,7 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit } from "effect"
 import { AgencyId } from "../../../../src/domain/Agency.ts"
+import { Epoch } from "../../../../src/domain/Claim.ts"
 import type { LedgerChunk } from "../../../../src/services/ledger/BetLedger.ts"
 import { claimedChunk, LaneTrial } from "../../../support/LaneTrial.ts"
 import { Postgres, postgresKinds } from "../../../support/Postgres.ts"
@@ -65,6 +66,17 @@ for (const { kind, name, skipped } of postgresKinds) {
         const { epoch } = yield* trial.claim(two, lane)
         yield* lane.commit([claimedChunk(two, { epoch })])
         assert.deepStrictEqual(yield* trial.stored, ["1/1", "2/1"])
+      }).pipe(Effect.scoped))
+
+    it.live("fences an agency whose epoch another server was given once more, after a failover", () =>
+      Effect.gen(function*() {
+        const trial = yield* begin
+        const lane = yield* trial.open()
+        yield* trial.claim(one, lane)
+        yield* trial.query("UPDATE agency SET epoch = 0")
+        assert.deepInclude(yield* trial.claim(one), { epoch: Epoch.make(1) })
+        assert.deepStrictEqual([...(yield* lane.commit([claimedChunk(one, {})])).fenced], [one])
+        assert.deepStrictEqual(yield* trial.stored, [])
       }).pipe(Effect.scoped))
 
     it.live("fences what was decided on under an earlier claim of its own", () =>

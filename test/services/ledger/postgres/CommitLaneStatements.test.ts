@@ -11,7 +11,7 @@ import {
   storeMessages,
   storeStatement
 } from "../../../../src/services/ledger/postgres/CommitLaneStatements.ts"
-import { LaneTrial, linkTo } from "../../../support/LaneTrial.ts"
+import { laneServer, LaneTrial, linkTo } from "../../../support/LaneTrial.ts"
 import { Postgres } from "../../../support/Postgres.ts"
 
 const mebibyte = 1024 * 1024
@@ -91,6 +91,8 @@ describe("a group", () => {
   })
   afterAll(() => postgres[Symbol.asyncDispose]())
 
+  const at = { lottery: 1, server: Buffer.from(laneServer) }
+
   /** Stores each group through one session, and gives what is then there: the rows, and the finished agencies. */
   const storing = Effect.gen(function*() {
     const trial = yield* LaneTrial.begin(postgres, 1)
@@ -100,10 +102,15 @@ describe("a group", () => {
         yield* trial.query("DELETE FROM chunk")
         yield* trial.query("DELETE FROM agency")
         yield* trial.query(
-          "INSERT INTO agency (lottery, agency, epoch) SELECT 1, * FROM unnest($1::bigint[], $2::bigint[])",
-          [group.map(({ agency }) => BigInt(agency)), group.map(({ epoch }) => BigInt(epoch))]
+          `INSERT INTO agency (lottery, agency, epoch, server)
+           SELECT 1, *, $3 FROM unnest($1::bigint[], $2::bigint[])`,
+          [
+            group.map(({ agency }) => BigInt(agency)),
+            group.map(({ epoch }) => BigInt(epoch)),
+            laneServer
+          ]
         )
-        const { rows } = yield* session.ask(storeMessages(session.messages, 1, group))
+        const { rows } = yield* session.ask(storeMessages(session.messages, at, group))
         const stored = yield* trial.query(`SELECT ${columns} FROM chunk`)
         const finished = yield* trial.query("SELECT agency FROM agency WHERE finished")
         return {
