@@ -13,8 +13,8 @@ export interface ChunkRow {
   readonly bets: number
   readonly total: number
   readonly checksum: number
-  readonly numbers: Uint8Array<ArrayBuffer>
-  readonly body: Uint8Array<ArrayBuffer>
+  readonly numbers: Uint8Array
+  readonly body: Uint8Array
 }
 
 const columns =
@@ -34,7 +34,7 @@ const slice = (place: string) =>
     ORDER BY agency, seq LIMIT $5::integer
   ) c WHERE before < $4::bigint ORDER BY agency, seq`
 const sliceOfAgency = slice("agency = $2::bigint AND seq >= $3::bigint")
-const sliceOfAll = slice("(agency, seq) >= ($2::bigint, $3::bigint)")
+const sliceOfAgencies = slice("(agency, seq) >= ($2::bigint, $3::bigint) AND agency <= $6::bigint")
 
 /** A body of one chunk is longer than this. */
 const bytesOfChunk = 256
@@ -56,22 +56,34 @@ export class ChunkRows {
     seq: number,
     length: number
   ): Effect.Effect<ReadonlyArray<ChunkRow>, LedgerUnavailable> {
-    return this.#read(operation, sliceOfAgency, agency, seq, length)
+    return this.#read(operation, sliceOfAgency, [agency, seq], length)
   }
 
-  /** The next chunks of all agencies, in the order of (agency, seq). */
-  ofAll(
+  /** The next chunks of the agencies up to `last`, in the order of (agency, seq). */
+  ofAgencies(
     operation: string,
-    agency: number,
-    seq: number,
+    { agency, seq }: { readonly agency: number; readonly seq: number },
+    last: number,
     length: number
   ): Effect.Effect<ReadonlyArray<ChunkRow>, LedgerUnavailable> {
-    return this.#read(operation, sliceOfAll, agency, seq, length)
+    return this.#read(operation, sliceOfAgencies, [agency, seq], length, [last])
   }
 
-  #read(operation: string, statement: string, agency: number, seq: number, length: number) {
+  #read(
+    operation: string,
+    statement: string,
+    from: ReadonlyArray<number>,
+    length: number,
+    others: ReadonlyArray<number> = []
+  ) {
     const rows = Math.min(rowsMax, Math.ceil(length / bytesOfChunk) + 1)
-    const parameters = [this.#lottery, BigInt(agency), BigInt(seq), BigInt(length), rows]
+    const parameters = [
+      this.#lottery,
+      ...from.map(BigInt),
+      BigInt(length),
+      rows,
+      ...others.map(BigInt)
+    ]
     return this.#links.use(operation, (connection) =>
       Effect.flatMap(
         connection.query(statement, parameters),

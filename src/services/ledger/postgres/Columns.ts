@@ -24,9 +24,9 @@ export const flag = (row: Row | undefined, column: string): boolean => {
   return value
 }
 
-/** Owned: a row's bytes are a view of what came from the socket. */
-export const bytes = (row: Row | undefined, column: string): Uint8Array<ArrayBuffer> => {
+/** A view of what came from the socket, which it keeps in memory. */
+export const bytes = (row: Row | undefined, column: string): Uint8Array => {
   const value = row?.[column]
   invariant(value instanceof Uint8Array, "a column holds bytes")
-  return new Uint8Array(value)
+  return value
 }

@@ -35,8 +35,10 @@ const store = `WITH held AS (
   )
   SELECT pg_notify($10, 'drawn')::text FROM held`
 
-/** At once in memory. */
+/** At once in memory, of each part. */
 const sliceBytes = 4 * 1024 * 1024
+/** One connection is left for others. */
+const partsMax = 3
 
 export interface DrawHoldingOptions {
   readonly links: LinkPool
@@ -85,6 +87,21 @@ export const holdDrawOf = (options: DrawHoldingOptions) => {
   })
 }
 
+/** Reads all chunks: of so many parts of the roster at once. None may be missing or damaged. */
+const findWinners = (rows: ChunkRows, roster: Roster, winningNumber: number) => {
+  const size = Math.ceil(roster.length / partsMax)
+  const parts = Array.from(
+    { length: Math.ceil(roster.length / size) },
+    (_, index) => roster.slice(index * size, (index + 1) * size)
+  )
+  return Effect.map(
+    Effect.forEach(parts, (part) => winnersOf(rows, part, winningNumber), {
+      concurrency: partsMax
+    }),
+    (winners): ReadonlyMap<AgencyId, ReadonlyArray<string>> => new Map(winners.flat())
+  )
+}
+
 /** What was read of an agency's chunks. */
 interface Read {
   seq: number
@@ -93,18 +110,19 @@ interface Read {
   readonly documents: Array<string>
 }
 
-/** Reads all chunks. None may be missing or damaged. */
-const findWinners = Effect.fnUntraced(function*(
+/** Of agencies that follow each other in the roster. */
+const winnersOf = Effect.fnUntraced(function*(
   rows: ChunkRows,
-  roster: Roster,
+  agencies: Roster,
   winningNumber: number
 ) {
   const all = new Map<number, Read>(
-    roster.map((agency) => [agency, { seq: 0, bets: 0, finished: false, documents: [] }])
+    agencies.map((agency) => [agency, { seq: 0, bets: 0, finished: false, documents: [] }])
   )
-  let next = { agency: 0, seq: 1 }
+  const [first = 0, last = 0] = [agencies[0], agencies.at(-1)]
+  let next = { agency: Number(first), seq: 1 }
   for (;;) {
-    const slice = yield* rows.ofAll("holdDraw", next.agency, next.seq, sliceBytes)
+    const slice = yield* rows.ofAgencies("holdDraw", next, last, sliceBytes)
     for (const chunk of slice) {
       const read = all.get(chunk.agency)
       if (read === undefined || !follows(read, chunk)) {
@@ -119,13 +137,13 @@ const findWinners = Effect.fnUntraced(function*(
     }
     if (slice.length === 0) break
   }
-  const winners = new Map<AgencyId, ReadonlyArray<string>>()
-  for (const agency of roster) {
+  const winners: Array<readonly [AgencyId, ReadonlyArray<string>]> = []
+  for (const agency of agencies) {
     const read = all.get(agency)
     if (read?.finished !== true) {
       return yield* damaged("holdDraw", `the last chunk of agency ${agency} is missing`)
     }
-    if (read.documents.length > 0) winners.set(agency, read.documents)
+    if (read.documents.length > 0) winners.push([agency, read.documents])
   }
   return winners
 })
