@@ -71,10 +71,12 @@ export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresL
   const shown = showPostgresUrl(url)
   const link: LinkOptions = { url, connectMs, applicationName: `loteria ${server}` }
   const links = yield* LinkPool.make({ ...link, linksMax, answerMs })
-  yield* checkServer(links, shown)
-  yield* migrate(links, link, shown)
-  const { drawName, id: lottery, isNew } = yield* openLottery(links, options, shown)
-  const held = yield* readHeld(links, lottery)
+  const { drawName, held, id: lottery, isNew } = yield* Effect.gen(function*() {
+    yield* checkServer(links, shown)
+    yield* migrate(links, link, shown)
+    const found = yield* openLottery(links, options, shown)
+    return { ...found, held: yield* readHeld(links, found.id) }
+  }).pipe(Effect.catchTag("LedgerUnavailable", ({ cause }) => notOpened(shown, cause)))
 
   const roster = new Map<number, AgencyId>(options.roster.map((agency) => [agency, agency]))
   const channel = yield* channelOf(links, lottery)
@@ -121,6 +123,12 @@ export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresL
 
 export const postgresLedgerLayer = (options: PostgresLedgerOptions) =>
   Layer.effect(BetLedger, openPostgresLedger(options))
+
+/** The cause says what happened, and not where. */
+const notOpened = (shown: string, cause: unknown) =>
+  Effect.fail(
+    unavailable("open", `${shown}: ${cause instanceof Error ? cause.message : String(cause)}`)
+  )
 
 /** A channel is the whole database's: this one is of these tables and this lottery. */
 const channelOf = (links: LinkPool, lottery: number) =>

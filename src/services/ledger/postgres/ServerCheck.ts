@@ -30,7 +30,7 @@ export const checkServer = Effect.fnUntraced(function*(links: LinkPool, shown: s
   const problem = problemOf(row)
   if (problem !== undefined) return yield* new LedgerUnreadable({ path: shown, problem })
   if (row?.["is_standby"] === true) {
-    return yield* unavailable("open", `${shown} is a standby, which can only be read`)
+    return yield* unavailable("open", "it is a standby, which can only be read")
   }
 })
 
