@@ -184,7 +184,7 @@ describe("docs/OPERATIONS.md", () => {
       )].map(([, action, result]) => `action: ${action} | result: ${result}`)
     )
     assert.isAbove(logged.size, 15)
-    const ofAgencies = /apuestas_enviadas|consulta_ganadores|delivered|resume|superseded/
+    const ofAgencies = /apuestas_enviadas|consulta_ganadores|delivered|refused|resume|superseded/
     const central = [...logged].filter((line) => !ofAgencies.test(line))
     assert.sameMembers(firstCells("Log lines").flatMap(quotedIn), central)
     const section = operations.split("\n## Log lines\n")[1]?.split("\n## ")[0] ?? ""
