@@ -9,6 +9,7 @@ export const parts = [
   "redis",
   "nats",
   "ledger",
+  "servers",
   "draw",
   "growth",
   "idle"
@@ -50,6 +51,7 @@ export const usage = `npm run bench -- [options]
                          node      the central and the floor in bare node:net
                          postgres, redis, nats   the central and each, where installed
                          ledger    the ledger in PostgreSQL without a server, and pgbench
+                         servers   one, two and three servers over one PostgreSQL, the embedded ledger, and pgbench
                          draw      last chunk to last winner
                          growth    CPU per bet with a small and a large ledger, and starts with it
                          idle      thousands of waiting consults under full load

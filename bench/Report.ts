@@ -4,6 +4,7 @@ import type { DrawResult } from "./Draw.ts"
 import type { GrowthResult } from "./Growth.ts"
 import type { IdleResult } from "./Idle.ts"
 import type { AloneResult } from "./PostgresLedger.ts"
+import type { ServersResult } from "./Servers.ts"
 
 const mega = 1e6
 
@@ -158,6 +159,30 @@ export const formatAlone = ({ bodyBytes, contests, version }: AloneResult): stri
       at === 0 ? "" : ratio.toFixed(2),
       median.clientCpu.toFixed(1),
       median.serverCpu.toFixed(1),
+      median.loadAverage.toFixed(1)
+    ])
+  )
+
+export const formatServers = ({ contests, version }: ServersResult): string =>
+  formatTable(
+    [
+      `chunks of 100, 48 connections; ${version}`,
+      "bets/s",
+      "of embedded",
+      "of pgbench",
+      "p99 ms",
+      "CPU s/M bets",
+      "PostgreSQL's",
+      "load"
+    ],
+    contests.map(({ contender, median, ofEmbedded, ofPgbench }) => [
+      contender,
+      rate(median.betsPerSecond),
+      ofEmbedded.toFixed(2),
+      ofPgbench.toFixed(2),
+      Number.isNaN(median.p99) ? "" : ms(median.p99),
+      median.serversCpu.toFixed(2),
+      median.postgresCpu.toFixed(2),
       median.loadAverage.toFixed(1)
     ])
   )

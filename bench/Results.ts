@@ -7,6 +7,7 @@ import type { DrawResult } from "./Draw.ts"
 import type { GrowthResult } from "./Growth.ts"
 import type { IdleResult } from "./Idle.ts"
 import type { AloneResult } from "./PostgresLedger.ts"
+import type { ServersResult } from "./Servers.ts"
 
 export interface Results {
   readonly conditions: Conditions
@@ -21,6 +22,7 @@ export interface Results {
   readonly growth: GrowthResult | undefined
   readonly idle: IdleResult | undefined
   readonly alone: AloneResult | undefined
+  readonly servers: ServersResult | undefined
 }
 
 export const resultsFolder = join(import.meta.dirname, "results")

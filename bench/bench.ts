@@ -27,9 +27,11 @@ import {
   formatDraw,
   formatGrowth,
   formatIdle,
-  formatScaling
+  formatScaling,
+  formatServers
 } from "./Report.ts"
 import { resultsFolder, writeResults } from "./Results.ts"
+import { measureServers, type ServersResult } from "./Servers.ts"
 
 /** The connections of all parts but `chunks`, and the chunk of all parts with one size of chunk. */
 const usualConnections = 50
@@ -62,6 +64,7 @@ class Session {
   growth: GrowthResult | undefined
   idle: IdleResult | undefined
   alone: AloneResult | undefined
+  servers: ServersResult | undefined
 
   constructor(options: Options, bench: Bench) {
     this.options = options
@@ -86,6 +89,8 @@ class Session {
         return this.#beside(part, await nats(this.bench.folder))
       case "ledger":
         return this.#alone()
+      case "servers":
+        return this.#servers()
       case "draw":
         for (const bets of drawBets) {
           this.draws.push(
@@ -129,6 +134,16 @@ class Session {
     if (typeof result === "string") return this.#remark([result])
     this.alone = result
     console.log(formatAlone(result))
+  }
+
+  async #servers(): Promise<void> {
+    const result = await measureServers(this.bench, ({ name }, run) => {
+      const figures = `${Math.round(run.betsPerSecond).toLocaleString("en")} bets/s`
+      console.log(`    ${name}: ${figures} (load ${run.loadAverage.toFixed(2)})`)
+    })
+    if (typeof result === "string") return this.#remark([result])
+    this.servers = result
+    console.log(formatServers(result))
   }
 
   #remark(remarks: ReadonlyArray<string>): void {
@@ -210,7 +225,7 @@ const run = async (options: Options): Promise<boolean> => {
       console.error(`  !! ${part}:`, error)
     }
   }
-  const { alone, comparisons, draws, growth, idle, remarks } = session
+  const { alone, comparisons, draws, growth, idle, remarks, servers } = session
   const all = options.parts.length === parts.length
   const what = `${quick ? "quick" : ""}${quick && !all ? "-" : ""}${
     all ? (quick ? "" : "all") : options.parts.join("-")
@@ -227,7 +242,8 @@ const run = async (options: Options): Promise<boolean> => {
     draws,
     growth,
     idle,
-    alone
+    alone,
+    servers
   }, what)
   console.log(`\n${path}`)
   if (!quick) drawCharts(resultsFolder)
