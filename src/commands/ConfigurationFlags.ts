@@ -63,7 +63,11 @@ export const readDatabase = Effect.fnUntraced(function*(flag: string, text: stri
 })
 
 /** The ledger of a flag's text. */
-const readAddress = Effect.fnUntraced(function*(flag: string, text: string, draw?: string) {
+export const readAddress = Effect.fnUntraced(function*(
+  flag: string,
+  text: string,
+  draw?: string
+) {
   const { isPostgresUrl } = yield* Effect.promise(() => import("../services/base/PostgresUrl.ts"))
   if (isPostgresUrl(text)) return { url: yield* readDatabase(flag, text), draw }
   if (draw === undefined) return text

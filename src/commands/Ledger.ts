@@ -1,4 +1,4 @@
-/** `ledger`: shows a ledger, checks it, copies it, and begins the next one (LedgerBegin.ts). */
+/** `ledger`: shows a ledger, checks it, backs it up, copies it (LedgerCopy.ts), and begins the next one (LedgerBegin.ts). */
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { localTime } from "../domain/LocalTime.ts"
@@ -6,6 +6,7 @@ import { configuredLedger, ledgerAddress, ledgerFlags, reportFlags } from "./Con
 import { usualExitCodes } from "./Failure.ts"
 import { jsonFlag, printJson } from "./Json.ts"
 import { begin } from "./LedgerBegin.ts"
+import { copy } from "./LedgerCopy.ts"
 import { failWhenInterrupted } from "./NewFileFlags.ts"
 import { counted } from "./Numbers.ts"
 
@@ -112,5 +113,5 @@ const backup = Command.make(
 
 export const ledger = Command.make("ledger").pipe(
   Command.withDescription("Show, check or copy a ledger, or begin the next one"),
-  Command.withSubcommands([info, verify, backup, begin])
+  Command.withSubcommands([info, verify, backup, copy, begin])
 )

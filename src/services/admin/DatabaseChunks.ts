@@ -25,10 +25,10 @@ export interface ChunkPlace {
 
 export const beforeAll: ChunkPlace = { agency: 0, seq: 0 }
 
-/** A piece ends with the chunk that has this many bets filled: 200 kB of usual bets, 3.5 MB of the longest. */
-const pieceBets = 4096
-/** Chunks can be empty. */
-const pieceChunks = 1024
+/** A piece ends with the chunk that has this many bets filled: 800 kB of usual bets, 14 MB of the longest. */
+const pieceBets = 16_384
+/** Chunks can be empty, or have one bet. */
+const pieceChunks = 512
 
 /** The chunks after a place, as they are, which need not be what was stored; none at the end. */
 export const readPiece = Effect.fnUntraced(function*(

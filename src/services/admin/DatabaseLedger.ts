@@ -12,31 +12,37 @@ export const databaseLedger = Effect.fnUntraced(function*(
   { draw, url }: DatabaseAddress
 ): Effect.fn.Return<StoredLedger, LedgerReadError, Scope.Scope> {
   const database = yield* openDatabase(url)
-  const { name } = database
   const lottery = yield* inSnapshot(
     database,
     "open",
-    (connection) => requireLottery(connection, name, draw)
+    (connection) => requireLottery(connection, database.name, draw)
   )
-  return {
-    name,
-    state: (operation) => stateOf(database, operation, lottery),
-    bytes: (operation) => bytesOf(database, operation, lottery),
-    chunks: (operation) => chunksOf(database, operation, lottery),
-    damaged: (what) => damagedIn(name, what)
-  }
+  return storedLottery(database, lottery, requireLottery)
+})
+
+/** `find` finds it again by its draw, for what may have changed since, and fails where it isn't to be read. */
+export const storedLottery = (
+  database: Database,
+  lottery: LotteryRow,
+  find: typeof requireLottery
+): StoredLedger => ({
+  name: database.name,
+  state: (operation) => stateOf(database, operation, lottery.draw, find),
+  bytes: (operation) => bytesOf(database, operation, lottery),
+  chunks: (operation) => chunksOf(database, operation, lottery),
+  damaged: (what) => damagedIn(database.name, what)
 })
 
 const stateOf = (
   database: Database,
   operation: string,
-  { draw }: LotteryRow
+  draw: string,
+  find: typeof requireLottery
 ): Effect.Effect<LedgerState, LedgerReadError> =>
   inSnapshot(database, operation, (connection) =>
     Effect.gen(function*() {
       const damages: Array<string> = []
-      // Whether the draw was held may have changed since the lottery was found.
-      const lottery = yield* requireLottery(connection, database.name, draw)
+      const lottery = yield* find(connection, database.name, draw)
       const state = yield* readState(connection, lottery, (what) => damages.push(what))
       const [damage] = damages
       return damage === undefined ? state : yield* damagedIn(database.name, damage)
@@ -74,8 +80,8 @@ const chunksOf = (
               const what = `chunk ${wrong.seq} of agency ${wrong.agency} is not what was stored`
               return yield* damagedIn(database.name, what)
             }
-            const wanted = piece.filter(({ agency, bets, seq }) =>
-              bets > 0 && seq <= (agencies.get(agency)?.standing.seq ?? 0)
+            const wanted = piece.filter(({ agency, seq }) =>
+              seq <= (agencies.get(agency)?.standing.seq ?? 0)
             )
             return [wanted, last] as const
           }))

@@ -10,6 +10,7 @@ import type { Standing } from "../../domain/Standing.ts"
 import { LedgerUnreadable } from "../ledger/BetLedger.ts"
 import { flag, integer, isNull, type Row, text } from "../ledger/postgres/Columns.ts"
 import { noTables } from "../ledger/postgres/Migrations.ts"
+import { unfinishedCopy, unfinishedProblem } from "../ledger/postgres/UnfinishedCopy.ts"
 import { rowChecksum } from "../ledger/sqlite/Checksum.ts"
 import type { HeldWinners, LedgerState } from "./StoredLedger.ts"
 
@@ -22,6 +23,8 @@ export interface LotteryRow {
   readonly beganAt: string
   readonly heldAt: string | undefined
   readonly isIntact: boolean
+  /** `ledger copy` writes it, and no server may open it yet. */
+  readonly isUnfinished: boolean
 }
 
 type OnDamage = (what: string) => void
@@ -47,6 +50,8 @@ export const findLottery = (connection: PgConnection, draw: string | undefined) 
 const lotteryOf = (row: Row): LotteryRow => {
   const [draw, roster] = [text(row, "draw"), text(row, "roster")]
   const winningNumber = integer(row, "winning_number")
+  const checksum = integer(row, "checksum")
+  const isUnfinished = checksum === unfinishedCopy
   return {
     id: integer(row, "id"),
     draw,
@@ -54,15 +59,16 @@ const lotteryOf = (row: Row): LotteryRow => {
     winningNumber,
     beganAt: text(row, "began_at"),
     heldAt: isNull(row, "held_at") ? undefined : text(row, "held_at"),
-    isIntact: integer(row, "checksum") === rowChecksum(roster, winningNumber, draw)
+    isIntact: isUnfinished || checksum === rowChecksum(roster, winningNumber, draw),
+    isUnfinished
   }
 }
 
 /** More draws than this aren't named. */
 const namedMax = 10
 
-/** Fails where there is no such lottery, and names those that are there. */
-export const requireLottery = Effect.fnUntraced(function*(
+/** Fails where there is no such lottery, and names those that are there. An unfinished copy is one. */
+export const requireAnyLottery = Effect.fnUntraced(function*(
   connection: PgConnection,
   path: string,
   draw: string | undefined
@@ -81,6 +87,19 @@ export const requireLottery = Effect.fnUntraced(function*(
     path,
     problem: `it holds no draw ${draw}; it holds ${names}${more > 0 ? ` and ${more} more` : ""}`
   })
+})
+
+/** As {@link requireAnyLottery}, and fails where it is an unfinished copy. */
+export const requireLottery = Effect.fnUntraced(function*(
+  connection: PgConnection,
+  path: string,
+  draw: string | undefined
+) {
+  const found = yield* requireAnyLottery(connection, path, draw)
+  if (found.isUnfinished) {
+    return yield* new LedgerUnreadable({ path, problem: unfinishedProblem(found.draw) })
+  }
+  return found
 })
 
 /** An agency's row, and its last chunk. */
@@ -195,7 +214,7 @@ const toldOf = (row: Row): ToldRecord => ({
   served: flag(row, "served")
 })
 
-const toldChecksum = ({ address, agency, at, how, port, served }: ToldRecord): number =>
+export const toldChecksum = ({ address, agency, at, how, port, served }: ToldRecord): number =>
   rowChecksum(agency, how, at, address, port, served ? 1 : 0)
 
 /** In a snapshot. Of the agencies those that have sent. */

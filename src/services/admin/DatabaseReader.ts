@@ -24,10 +24,17 @@ const connectMs = 10_000
 /** A piece of a report comes at once; what takes this long doesn't come any more. */
 const answerMs = 60_000
 
+/**
+ * Chunks are read along their key, piece after piece. Without statistics PostgreSQL would look at all that are left, and
+ * sort them, for every piece.
+ */
+const settings = { enable_bitmapscan: "off", enable_seqscan: "off" }
+
 export const linkOptionsOf = (url: PostgresUrl): LinkOptions => ({
   url,
   connectMs,
-  applicationName: commandName
+  applicationName: commandName,
+  settings
 })
 
 export const connectDatabase = (url: PostgresUrl): Effect.Effect<Database, never, Scope.Scope> =>

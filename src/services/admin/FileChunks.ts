@@ -12,6 +12,8 @@ import type { LedgerReadError, StoredChunk } from "./StoredLedger.ts"
 
 /** Chunks are read, and given out, in pieces of about this size. */
 const pieceBytes = 256 * 1024
+/** Chunks can be empty. */
+const pieceChunks = 4096
 
 /** As StoredLedger's `chunks`. */
 export const chunksByAgency = (
@@ -63,10 +65,10 @@ const nextPiece = (place: Place): readonly [ReadonlyArray<StoredChunk>, Place] |
     if (chunk.agency !== integer(row, "agency") || chunk.seq !== integer(row, "seq")) {
       throw misplaced(chunk.agency, chunk.seq)
     }
-    if (chunk.bets > 0) chunks.push({ ...chunk, last: last === 1 })
+    chunks.push({ ...chunk, last: last === 1 })
     bytes += chunk.body.length
     after = integer(row, "position")
-    if (bytes >= pieceBytes) break
+    if (bytes >= pieceBytes || chunks.length === pieceChunks) break
   }
   return chunks.length === 0 ? undefined : [chunks, { ...place, after }]
 }

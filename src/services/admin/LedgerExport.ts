@@ -17,5 +17,7 @@ export const exportChunks = (
   Stream.unwrap(
     Effect.map(openStored(address), (ledger) =>
       Stream.map(ledger.chunks("export"), (chunks) =>
-        chunks.map(({ agency, bets, body }) => ({ agency, bets, csv: csvOfBody(agency, body) }))))
+        chunks.filter(({ bets }) =>
+          bets > 0
+        ).map(({ agency, bets, body }) => ({ agency, bets, csv: csvOfBody(agency, body) }))))
   )

@@ -5,10 +5,11 @@
 import { Effect } from "effect"
 import { formatRoster } from "../../domain/Agency.ts"
 import type { PostgresUrl } from "../base/PostgresUrl.ts"
-import { LedgerInUse } from "../ledger/BetLedger.ts"
+import { LedgerInUse, LedgerUnreadable } from "../ledger/BetLedger.ts"
 import { integer, isNull } from "../ledger/postgres/Columns.ts"
 import { migrate } from "../ledger/postgres/Migrations.ts"
 import { checkServer } from "../ledger/postgres/ServerCheck.ts"
+import { unfinishedProblem } from "../ledger/postgres/UnfinishedCopy.ts"
 import { rowChecksum } from "../ledger/sqlite/Checksum.ts"
 import { findLottery, readAgencies, readTold } from "./DatabaseLottery.ts"
 import {
@@ -56,6 +57,12 @@ const readLast = (database: Database) =>
     Effect.gen(function*() {
       const lottery = yield* findLottery(connection, undefined)
       if (lottery === undefined) return
+      if (lottery.isUnfinished) {
+        return yield* new LedgerUnreadable({
+          path: database.name,
+          problem: unfinishedProblem(lottery.draw)
+        })
+      }
       const damages: Array<string> = lottery.isIntact
         ? []
         : ["the lottery is not the one that began"]

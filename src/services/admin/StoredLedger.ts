@@ -20,8 +20,8 @@ export interface StoredLedger {
   /** What it occupies on disk. */
   readonly bytes: (operation: string) => Effect.Effect<number, LedgerReadError>
   /**
-   * The chunks that hold bets, by agency, then in the order stored: all of the moment when the stream began, and each
-   * compared with its checksum. They come in pieces of a bounded size, so memory doesn't grow with the ledger.
+   * The chunks by agency, then in the order stored: all of the moment when the stream began, and each compared with its
+   * checksum. They come in pieces of a bounded size, so memory doesn't grow with the ledger.
    */
   readonly chunks: (
     operation: string

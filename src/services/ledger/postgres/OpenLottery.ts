@@ -12,6 +12,7 @@ import { drawNameOfTime } from "../sqlite/DrawNames.ts"
 import { integer, isNull, type Row, text } from "./Columns.ts"
 import type { LinkPool } from "./Links.ts"
 import { damaged } from "./SqlFailures.ts"
+import { unfinishedCopy, unfinishedProblem } from "./UnfinishedCopy.ts"
 
 export interface LotteryConfig {
   readonly roster: Roster
@@ -75,6 +76,9 @@ const compare = Effect.fnUntraced(function*(row: Row, config: LotteryConfig, pat
   const roster = text(row, "roster")
   const winningNumber = integer(row, "winning_number")
   const draw = text(row, "draw")
+  if (integer(row, "checksum") === unfinishedCopy) {
+    return yield* new LedgerUnreadable({ path, problem: unfinishedProblem(draw) })
+  }
   if (integer(row, "checksum") !== rowChecksum(roster, winningNumber, draw)) {
     return yield* damaged("open", `the lottery ${draw} is not the one that began`)
   }

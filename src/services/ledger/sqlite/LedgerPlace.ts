@@ -21,7 +21,8 @@ const beside = {
   lock: ".lock",
   mark: markEnding,
   next: ".next",
-  unfinishedNext: ".next.partial"
+  unfinishedNext: ".next.partial",
+  unfinishedCopy: ".copy.partial"
 } as const
 
 export const endingsBeside: ReadonlyArray<string> = Object.values(beside)
@@ -131,6 +132,9 @@ const refuseOtherNames = (file: string): void => {
 export const nextOf = (file: string): string => file + beside.next
 /** Where `ledger begin` writes the new ledger. */
 export const unfinishedNextOf = (file: string): string => file + beside.unfinishedNext
+
+/** Where `ledger copy` writes the ledger until it is complete. */
+export const unfinishedCopyOf = (file: string): string => file + beside.unfinishedCopy
 
 export const removeDatabase = (file: string): void => {
   for (const ending of ["", beside.log, beside.logIndex, beside.journal]) {

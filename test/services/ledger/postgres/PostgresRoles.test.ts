@@ -1,10 +1,16 @@
 /** The roles of ops/postgres: that each has the rights it needs, and no others. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Result } from "effect"
+import { Effect, Result, Stream } from "effect"
 import { isSqlError } from "effect/sql/SqlError"
 import { readFileSync } from "node:fs"
 import { AgencyId } from "../../../../src/domain/Agency.ts"
 import { DrawName, WinningNumber } from "../../../../src/domain/Draw.ts"
+import { verifyLedger } from "../../../../src/services/admin/LedgerCheck.ts"
+import { exportChunks } from "../../../../src/services/admin/LedgerExport.ts"
+import { ledgerInfo } from "../../../../src/services/admin/LedgerInfo.ts"
+import { results } from "../../../../src/services/admin/LedgerReport.ts"
+import { beginLedger } from "../../../../src/services/admin/NextLedger.ts"
+import { winningBets } from "../../../../src/services/admin/WinningBets.ts"
 import { Keeper } from "../../../../src/services/base/Keeper.ts"
 import { parsePostgresUrl } from "../../../../src/services/base/PostgresUrl.ts"
 import { openPostgresLedger } from "../../../../src/services/ledger/postgres/PostgresLedger.ts"
@@ -108,5 +114,22 @@ describe("the roles in PostgreSQL", () => {
         position: 2
       })
       assert.lengthOf(rows, 2)
+
+      const address = (role: string, name: string) => ({
+        url: Result.getOrThrow(parsePostgresUrl(as(role))),
+        draw: name
+      })
+      const june = address("reader", "june")
+      assert.strictEqual((yield* results(june)).agencies.length, 2)
+      assert.isAbove((yield* ledgerInfo(june)).bytes, 0)
+      assert.deepStrictEqual((yield* verifyLedger(june)).problems, [])
+      yield* winningBets(june)
+      const pieces = yield* Stream.runCollect(exportChunks(june))
+      assert.lengthOf([...pieces].flat(), 2)
+      const next = { roster: [three], winningNumber: WinningNumber.make(1) }
+      const server = address("server", "")
+      yield* beginLedger(server, { ...next, draw: DrawName.make("july") }, true)
+      const refusal = yield* Effect.flip(beginLedger(server, next))
+      assert.include(refusal.message, "is in use by another process")
     }))
 })
