@@ -5,7 +5,12 @@
 import { accessSync, constants, globSync } from "node:fs"
 import { delimiter, join } from "node:path"
 
-const packages = { haproxy: "haproxy", pgbench: "postgresql", postgres: "postgresql" } as const
+const packages = {
+  haproxy: "haproxy",
+  openssl: "openssl",
+  pgbench: "postgresql",
+  postgres: "postgresql"
+} as const
 type ProgramName = keyof typeof packages
 
 const isProgram = (path: string): boolean => {
