@@ -1,9 +1,11 @@
 /** A central whose ledger is in PostgreSQL: its start, its password, and a database that goes away, comes back, or forgets. */
 import { assert, describe, it } from "@effect/vitest"
-import { writeFileSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { Central, runMain } from "../support/Central.ts"
+import { Central, projectFolder, runMain } from "../support/Central.ts"
 import { FieldAgency } from "../support/FieldAgency.ts"
+import { installed, missing } from "../support/Installed.ts"
 import { Postgres } from "../support/Postgres.ts"
 import { sales, winnersOf } from "../support/Sales.ts"
 import { waitUntil } from "../support/WaitUntil.ts"
@@ -111,3 +113,40 @@ describe("a central with a ledger in PostgreSQL", () => {
     )
   })
 })
+
+const withoutPsql = missing("psql")
+
+describe.skipIf(withoutPsql !== undefined)(
+  `the database of docker-compose.cluster.yaml${
+    withoutPsql === undefined ? "" : ` (skipped: ${withoutPsql})`
+  }`,
+  () => {
+    it("lets servers in with the secret's password, and no administrator from outside", async () => {
+      await using postgres = await Postgres.start()
+      const complete = await postgres.createDatabase()
+      const run = (...args: ReadonlyArray<string>) =>
+        execFileSync(installed("psql"), ["-X", "-v", "ON_ERROR_STOP=1", complete, ...args], {
+          stdio: ["ignore", "ignore", "pipe"]
+        })
+      await using central = await Central.prepare()
+      const secret = join(central.folder, "ledger-password")
+      // As openssl prints it, and as nobody should choose it.
+      writeFileSync(secret, "a'b\"c\\d\n")
+      const sql = (name: string) => join(projectFolder, "ops/postgres", name)
+      const passwords = join(central.folder, "passwords.sql")
+      writeFileSync(
+        passwords,
+        readFileSync(sql("passwords.sql"), "utf8").replace("/run/secrets/ledger-password", secret)
+      )
+      run("-f", sql("roles.sql"))
+      run("-f", passwords)
+      const url = new URL(complete)
+      url.username = "loteria_owner"
+      url.password = ""
+      await using server = await prepared(url.href, { LEDGER_PASSWORD_FILE: secret })
+      await server.start()
+      assert.strictEqual((await server.stop()).code, 0)
+      assert.throws(() => run("-c", "SELECT"), /password authentication failed for user "postgres"/)
+    })
+  }
+)

@@ -9,7 +9,8 @@ const packages = {
   haproxy: "haproxy",
   openssl: "openssl",
   pgbench: "postgresql",
-  postgres: "postgresql"
+  postgres: "postgresql",
+  psql: "postgresql-client"
 } as const
 type ProgramName = keyof typeof packages
 

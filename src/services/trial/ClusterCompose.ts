@@ -48,7 +48,7 @@ x-environment: &environment
 ${portVariables(options.agencies)}  # The balancer asks it, from another container.
   OPS_HOST: 0.0.0.0
   # The network of these containers is closed, so the database's connections are not encrypted.
-  LEDGER_URL: "postgres://loteria@database:5432/lottery?sslmode=disable"
+  LEDGER_URL: "postgres://loteria_owner@database:5432/lottery?sslmode=disable"
   LEDGER_PASSWORD_FILE: /run/secrets/ledger-password
   # If one of these is empty, config.yaml decides.
   DRAW: "\${DRAW:-}"
@@ -71,6 +71,16 @@ services:
 `
 }
 
+/** The image runs them in the order of their names, when the volume is new. */
+const initialSql = (name: string, index: number): string =>
+  `      - type: bind
+        source: ./ops/postgres/${name}.sql
+        target: /docker-entrypoint-initdb.d/${index + 1}-${name}.sql
+        read_only: true
+        bind:
+          create_host_path: false
+`
+
 const sharedServices = `  # Its data is in the volume, and nobody but the servers reaches it.
   database:
     image: postgres:18-bookworm
@@ -81,17 +91,19 @@ const sharedServices = `  # Its data is in the volume, and nobody but the server
     security_opt: ["no-new-privileges:true"]
     tmpfs: ["/tmp:size=64m", "/var/run/postgresql:size=1m,uid=999,gid=999"]
     environment:
-      POSTGRES_USER: loteria
       POSTGRES_DB: lottery
+      # Of an administrator who is without one in the end (ops/postgres/passwords.sql).
       POSTGRES_PASSWORD_FILE: /run/secrets/ledger-password
     secrets: [ledger-password]
     volumes:
       - type: volume
         source: database
         target: /var/lib/postgresql
-    # Over TCP: while the image prepares a new volume, PostgreSQL runs without it.
+${
+  ["roles", "passwords"].map(initialSql).join("")
+}    # Over TCP: while the image prepares a new volume, PostgreSQL runs without it.
     healthcheck:
-      test: [CMD, pg_isready, --host=127.0.0.1, --username=loteria, --dbname=lottery]
+      test: [CMD, pg_isready, --host=127.0.0.1, --username=postgres, --dbname=lottery]
       interval: 10s
       timeout: 5s
       retries: 3
@@ -160,7 +172,7 @@ volumes:
   ${trial ? "bets" : "agencies"}:
 
 secrets:
-  # The database takes it over when its volume is made.
+  # Of the role of the servers. The database takes it over when its volume is made.
   ledger-password:
     file: ./data/ledger-password
 `

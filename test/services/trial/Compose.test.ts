@@ -19,6 +19,13 @@ const read = (path: string) => readFileSync(join(root, path), "utf8")
 /** Merge keys (`<<`) belong to YAML 1.1, and compose knows them. */
 const parse = (text: string): unknown => load(text, { schema: YAML11_SCHEMA })
 
+const Mount = Schema.Struct({
+  type: Schema.String,
+  source: Schema.String,
+  target: Schema.String,
+  read_only: Schema.optionalKey(Schema.Boolean)
+})
+
 const Service = Schema.Struct({
   image: Schema.String,
   build: Schema.optionalKey(Schema.String),
@@ -40,12 +47,7 @@ const Service = Schema.Struct({
     test: Schema.optionalKey(Schema.Array(Schema.String))
   }),
   environment: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
-  volumes: Schema.Array(Schema.Struct({
-    type: Schema.String,
-    source: Schema.String,
-    target: Schema.String,
-    read_only: Schema.optionalKey(Schema.Boolean)
-  })),
+  volumes: Schema.Array(Mount),
   ports: Schema.optionalKey(Schema.Unknown)
 })
 
@@ -74,6 +76,7 @@ const OtherService = Schema.Struct({
   cap_drop: Schema.Array(Schema.String),
   security_opt: Schema.Array(Schema.String),
   secrets: Schema.optionalKey(Schema.Array(Schema.String)),
+  volumes: Schema.Array(Mount),
   ports: Schema.optionalKey(Schema.Unknown)
 })
 
@@ -302,6 +305,24 @@ describe("a compose file of several servers", () => {
       })
       assert.sameMembers(Object.keys(own[name]?.depends_on ?? {}), [...servers, "balancer"])
     }
+  })
+
+  it("has the database make the servers' role, which is no administrator", () => {
+    const { database, own } = clusterOf({ agencies: 1, trial: false })
+    assert.deepStrictEqual(
+      database.volumes.filter(({ type }) => type === "bind").map(({ source, target }) =>
+        `${source} ${target}`
+      ),
+      [
+        "./ops/postgres/roles.sql /docker-entrypoint-initdb.d/1-roles.sql",
+        "./ops/postgres/passwords.sql /docker-entrypoint-initdb.d/2-passwords.sql"
+      ]
+    )
+    const { searchParams, username } = new URL(own["server-1"]?.environment?.["LEDGER_URL"] ?? "")
+    assert.strictEqual(username, "loteria_owner")
+    assert.strictEqual(searchParams.get("sslmode"), "disable")
+    assert.include(read("ops/postgres/roles.sql"), `CREATE ROLE ${username} LOGIN;`)
+    assert.include(read("ops/postgres/passwords.sql"), `ALTER ROLE ${username} PASSWORD`)
   })
 
   it("checks the configuration against the database before a server is started", () => {
