@@ -6,10 +6,10 @@
  * agencies, or has what comes later stored no more. The second reads the last chunks: in the same statement it would see
  * them as they were before that wait.
  */
-import { Deferred, Effect, Semaphore } from "effect"
+import { Deferred, Effect, Exit } from "effect"
 import type { AgencyId } from "../../../domain/Agency.ts"
 import { type Claim, Epoch } from "../../../domain/Claim.ts"
-import { invariant } from "../../../domain/Invariant.ts"
+import { InvariantBroken } from "../../../domain/Invariant.ts"
 import type { LedgerUnavailable } from "../BetLedger.ts"
 import { flag, integer, isNull, type Row } from "./Columns.ts"
 import type { LinkPool } from "./Links.ts"
@@ -47,35 +47,62 @@ const batchMax = 1024
 
 interface Asked {
   readonly agency: AgencyId
-  readonly answer: Deferred.Deferred<Claim, LedgerUnavailable>
+  /** Done when there is a result, or when its fiber is to claim the next batch. */
+  readonly woken: Deferred.Deferred<void>
+  result: Exit.Exit<Claim, LedgerUnavailable> | undefined
 }
 
 export class Claims {
   readonly #options: ClaimsOptions
-  readonly #permit = Semaphore.makeUnsafe(1)
+  /** The next batches, in the order in which they were asked for. */
   #asked: Array<Asked> = []
+  #underWay = false
 
   constructor(options: ClaimsOptions) {
     this.#options = options
   }
 
-  /** Whoever comes first after a batch claims for all that have come meanwhile. */
+  /**
+   * The fiber of the first that is asked for claims for all that have come meanwhile. Only its wait can be interrupted: who
+   * is woken to claim a batch does so.
+   */
   claim(agency: AgencyId): Effect.Effect<Claim, LedgerUnavailable> {
-    return Effect.suspend(() => {
-      const asked: Asked = { agency, answer: Deferred.makeUnsafe() }
-      this.#asked.push(asked)
-      const batch = Effect.suspend(() =>
-        this.#asked.includes(asked) ? this.#batch(this.#take()) : Effect.void
-      )
-      return Effect.andThen(
-        this.#permit.withPermit(Effect.uninterruptible(batch)),
-        Deferred.await(asked.answer)
-      ).pipe(Effect.onInterrupt(() => Effect.sync(() => this.#forget(asked))))
-    })
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.suspend(() => {
+        const asked: Asked = { agency, woken: Deferred.makeUnsafe(), result: undefined }
+        this.#asked.push(asked)
+        if (!this.#underWay) {
+          this.#underWay = true
+          return this.#lead(asked)
+        }
+        return restore(Deferred.await(asked.woken)).pipe(
+          Effect.onInterrupt(() => Effect.sync(() => this.#leave(asked))),
+          Effect.andThen(Effect.suspend(() => asked.result ?? this.#lead(asked)))
+        )
+      })
+    )
   }
 
-  #forget(asked: Asked): void {
+  #lead(asked: Asked): Effect.Effect<Claim, LedgerUnavailable> {
+    return Effect.suspend(() => this.#batch(this.#take())).pipe(
+      Effect.ensuring(Effect.sync(() => this.#handOver())),
+      Effect.andThen(
+        Effect.suspend(() => asked.result ?? Effect.die(new Error("no claim was made")))
+      )
+    )
+  }
+
+  #handOver(): void {
+    const [next] = this.#asked
+    if (next === undefined) this.#underWay = false
+    else Deferred.doneUnsafe(next.woken, Effect.void)
+  }
+
+  /** Nobody waits for it any more. */
+  #leave(asked: Asked): void {
+    const wasToLead = asked.result === undefined && Deferred.isDoneUnsafe(asked.woken)
     this.#asked = this.#asked.filter((one) => one !== asked)
+    if (wasToLead) this.#handOver()
   }
 
   /** One claim of each agency: of two that are asked for, the later one must end the earlier one. */
@@ -101,11 +128,11 @@ export class Claims {
         Effect.map(([claimed, last]) => claimsOf(claimed.rows, last.rows)),
         Effect.exit,
         Effect.map((exit) => {
-          for (const [agency, { answer }] of batch) {
-            Deferred.doneUnsafe(
-              answer,
-              Effect.flatMap(exit, (claims) => Effect.sync(() => claimIn(claims, agency)))
-            )
+          for (const asked of batch.values()) {
+            asked.result = Exit.isSuccess(exit)
+              ? claimIn(exit.value, asked.agency)
+              : Exit.failCause(exit.cause)
+            Deferred.doneUnsafe(asked.woken, Effect.void)
           }
         })
       )
@@ -130,8 +157,9 @@ const claimsOf = (
   }))
 }
 
-const claimIn = (claims: ReadonlyMap<number, Claim>, agency: AgencyId): Claim => {
+const claimIn = (claims: ReadonlyMap<number, Claim>, agency: AgencyId): Exit.Exit<Claim> => {
   const claim = claims.get(agency)
-  invariant(claim !== undefined, "an agency of the roster is claimed")
-  return claim
+  return claim === undefined
+    ? Exit.die(new InvariantBroken("an agency of the roster is claimed"))
+    : Exit.succeed(claim)
 }

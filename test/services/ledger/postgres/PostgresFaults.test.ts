@@ -176,6 +176,26 @@ describe("the ledger in PostgreSQL", () => {
       yield* ledger.claim(three)
     }))
 
+  it.live("claims for those who still wait when others have gone", () =>
+    Effect.gen(function*() {
+      const url = yield* newDatabase
+      const ledger = yield* open(url)
+      for (let round = 0; round < 40; round++) {
+        const claims = yield* Effect.forEach(
+          Array.from({ length: 12 }, (_, index) => index % 2 === 0 ? three : five),
+          (agency) => Effect.forkChild(ledger.claim(agency), { startImmediately: true })
+        )
+        for (let turn = 0; turn < round % 8; turn++) yield* Effect.sleep(1)
+        const gone = claims.filter((_, index) => (index * 7 + round) % 3 !== 0)
+        yield* Effect.forEach(gone, (fiber) => Fiber.interrupt(fiber), { concurrency: "unbounded" })
+        const stay = claims.filter((fiber) => !gone.includes(fiber))
+        const epochs = yield* Effect.forEach(stay, (fiber) => Fiber.join(fiber))
+        assert.strictEqual(epochs.length, stay.length)
+      }
+      const [one, other] = [yield* ledger.claim(three), yield* ledger.claim(three)]
+      assert.strictEqual(other.epoch, one.epoch + 1)
+    }))
+
   it.live("says once that the database is away, and goes on by itself when it is back", () =>
     Effect.gen(function*() {
       const own = yield* Effect.acquireRelease(
