@@ -71,6 +71,9 @@ const serve = Effect.fnUntraced(function*(onReady: () => void) {
   yield* Effect.ensuring(lifetime.awaitEnd, Effect.sync(startGrace))
 }, Effect.scoped)
 
+/** Parsers take what strangers send: they needn't inherit the password of the database. */
+const secretVariables = ["LEDGER_PASSWORD", "LEDGER_URL"]
+
 /** Runs the central with this configuration file until its end. */
 export const runCentral = Effect.fnUntraced(function*(config: string) {
   const settings = yield* requireProcesses(0).pipe(
@@ -80,6 +83,7 @@ export const runCentral = Effect.fnUntraced(function*(config: string) {
       return reportAndFail(Cause.fail(error), format ?? "text", "start")
     })
   )
+  for (const name of secretVariables) delete process.env[name]
   let ready = false
   yield* serve(() => (ready = true)).pipe(
     Effect.provide(

@@ -75,9 +75,13 @@ describe("a central with a ledger in PostgreSQL", () => {
 
   it("is not ready while its database is away, and goes on by itself when it is back", async () => {
     await using postgres = await Postgres.start()
-    const { complete } = await database(postgres)
+    const { complete, password } = await database(postgres)
     await using central = await prepared(complete)
     await central.start()
+    assert.isNotEmpty(central.children)
+    for (const parser of central.children) {
+      assert.notInclude(readFileSync(`/proc/${parser}/environ`, "utf8"), password)
+    }
     const [first, second] = [sales(1, 20), sales(1, 40).slice(20)]
     using agency = await FieldAgency.open(central, 1)
     await agency.sendBets(first, 10, false)

@@ -1,7 +1,8 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
-import { existsSync, lstatSync, readdirSync } from "node:fs"
+import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { connect } from "node:net"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { postgresPrograms } from "../../../src/services/trial/PostgresPrograms.ts"
 import { initPostgres, startPostgres } from "../../../src/services/trial/PostgresRun.ts"
@@ -58,6 +59,19 @@ describe("a PostgreSQL for trials", () => {
       assert.include(message, "PostgreSQL ended at its start: ")
       assert.include(message, "shared_buffers")
     }).pipe(Effect.scoped))
+
+  it.live.skipIf(process.getuid?.() !== 0)(
+    "started by root, is where the user nobody gets to, whatever TMPDIR says",
+    () =>
+      Effect.gen(function*() {
+        const closed = mkdtempSync(join(tmpdir(), "loteria-closed-"))
+        vi.stubEnv("TMPDIR", closed)
+        const { folder } = yield* postgresPrograms()
+        assert.isFalse(folder.startsWith(closed))
+        vi.unstubAllEnvs()
+        rmSync(closed, { recursive: true })
+      }).pipe(Effect.scoped)
+  )
 
   it.live("names the programs that aren't there", () =>
     Effect.gen(function*() {
