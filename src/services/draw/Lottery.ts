@@ -52,7 +52,7 @@ export class Lottery extends Context.Service<Lottery, {
         if (count === roster.size) yield* Deferred.succeed(due, undefined)
       })
 
-      /** Looks how far the lottery is on all servers. */
+      /** Looks how far the lottery is on all servers, and gives the draw if it was held. */
       const look = Effect.gen(function*() {
         const known = yield* Ref.get(finished)
         const standing = yield* ledger.standing
@@ -63,8 +63,7 @@ export class Lottery extends Context.Service<Lottery, {
           (local) => HashSet.union(local, HashSet.fromIterable(standing.finished))
         )
         yield* checkDue
-        return Option.isSome(standing.draw)
-          && (yield* Deferred.succeed(drawn, standing.draw.value))
+        return standing.draw
       })
 
       const holdWhenDue = Effect.gen(function*() {
@@ -75,12 +74,17 @@ export class Lottery extends Context.Service<Lottery, {
       /** What can't be looked at now is looked at with the next news. */
       const follow = Stream.runForEach(ledger.news, (news) =>
         news._tag === "Changed"
-          ? Effect.map(Effect.orElseSucceed(look, () => false), (isNew) => {
+          ? Effect.map(Effect.orElseSucceed(look, () => Option.none<Draw>()), (draw) => {
+            // The draw ends this fiber: nothing of it can be left for later.
+            if (Option.isNone(draw)) return
+            const isNew = Deferred.doneUnsafe(drawn, Effect.succeed(draw.value))
             if (isNew) log.write("INFO", "sorteo", "success", { detail: "held by another server" })
           })
           : Effect.void)
 
-      if (yield* look) {
+      const held = yield* look
+      if (Option.isSome(held)) {
+        yield* Deferred.succeed(drawn, held.value)
         log.write("WARNING", "draw_held", "success", {
           detail:
             "this ledger only serves winners; for the next draw stop the central and run `ledger begin`"

@@ -1,13 +1,18 @@
 /** When the draw is due and held, and what of it is known before and after. The ledger is a stub. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Option } from "effect"
+import { Context, Effect, Fiber, Layer, Option, PubSub, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { AgencyId } from "../../../src/domain/Agency.ts"
 import { type Draw, WinningNumber } from "../../../src/domain/Draw.ts"
 import { Lifetime } from "../../../src/services/base/Lifetime.ts"
 import { LogWriter } from "../../../src/services/base/OperatorLog.ts"
 import { Lottery } from "../../../src/services/draw/Lottery.ts"
-import { LedgerUnavailable, type LotteryStanding } from "../../../src/services/ledger/BetLedger.ts"
+import {
+  BetLedger,
+  LedgerUnavailable,
+  type LotteryStanding,
+  type News
+} from "../../../src/services/ledger/BetLedger.ts"
 import { GroupCommit } from "../../../src/services/ledger/GroupCommit.ts"
 import { aroundLedger, ledgerStub } from "../../support/LedgerStub.ts"
 
@@ -19,7 +24,10 @@ const draw: Draw = {
 
 /** A lottery of three agencies. */
 const lotteryOf = Effect.fnUntraced(
-  function*(standing: Partial<LotteryStanding> = {}) {
+  function*(
+    standing: Partial<LotteryStanding> = {},
+    more: Partial<Pick<BetLedger["Service"], "news" | "standing">> = {}
+  ) {
     const logged: Array<string> = []
     const log = new LogWriter(
       { level: "INFO", format: "text", flushMs: 0 },
@@ -36,7 +44,8 @@ const lotteryOf = Effect.fnUntraced(
             new LedgerUnavailable({ operation: "holdDraw", cause: new Error("disk full") })
           )
           : Effect.succeedSome(draw)
-      })
+      }),
+      ...more
     })
     const context = yield* Layer.build(Lottery.layer.pipe(
       Layer.provideMerge(GroupCommit.layer),
@@ -65,6 +74,23 @@ const lotteryOf = Effect.fnUntraced(
 const settled = TestClock.adjust(0)
 
 describe("the draw", () => {
+  it.effect("that another server has held is known with the next news, and logged", () =>
+    Effect.gen(function*() {
+      const news = yield* PubSub.unbounded<News>()
+      let now: LotteryStanding = { finished: new Set([one]), draw: Option.none() }
+      const { logged, lottery, tries } = yield* lotteryOf({}, {
+        news: Stream.fromPubSub(news),
+        standing: Effect.sync(() => now)
+      })
+      yield* settled
+      now = { finished: new Set([one, two]), draw: Option.some(draw) }
+      yield* PubSub.publish(news, { _tag: "Changed" })
+      assert.deepStrictEqual(yield* lottery.drawn, draw)
+      yield* settled
+      assert.strictEqual(tries(), 0)
+      assert.include(logged(), "sorteo | result: success | detail: held by another server")
+    }))
+
   it.effect("is held once, when the last agency of the roster has finished", () =>
     Effect.gen(function*() {
       const { logged, lottery, tries } = yield* lotteryOf({
