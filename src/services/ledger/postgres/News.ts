@@ -53,10 +53,12 @@ export const openNews = Effect.fnUntraced(function*(options: NewsOptions) {
   const poll = links.use("poll", (connection) =>
     Effect.flatMap(
       connection.query(question, [BigInt(lottery)]),
-      ({ rows: [row] }) =>
-        flag(row, "is_standby")
+      ({ rows: [row] }) => {
+        if (row === undefined) return unavailable("poll", "the lottery is not there any more")
+        return flag(row, "is_standby")
           ? unavailable("poll", "it is a standby, which can only be read")
           : Effect.void
+      }
     ), options.answerMs)
   yield* keeper.loop(
     "poll of the database",

@@ -234,6 +234,17 @@ describe("the ledger in PostgreSQL", () => {
       yield* untilItWorks(isThere)
     }))
 
+  it.live("says that its lottery was removed", () =>
+    Effect.gen(function*() {
+      const url = yield* newDatabase
+      const troubles: Array<string | undefined> = []
+      yield* open(url, { onTrouble: (problem) => troubles.push(problem) })
+      yield* query(url, "DELETE FROM agency")
+      yield* query(url, "DELETE FROM lottery")
+      yield* eventually("trouble", () => troubles.length > 0)
+      assert.match(troubles[0] ?? "", /the lottery is not there any more/)
+    }))
+
   it.live("goes on after its sessions were terminated", () =>
     Effect.gen(function*() {
       const url = yield* newDatabase
