@@ -8,7 +8,7 @@ import { Lifetime } from "../../../src/services/base/Lifetime.ts"
 import { LogWriter } from "../../../src/services/base/OperatorLog.ts"
 import { Lottery } from "../../../src/services/draw/Lottery.ts"
 import {
-  BetLedger,
+  type BetLedger,
   LedgerUnavailable,
   type LotteryStanding,
   type News
