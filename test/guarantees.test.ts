@@ -20,6 +20,10 @@ const promises = promised.split(/\n(?=- \*\*)/).slice(1).map((text) => ({
 const namesTest = (source: string, name: string): boolean =>
   source.replaceAll("\\\"", "\"").includes(name)
 
+/** The suites are run by the tests of each home. */
+const isOfTests = (file: string): boolean =>
+  file.endsWith(".test.ts") || file.startsWith("test/suites/")
+
 describe("docs/GUARANTEES.md", () => {
   it("promises something, and says what it doesn't promise", () => {
     assert.isAbove(promises.length, 20)
@@ -32,7 +36,7 @@ describe("docs/GUARANTEES.md", () => {
         ? [`no test: ${title}`]
         : tests
           .filter(({ file, name }) =>
-            !file.endsWith(".test.ts") || !existsSync(join(root, file))
+            !isOfTests(file) || !existsSync(join(root, file))
             || !namesTest(read(file), name)
           )
           .map(({ file, name }) => `no such test: ${file}: ${name}`)
