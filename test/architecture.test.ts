@@ -60,6 +60,7 @@ const rooms = {
   ],
   // The only one that chooses.
   "services/ledger/home": [
+    "domain",
     "services/base",
     "services/ledger",
     "services/ledger/embedded",

@@ -21,6 +21,8 @@ export const parserMemoryMb = { base: 64, perFrameMebibyte: 64 } as const
 export const refusalLines = { linesMax: 30, windowMs: 60_000 } as const
 /** The most agencies that such a line names as missing for the draw. */
 export const refusalMissingMax = 20
+/** Log lines of agencies that couldn't be claimed: all of them come again and again while the database can't store. */
+export const unclaimedLines = { linesMax: 3, windowMs: 60_000 } as const
 /** Log lines of accepted connections on the consult port: waiting agencies ask again every few seconds, all night. */
 export const consultAcceptLines = { linesMax: 60, windowMs: 600_000 } as const
 /** The largest roster: it is held in memory, and iterated over at the draw. */

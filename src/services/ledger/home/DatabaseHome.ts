@@ -5,6 +5,9 @@
 import { Cause, Effect } from "effect"
 import { randomBytes } from "node:crypto"
 import { hostname } from "node:os"
+import type { AgencyId } from "../../../domain/Agency.ts"
+import { unclaimedLines } from "../../../domain/Limits.ts"
+import { BoundedLines } from "../../base/BoundedLines.ts"
 import { Lifetime } from "../../base/Lifetime.ts"
 import { type LogWriter, OperatorLog } from "../../base/OperatorLog.ts"
 import type { PostgresUrl } from "../../base/PostgresUrl.ts"
@@ -24,6 +27,7 @@ export const openInDatabase = Effect.fnUntraced(function*(url: PostgresUrl) {
   const log = yield* OperatorLog
   const lifetime = yield* Lifetime
   const server = makeServerName()
+  const unclaimed = yield* linesOfUnclaimed(log)
   const ledger = yield* openPostgresLedger({
     url,
     server,
@@ -39,12 +43,24 @@ export const openInDatabase = Effect.fnUntraced(function*(url: PostgresUrl) {
       lifetime.setTrouble("the database", problem)
       logTrouble(log, problem)
     },
+    onUnclaimed: unclaimed,
     onLost: (lost) => {
       logLost(log, lost)
       lifetime.failUnsafe("the ledger", Cause.die(new Error("the database has lost bets")))
     }
   })
   return { ledger, server }
+})
+
+/** When a standby is away that must have each commit, nothing but the claims that fail tells of it. */
+const linesOfUnclaimed = Effect.fnUntraced(function*(log: LogWriter) {
+  const lines = new BoundedLines<"claim">(unclaimedLines, (_, cantidad) => {
+    log.write("ERROR", "claim", "left_out", { cantidad })
+  })
+  yield* Effect.addFinalizer(() => Effect.sync(() => lines.endWindow()))
+  return (agency: AgencyId, problem: string) => {
+    if (lines.take("claim")) log.write("ERROR", "claim", "fail", { agencia: agency, problem })
+  }
 })
 
 const logTrouble = (log: LogWriter, problem: string | undefined): void => {

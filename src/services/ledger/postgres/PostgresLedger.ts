@@ -56,6 +56,8 @@ export interface PostgresLedgerOptions extends LotteryConfig, Partial<Bounds> {
   readonly server: string
   /** Called when the database can't be reached, with why, when that changes, and when it can again (undefined). */
   readonly onTrouble?: (problem: string | undefined) => void
+  /** Called when an agency couldn't be claimed, with why. */
+  readonly onUnclaimed?: (agency: AgencyId, problem: string) => void
   /** Called when a claim finds less than was acknowledged: a failover has lost it. The server must stop. */
   readonly onLost?: (lost: LostBets) => void
 }
@@ -65,7 +67,7 @@ const linksMax = 4
 
 /** Opens the ledger until the scope ends. */
 export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresLedgerOptions) {
-  const { onLost = () => {}, onTrouble = () => {}, ...given } = options
+  const { onLost = () => {}, onTrouble = () => {}, onUnclaimed = () => {}, ...given } = options
   const { claimLockMs, server, url, ...bounds } = { ...defaults, ...given }
   const { answerMs, connectMs, groupsMax, pollMs } = bounds
   const shown = showPostgresUrl(url)
@@ -94,7 +96,7 @@ export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresL
     answerMs,
     settings: { lock_timeout: String(claimLockMs) }
   })
-  const claims = new Claims({ links: claimLinks, lottery, server, channel })
+  const claim = claimOf(new Claims({ links: claimLinks, lottery, server, channel }), lane, onLost)
   const draws = new DrawRows(links, lottery, roster)
   const news = yield* openNews({
     link,
@@ -111,7 +113,11 @@ export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresL
   return BetLedger.of({
     opened: { drawName, isNew, ...held },
     groupsMax,
-    claim: claimOf(claims, lane, onLost),
+    claim: (agency) =>
+      Effect.tapError(
+        claim(agency),
+        ({ message }) => Effect.sync(() => onUnclaimed(agency, message))
+      ),
     commit: lane.commit,
     ...readsOf(links, lottery),
     standing: standingOf(links, lottery, roster, draws),

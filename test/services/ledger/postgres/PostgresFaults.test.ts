@@ -164,13 +164,18 @@ describe("the ledger in PostgreSQL", () => {
   it.live("refuses a claim for as long as somebody holds the agency's row, and grants it afterwards", () =>
     Effect.gen(function*() {
       const url = yield* newDatabase
-      const ledger = yield* open(url, { claimLockMs: 200 })
+      const unclaimed: Array<readonly [number, string]> = []
+      const ledger = yield* open(url, {
+        claimLockMs: 200,
+        onUnclaimed: (...one) => unclaimed.push(one)
+      })
       const holding = yield* Effect.forkScoped(
         query(url, "SELECT pg_sleep(1) FROM agency WHERE agency = 3 FOR UPDATE"),
         { startImmediately: true }
       )
       const refused = yield* untilItWorks(Effect.flip(ledger.claim(three)))
       assert.include(refused.message, "SQLSTATE 55P03")
+      assert.deepStrictEqual(unclaimed, [[3, refused.message]])
       yield* ledger.claim(five)
       yield* Fiber.join(holding)
       yield* ledger.claim(three)
