@@ -65,6 +65,12 @@ export interface PostgresLedgerOptions extends LotteryConfig, Partial<Bounds> {
 /** Connections for reads, and for what is seldom written. */
 const linksMax = 4
 
+/**
+ * Chunks are read along their key, slice after slice. While a lottery is too new for statistics, PostgreSQL would collect
+ * all chunks that are left, and sort them, for each slice: with 20,000 chunks a slice took 260 ms instead of 14.
+ */
+const alongKeys = { enable_bitmapscan: "off" }
+
 /** Opens the ledger until the scope ends. */
 export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresLedgerOptions) {
   const { onLost = () => {}, onTrouble = () => {}, onUnclaimed = () => {}, ...given } = options
@@ -72,7 +78,7 @@ export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresL
   const { answerMs, connectMs, groupsMax, pollMs } = bounds
   const shown = showPostgresUrl(url)
   const link: LinkOptions = { url, connectMs, applicationName: `loteria ${server}` }
-  const links = yield* LinkPool.make({ ...link, linksMax, answerMs })
+  const links = yield* LinkPool.make({ ...link, linksMax, answerMs, settings: alongKeys })
   const { drawName, held, id: lottery, isNew } = yield* Effect.gen(function*() {
     yield* checkServer(links, shown)
     yield* migrate(links, link, shown)
