@@ -66,14 +66,13 @@ export const openCommitLane = Effect.fnUntraced(function*(
   for (let place = 0; place < groupsMax; place++) {
     yield* keeper.loop("commit lane", keepSession(options, sessions, claims))
   }
-  const commit = Effect.fnUntraced(function*(group: ReadonlyArray<LedgerChunk>) {
+  /** `session` is free, and open at this moment: nothing may come between this and what is written. */
+  const storeWith = (session: CommitLaneSession, group: ReadonlyArray<LedgerChunk>) => {
     const admitted = claims.admit(group)
-    if (admitted.chunks.length === 0 && group.length > 0) return { fenced: admitted.fenced }
-    const session = yield* Effect.catch(sessions.take, failUnavailable)
-    const asked = Effect.suspend(() =>
-      session.ask(storeMessages(session.messages, store, admitted.chunks))
-    )
-    return yield* asked.pipe(
+    if (admitted.chunks.length === 0 && group.length > 0) {
+      return Effect.succeed({ fenced: admitted.fenced })
+    }
+    return session.ask(storeMessages(session.messages, store, admitted.chunks)).pipe(
       Effect.map(({ rows }) => ({ fenced: claims.settle(admitted, new Set(rows)) })),
       Effect.catchTags({
         RolledBack: ({ code, problem }) => {
@@ -84,10 +83,21 @@ export const openCommitLane = Effect.fnUntraced(function*(
           claims.doubt(admitted)
           return Effect.fail(new LedgerInDoubt({ cause: new Error(problem) }))
         }
-      }),
-      Effect.ensuring(Effect.sync(() => sessions.offer(session)))
+      })
     )
-  })
+  }
+  /**
+   * Claims are looked at when there is a session: while one was opened anew, it may have turned out that a failover has
+   * lost what a claim says.
+   */
+  const commit = (
+    group: ReadonlyArray<LedgerChunk>
+  ): Effect.Effect<Committed, LedgerUnavailable | LedgerInDoubt> =>
+    Effect.flatMap(Effect.catch(sessions.take, failUnavailable), (session) =>
+      session.isOpen
+        ? Effect.ensuring(storeWith(session, group), Effect.sync(() => sessions.offer(session)))
+        // It was lost on the way here, and nothing was written to it.
+        : commit(group))
   return {
     give: (agency, claim) => claims.give(agency, claim),
     known: (agency) => claims.known(agency),

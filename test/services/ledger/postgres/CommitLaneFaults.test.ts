@@ -289,17 +289,44 @@ describe("a commit lane through a network", () => {
   })
   afterAll(() => postgres[Symbol.asyncDispose]())
 
+  const proxied = Effect.acquireRelease(
+    Effect.promise(() => TcpProxy.start(postgres.port)),
+    (opened) => Effect.promise(() => opened[Symbol.asyncDispose]())
+  )
+  const through = (trial: LaneTrial, proxy: TcpProxy) =>
+    postgres.url(new URL(trial.url).pathname.slice(1), proxy.port)
+
+  it.live("that leads to a database without what was acknowledged fences a group that waits for a session", () =>
+    Effect.gen(function*() {
+      const trial = yield* LaneTrial.begin(postgres, 3)
+      const proxy = yield* proxied
+      const lane = yield* trial.open(
+        { groupsMax: 1, reopen: { firstMs: 10, maxMs: 1 } },
+        through(trial, proxy)
+      )
+      yield* trial.claim(one, lane)
+      yield* lane.commit([claimedChunk(one, {})])
+      proxy.set("stall")
+      proxy.cut()
+      // As a failover does it that loses the chunk, but not the claim.
+      yield* trial.query("DELETE FROM chunk")
+      yield* until("a session that is being opened", Effect.sync(() => proxy.held("up") > 0))
+      const sent = yield* Effect.forkChild(
+        lane.commit([claimedChunk(one, { seq: 2, before: 2 })]),
+        { startImmediately: true }
+      )
+      proxy.heal()
+      assert.deepStrictEqual([...(yield* Fiber.join(sent)).fenced], [one])
+      assert.deepStrictEqual(yield* trial.stored, [])
+    }).pipe(Effect.scoped))
+
   it.live.each(["up", "down"] as const)(
     "that loses what goes %s is in doubt at its deadline, and goes on when it heals",
     (direction) =>
       Effect.gen(function*() {
         const trial = yield* LaneTrial.begin(postgres, 3)
-        const proxy = yield* Effect.acquireRelease(
-          Effect.promise(() => TcpProxy.start(postgres.port)),
-          (opened) => Effect.promise(() => opened[Symbol.asyncDispose]())
-        )
-        const database = new URL(trial.url).pathname.slice(1)
-        const lane = yield* trial.open({ answerMs: 500 }, postgres.url(database, proxy.port))
+        const proxy = yield* proxied
+        const lane = yield* trial.open({ answerMs: 500 }, through(trial, proxy))
         yield* trial.claim(one, lane)
         yield* lane.commit([])
         proxy.set("lose", [direction])
