@@ -43,6 +43,8 @@ export class Lottery extends Context.Service<Lottery, {
       const roster = new Set<number>(agencies)
       /** As far as this server knows: it learns of other servers' agencies when it looks. */
       const finished = yield* Ref.make(HashSet.empty<AgencyId>())
+      /** Those of which this server has acknowledged it. */
+      const finishedHere = yield* Ref.make(HashSet.empty<AgencyId>())
       const due = yield* Deferred.make<void>()
       const drawn = yield* Deferred.make<Draw>()
 
@@ -54,14 +56,13 @@ export class Lottery extends Context.Service<Lottery, {
 
       /** Looks how far the lottery is on all servers, and gives the draw if it was held. */
       const look = Effect.gen(function*() {
-        const known = yield* Ref.get(finished)
+        const acknowledged = yield* Ref.get(finishedHere)
         const standing = yield* ledger.standing
-        const lost = [...known].find((agency) => !standing.finished.has(agency))
-        if (lost !== undefined) return yield* Effect.die(new Error(lostFinish(lost)))
-        yield* Ref.update(
-          finished,
-          (local) => HashSet.union(local, HashSet.fromIterable(standing.finished))
-        )
+        const lost = Iterable.findFirst(acknowledged, (agency) => !standing.finished.has(agency))
+        if (Option.isSome(lost)) return yield* Effect.die(new Error(lostFinish(lost.value)))
+        // What was only seen may be gone again: a primary shows commits that its standby, which takes over, never got.
+        const seen = HashSet.fromIterable(standing.finished)
+        yield* Ref.set(finished, HashSet.union(seen, yield* Ref.get(finishedHere)))
         yield* checkDue
         return standing.draw
       })
@@ -106,7 +107,10 @@ export class Lottery extends Context.Service<Lottery, {
           has: isMissing,
           first: (count) => [...Iterable.take(Iterable.filter(agencies, isMissing), count)]
         },
-        finish: (agency) => Effect.andThen(Ref.update(finished, HashSet.add(agency)), checkDue),
+        finish: (agency) =>
+          Effect.all([finishedHere, finished].map(Ref.update(HashSet.add(agency)))).pipe(
+            Effect.andThen(checkDue)
+          ),
         drawn: Deferred.await(drawn),
         current: Effect.flatMap(Deferred.poll(drawn), Effect.transposeOption)
       })

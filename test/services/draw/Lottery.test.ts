@@ -1,6 +1,6 @@
 /** When the draw is due and held, and what of it is known before and after. The ledger is a stub. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Option, PubSub, Stream } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, Layer, Option, PubSub, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { AgencyId } from "../../../src/domain/Agency.ts"
 import { type Draw, WinningNumber } from "../../../src/domain/Draw.ts"
@@ -21,6 +21,8 @@ const draw: Draw = {
   winningNumber: WinningNumber.make(7574),
   winners: new Map([[two, ["30904465"]]])
 }
+
+const changed: News = { _tag: "Changed" }
 
 /** A lottery of three agencies. */
 const lotteryOf = Effect.fnUntraced(
@@ -62,6 +64,7 @@ const lotteryOf = Effect.fnUntraced(
         failuresLeft = times
       },
       tries: () => tries,
+      ended: Effect.exit(lifetime.awaitEnd),
       logged: () => {
         log.flush()
         return logged.join("")
@@ -72,6 +75,23 @@ const lotteryOf = Effect.fnUntraced(
 
 /** Fibers have done all that they can do without time passing. */
 const settled = TestClock.adjust(0)
+
+/** Which agencies have finished, as a ledger tells that other servers use: at first, and after their news. */
+const elsewhere = Effect.fnUntraced(
+  function*(first: ReadonlyArray<AgencyId>, then: ReadonlyArray<AgencyId>) {
+    const news = yield* PubSub.unbounded<News>()
+    let finished = new Set(first)
+    const shared = {
+      news: Stream.fromPubSub(news),
+      standing: Effect.sync(() => ({ finished, draw: Option.none<Draw>() }))
+    }
+    const change = Effect.suspend(() => {
+      finished = new Set(then)
+      return PubSub.publish(news, changed)
+    })
+    return { shared, tell: Effect.andThen(settled, Effect.andThen(change, settled)) }
+  }
+)
 
 describe("the draw", () => {
   it.effect("that another server has held is known with the next news, and logged", () =>
@@ -146,6 +166,30 @@ describe("the draw", () => {
       yield* settled
       assert.strictEqual(tries(), 0)
       assert.match(logged(), /action: draw_held/)
+    }))
+
+  it.effect("isn't due any more when another server's agency turns out not to have finished", () =>
+    Effect.gen(function*() {
+      const { shared, tell } = yield* elsewhere([one, two], [one])
+      const { lottery, tries } = yield* lotteryOf({}, shared)
+      yield* tell
+      assert.deepStrictEqual([1, 2, 3].map(lottery.missing.has), [false, true, true])
+      yield* lottery.finish(three)
+      yield* settled
+      assert.strictEqual(tries(), 0)
+    }))
+
+  it.effect("can't be held, and the server ends, when the ledger has lost that an agency finished here", () =>
+    Effect.gen(function*() {
+      const { shared, tell } = yield* elsewhere([one], [one])
+      const { ended, lottery } = yield* lotteryOf({}, shared)
+      yield* lottery.finish(two)
+      yield* tell
+      const exit = yield* ended
+      assert.match(
+        Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "",
+        /lost that agency 2 finished/
+      )
     }))
 
   it.effect("waits for the missing agencies of the roster, and for nobody else", () =>
