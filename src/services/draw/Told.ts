@@ -56,15 +56,15 @@ export class Told extends Context.Service<Told, {
       /** Agencies that `exitWhenServed` doesn't wait for any more. */
       const served = new Set<number>()
       /** Looks whom all servers have told. */
-      const look = Effect.map(ledger.toldRecords, (records) => {
-        addTold(records.values(), confirmed, served)
-      })
-      const endWhenServed = () => {
-        if (lottery.exitWhenServed && served.size === lottery.agencies.length) lifetime.endUnsafe()
-      }
+      const look = Effect.map(ledger.toldRecords, (records) => addTold(records, confirmed, served))
       yield* look
       /** To be written: the latest record of each agency. */
       const unwritten = new Map<number, ToldRecord>()
+      /** Not before it is written: other servers wait for the same agencies. */
+      const endWhenServed = () => {
+        const allServed = served.size === lottery.agencies.length
+        if (lottery.exitWhenServed && allServed && unwritten.size === 0) lifetime.endUnsafe()
+      }
       const notEmpty = yield* Latch.make(false)
 
       const noteFailure = (failure: LedgerUnavailable) =>
@@ -79,6 +79,7 @@ export class Told extends Context.Service<Told, {
             // If a newer record of the agency came meanwhile, that one is still to be written.
             if (unwritten.get(record.agency) === record) unwritten.delete(record.agency)
           }
+          endWhenServed()
         })
       }).pipe(Effect.tapError(noteFailure))
 
@@ -129,11 +130,11 @@ export class Told extends Context.Service<Told, {
 }
 
 const addTold = (
-  records: Iterable<ToldRecord>,
+  records: ReadonlyMap<AgencyId, ToldRecord>,
   confirmed: Set<number>,
   served: Set<number>
 ): void => {
-  for (const record of records) {
+  for (const record of records.values()) {
     if (record.how === "confirmed") confirmed.add(record.agency)
     if (record.served) served.add(record.agency)
   }

@@ -64,7 +64,7 @@ export class GroupCommit extends Context.Service<GroupCommit, {
 
 interface RoundsOptions {
   readonly ledger: BetLedger["Service"]
-  readonly bounds: GroupBounds
+  readonly bounds: GroupBounds & { readonly retryFirstMs: number }
   readonly permits: Semaphore.Semaphore
   readonly trouble: LedgerTrouble
 }
@@ -185,9 +185,13 @@ class Rounds {
     return Effect.suspend(() => {
       if (this.#ended.length > 0 || this.#mayStore) return Effect.void
       this.#awaits = what
-      this.#wake.closeUnsafe()
-      return this.#wake.await
+      return this.#wakened()
     })
+  }
+
+  #wakened(): Effect.Effect<void> {
+    this.#wake.closeUnsafe()
+    return this.#wake.await
   }
 
   #settleEnded(): Effect.Effect<void> {
@@ -207,7 +211,11 @@ class Rounds {
     const failure = Cause.findErrorOption(exit.cause)
     if (Option.isNone(failure)) return Effect.die(Cause.squash(exit.cause))
     if (failure.value._tag === "LedgerInDoubt") this.#inHand.settleLost(group, "in doubt")
-    else this.#open.putBack(this.#inHand.settleFailed(group, this.#options.trouble.retryMs))
+    else {
+      // The trouble may be over already, by a group that was under way beside this one.
+      const { bounds: { retryFirstMs }, trouble: { retryMs } } = this.#options
+      this.#open.putBack(this.#inHand.settleFailed(group, Math.max(retryMs, retryFirstMs)))
+    }
     return Effect.void
   }
 
@@ -215,7 +223,7 @@ class Rounds {
     return Effect.flatMap(this.#settleEnded(), () =>
       this.#underWay === 0
         ? Effect.void
-        : Effect.flatMap(this.#await("nothing"), () => this.#settleUnderWay()))
+        : Effect.flatMap(this.#wakened(), () => this.#settleUnderWay()))
   }
 }
 

@@ -157,20 +157,29 @@ describe("that an agency was told", () => {
 describe("the server", () => {
   it.effect("with exitWhenServed ends when every agency was told or asks no more, but not while one that was cut off may ask", () =>
     Effect.gen(function*() {
-      const { hasEnded, note } = yield* toldOf(true)
+      const { hasEnded, note, sync } = yield* toldOf(true)
       note(one, "unconfirmed")
       note(two, "broken")
       note(one, "confirmed")
+      yield* settled
+      yield* sync
+      yield* settled
+      yield* sync
       assert.isFalse(yield* hasEnded)
       note(two, "confirmed")
+      // Other servers wait for the same agencies, so it must be written first.
+      assert.isFalse(yield* hasEnded)
+      yield* sync
       assert.isTrue(yield* hasEnded)
     }))
 
   it.effect("with exitWhenServed counts those that were served before a restart, not those that were cut off", () =>
     Effect.gen(function*() {
       const endsAfter = Effect.fnUntraced(function*(record: ToldRecord) {
-        const { hasEnded, note } = yield* toldOf(true, [record])
+        const { hasEnded, note, sync } = yield* toldOf(true, [record])
         note(one, "confirmed")
+        yield* settled
+        yield* sync
         return yield* hasEnded
       })
       assert.isTrue(yield* endsAfter(recordOf(2, "confirmed")))
