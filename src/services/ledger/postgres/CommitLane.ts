@@ -113,9 +113,17 @@ const isOfSession = (code: string): boolean => code === "25006" || code.startsWi
 
 /**
  * A commit must not be ended by the server: what cancels it also ends its wait for the standby. A group is unnested in
- * memory: beyond it, PostgreSQL would write it to a temporary file first.
+ * memory: beyond it, PostgreSQL would write it to a temporary file first. The plans are the same whatever PostgreSQL knows of the
+ * tables: of a lottery that has just begun it knows nothing, and would compare all agencies with the whole group.
  */
-const settings = { statement_timeout: "0", lock_timeout: "0", work_mem: "32MB" } as const
+const settings = {
+  statement_timeout: "0",
+  lock_timeout: "0",
+  work_mem: "32MB",
+  enable_seqscan: "off",
+  enable_bitmapscan: "off",
+  enable_nestloop: "off"
+} as const
 
 /** The step of a loop: opens a session in a place, and waits for its loss. */
 const keepSession = (

@@ -6,7 +6,8 @@
  * Rows are locked in one order, so that groups never wait for each other in a circle. After a wait for a lock, READ
  * COMMITTED looks at the row again: that is the fence. The epoch alone wouldn't do after a failover that lost claims: the
  * standby gives the same number to another server once more. The arrays for the lock are narrow. The wide ones are
- * unnested once, because each time costs as much as the insert, and never put into a hash table, as a join would.
+ * unnested once, because each time costs as much as the insert, and never put into a hash table, as a join would. Agencies
+ * are looked up by their key and joined with nothing, so that no plan can be a bad one (CommitLane.ts).
  *
  * {@link lostStatement} returns the agencies of which a chunk that was acknowledged is not there.
  */
@@ -29,12 +30,12 @@ export const storeStatement: Statement = {
   sql: `
 WITH held AS MATERIALIZED (
   SELECT a.agency FROM agency a
-  WHERE a.lottery = $1 AND NOT a.finished AND a.server = $14
-    AND (a.agency, a.epoch) IN (SELECT c.agency, c.epoch FROM unnest($2, $3) c (agency, epoch))
+  WHERE a.lottery = $1 AND a.agency = ANY ($2)
+    AND a.epoch = ($3)[array_position($2, a.agency)] AND a.server = $14 AND NOT a.finished
   ORDER BY a.agency FOR NO KEY UPDATE OF a
 ), finished AS (
-  UPDATE agency a SET finished = true FROM held
-  WHERE a.lottery = $1 AND a.agency = held.agency AND held.agency = ANY ($4)
+  UPDATE agency a SET finished = true
+  WHERE a.lottery = $1 AND a.agency = ANY ($4) AND a.agency IN (SELECT held.agency FROM held)
 )
 INSERT INTO chunk (lottery, agency, seq, epoch, last, bets, total, checksum, numbers, body)
 SELECT $1, c.agency, c.seq, c.epoch, c.last, c.bets, c.total, c.checksum, c.numbers, c.body
@@ -54,9 +55,10 @@ export const lostStatement: Statement = {
   name: "lost",
   sql: `
 SELECT known.agency FROM unnest($2, $3) known (agency, seq)
-WHERE NOT EXISTS (
-  SELECT FROM chunk c WHERE c.lottery = $1 AND c.agency = known.agency AND c.seq = known.seq
-)`,
+WHERE (
+  SELECT c.seq FROM chunk c
+  WHERE c.lottery = $1 AND c.agency = known.agency AND c.seq = known.seq
+) IS NULL`,
   parameters: [int8.oid, int8.arrayOid, int8.arrayOid]
 }
 
