@@ -130,11 +130,16 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   #cut(pair: Pair): void {
-    pair.up.resetAndDestroy()
-    pair.down.resetAndDestroy()
+    for (const direction of both) reset(pair[direction])
     this.#pairs.delete(pair)
   }
 }
 
 const bytesOf = (held: ReadonlyArray<Uint8Array>): number =>
   held.reduce((sum, { length }) => sum + length, 0)
+
+/** Node never ends after the reset of a socket that is finishing or still connects. */
+const reset = (socket: Socket): void => {
+  if (socket.connecting || socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
+}
