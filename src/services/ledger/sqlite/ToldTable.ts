@@ -36,13 +36,17 @@ const toldOf = (row: Row, onDamage: (problem: string) => void): ToldRecord => {
   return record
 }
 
-/** Writing a record once more changes nothing. */
+/** Writing a record once more changes nothing. A damaged one, of which nothing is sure, is overwritten. */
 export const writeTold = (db: DatabaseSync, records: ReadonlyArray<ToldRecord>): void => {
   const find = db.prepare(`SELECT ${columns} FROM told WHERE agency = ?`)
   const write = db.prepare(`INSERT OR REPLACE INTO told (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?)`)
   for (const record of records) {
     const row = find.get(record.agency)
-    const told = laterTold(row && toldOf(row, refuseDamage), record)
+    let isDamaged = false
+    const known = row && toldOf(row, () => {
+      isDamaged = true
+    })
+    const told = laterTold(isDamaged ? undefined : known, record)
     const { address, agency, at, how, port, served } = told
     write.run(agency, how, at, address, port, served ? 1 : 0, checksumOf(told))
   }

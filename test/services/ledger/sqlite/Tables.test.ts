@@ -148,4 +148,18 @@ describe("that an agency was told", () => {
     })
     assert.deepStrictEqual(toldOf(path), [{ ...cutOff, served: true }, confirmed])
   })
+
+  it("is kept anew over a record that was damaged meanwhile", () => {
+    using folder = new TemporaryFolder()
+    const path = folder.join("ledger.sqlite")
+    const record = { address: "::1", port: 9, how: "sent", served: false } as const
+    const first = { ...record, agency: 1, at: "2" }
+    const other = { ...record, agency: 2, at: "2" }
+    withWriter(path, (writer) => {
+      writer.noteTold([{ ...first, at: "1" }])
+      meddle(path, "UPDATE told SET how = 'confirmed', served = 1")
+      writer.noteTold([first, other])
+    })
+    assert.deepStrictEqual(toldOf(path), [first, other])
+  })
 })
