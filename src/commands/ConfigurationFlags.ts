@@ -21,8 +21,9 @@ export const ledgerFlags = {
   ledger: Flag.String("ledger").pipe(
     Flag.optional,
     Flag.withDescription(
-      "The ledger: a file, or the URL of a PostgreSQL database (postgres://…), whose password can be in LEDGER_PASSWORD or "
-        + "the file LEDGER_PASSWORD_FILE; by default the one in the configuration, LEDGER_URL or LEDGER_PATH"
+      "The ledger: a file, or the URL of a PostgreSQL database (postgres://…), whose password belongs in LEDGER_PASSWORD or "
+        + "the file LEDGER_PASSWORD_FILE, since every user of the machine can see a command line; by default the one in the "
+        + "configuration, LEDGER_URL or LEDGER_PATH"
     )
   ),
   config: configFlag("The configuration that names the ledger")

@@ -38,6 +38,8 @@ export const descriptorsKept = { base: 224, perParser: 8 } as const
  * if the system refuses them, the start is tried again.
  */
 export const processesNeeded = { server: 14, perParser: 8 } as const
+/** The part of the grace period at the end that is reserved for the parsers (up to 1 s) and the ledger. */
+export const graceKeptMs = 2000
 /** Log lines that say that file descriptors have run out. */
 export const descriptorLines = { linesMax: 1, windowMs: 60_000 } as const
 /** Restarts of what serves all connections after defects, in {@link restartWindowMs}. After more the server ends. */

@@ -24,6 +24,7 @@ import {
   agenciesCeiling,
   frameBytesCeiling,
   frameBytesDefault,
+  graceKeptMs,
   listenBacklogMin,
   parserMemoryMb
 } from "../../domain/Limits.ts"
@@ -168,7 +169,7 @@ const SettingsSchema = Schema.Struct({
           pollMs: bounded(1000, 10, 60_000),
           connectDeadlineMs: bounded(5000, 100, 600_000),
           claimLockMs: bounded(2000, 10, 60_000),
-          answerDeadlineMs: bounded(10_000, 100, 600_000)
+          answerDeadlineMs: bounded(5000, 100, 600_000)
         }),
         {}
       )
@@ -365,11 +366,23 @@ const parserMemoryProblems = (
   ]
 }
 
+/** A commit that PostgreSQL doesn't answer is given up before the server's time to end is over. */
+const answerProblems = (
+  { ledger: { postgres: { answerDeadlineMs }, url }, shutdown: { graceMs } }: SettingsShape
+): ReadonlyArray<string> =>
+  url === undefined || graceMs >= answerDeadlineMs + graceKeptMs ? [] : [
+    `shutdown.graceMs is ${graceMs}, but must be at least ${
+      answerDeadlineMs + graceKeptMs
+    }: ${graceKeptMs} more than `
+    + "ledger.postgres.answerDeadlineMs, so that a transaction in progress ends, or counts as in doubt, before the server does"
+  ]
+
 /** Relations that must hold between settings. */
 const relationProblems = (settings: SettingsShape): ReadonlyArray<string> => [
   ...portProblems(settings),
   ...atLeast(settings, ["connections", "frameBudgetBytes"], ["connections", "frameBytesMax"]),
   ...parserMemoryProblems(settings),
+  ...answerProblems(settings),
   ...atLeast(settings, ["ledger", "retryMaxMs"], ["ledger", "retryFirstMs"]),
   ...atLeast(settings, ["parsers", "restartMaxMs"], ["parsers", "restartFirstMs"])
 ]

@@ -4,6 +4,7 @@
  * connections are drained before the workers end.
  */
 import { type Cause, Context, Effect, Layer, Queue } from "effect"
+import { graceKeptMs } from "../../domain/Limits.ts"
 import { Keeper } from "../base/Keeper.ts"
 import { OperatorLog } from "../base/OperatorLog.ts"
 import { Settings } from "../base/Settings.ts"
@@ -14,9 +15,6 @@ import { endByDefect, type Turn } from "./Turn.ts"
 
 /** Turns that a worker takes at once: it then runs once for all frames of one pass of the event loop. */
 const turnsMax = 32
-
-/** The part of the grace period that is reserved for the parsers (up to 1 s) and the ledger. */
-const graceKeptMs = 2000
 
 export class Workers extends Context.Service<Workers, { readonly count: number }>()(
   "loteria-nacional/services/intake/Workers"

@@ -217,6 +217,20 @@ describe("Settings", () => {
       )
     }))
 
+  it.effect("refuses a time to end that a database could outlast, where there is one", () =>
+    Effect.gen(function*() {
+      const tree = { shutdown: { graceMs: 6999 } }
+      assert.strictEqual(
+        yield* problems(tree, { LEDGER_URL: "postgres://loteria@one/lottery?sslmode=disable" }),
+        "shutdown.graceMs is 6999, but must be at least 7000: 2000 more than ledger.postgres.answerDeadlineMs, so that "
+          + "a transaction in progress ends, or counts as in doubt, before the server does"
+      )
+      yield* decodeSettings("config.yaml", tree, {})
+      yield* decodeSettings("config.yaml", {}, {
+        LEDGER_URL: "postgres://loteria@one/lottery?sslmode=disable"
+      })
+    }))
+
   it.effect("refuses two doors on one port, unless on interfaces that differ", () =>
     Effect.gen(function*() {
       assert.strictEqual(
