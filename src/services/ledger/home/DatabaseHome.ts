@@ -47,7 +47,8 @@ export const openInDatabase = Effect.fnUntraced(function*(url: PostgresUrl) {
     onLost: (lost) => {
       logLost(log, lost)
       lifetime.failUnsafe("the ledger", Cause.die(new Error("the database has lost bets")))
-    }
+    },
+    onReplaced: (problem) => lifetime.failUnsafe("the ledger", Cause.die(new Error(problem)))
   })
   return { ledger, server }
 })

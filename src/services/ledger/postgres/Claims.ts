@@ -13,19 +13,27 @@ import { InvariantBroken } from "../../../domain/Invariant.ts"
 import type { LedgerUnavailable } from "../BetLedger.ts"
 import { flag, integer, isNull, type Row } from "./Columns.ts"
 import type { LinkPool } from "./Links.ts"
+import { replacedProblem } from "./OpenLottery.ts"
+import { unavailable } from "./SqlFailures.ts"
 
 export interface ClaimsOptions {
   /** With a `lock_timeout` of its own. */
   readonly links: LinkPool
   readonly lottery: number
+  /** Of its values. */
+  readonly checksum: number
   readonly server: string
   /** The channel of notifications. */
   readonly channel: string
 }
 
-/** Rows are locked in one order, so that batches of two servers never wait for each other. */
+/**
+ * Rows are locked in one order, so that batches of two servers never wait for each other. The lottery must still have the
+ * values with which it was opened: an empty one can be begun anew with others.
+ */
 const countUp = `WITH held AS MATERIALIZED (
     SELECT agency, server FROM agency WHERE lottery = $1::bigint AND agency = ANY ($2::bigint[])
+      AND EXISTS (SELECT FROM lottery WHERE id = $1::bigint AND checksum = $5::bigint)
     ORDER BY agency FOR NO KEY UPDATE
   ), claimed AS (
     UPDATE agency a SET epoch = a.epoch + 1, server = $3 FROM held
@@ -117,15 +125,21 @@ export class Claims {
   }
 
   #batch(batch: ReadonlyMap<AgencyId, Asked>): Effect.Effect<void> {
-    const { channel, links, lottery, server } = this.#options
+    const { channel, checksum, links, lottery, server } = this.#options
     const agencies = [...batch.keys()].map(BigInt)
     const id = BigInt(lottery)
     return links.use("claim", (connection) =>
       Effect.all([
-        connection.query(countUp, [id, agencies, server, channel]),
+        connection.query(countUp, [id, agencies, server, channel, BigInt(checksum)]),
         connection.query(readLast, [id, agencies])
       ], { concurrency: 2 })).pipe(
-        Effect.map(([claimed, last]) => claimsOf(claimed.rows, last.rows)),
+        Effect.flatMap(([claimed, last]) => {
+          // The roster's agencies are there as long as its lottery is.
+          if (claimed.rows.length === batch.size) {
+            return Effect.succeed(claimsOf(claimed.rows, last.rows))
+          }
+          return unavailable("claim", replacedProblem)
+        }),
         Effect.exit,
         Effect.map((exit) => {
           for (const asked of batch.values()) {

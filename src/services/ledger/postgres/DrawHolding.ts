@@ -13,15 +13,16 @@ import { type ChunkRow, ChunkRows } from "./ChunkRows.ts"
 import { flag, integer } from "./Columns.ts"
 import { columnsOf, type DrawRows, winnersMs } from "./DrawRows.ts"
 import type { LinkPool } from "./Links.ts"
-import { damaged } from "./SqlFailures.ts"
+import { replacedProblem } from "./OpenLottery.ts"
+import { damaged, unavailable } from "./SqlFailures.ts"
 
 const isDue = `SELECT held_at IS NOT NULL AS held, winning_number,
     EXISTS (SELECT FROM agency WHERE lottery = $1::bigint AND NOT finished) AS unfinished
-  FROM lottery WHERE id = $1::bigint`
+  FROM lottery WHERE id = $1::bigint AND checksum = $2::bigint`
 
 const store = `WITH held AS (
     UPDATE lottery SET held_at = now(), held_by = $2, confirmed_at = now()
-    WHERE id = $1::bigint AND held_at IS NULL
+    WHERE id = $1::bigint AND checksum = $11::bigint AND held_at IS NULL
       AND NOT EXISTS (SELECT FROM agency WHERE lottery = $1::bigint AND NOT finished)
     RETURNING id
   ), drawn AS (
@@ -43,6 +44,8 @@ const partsMax = 3
 export interface DrawHoldingOptions {
   readonly links: LinkPool
   readonly lottery: number
+  /** Of its values. */
+  readonly checksum: number
   readonly server: string
   readonly channel: string
   readonly roster: Roster
@@ -68,7 +71,8 @@ export const holdDrawOf = (options: DrawHoldingOptions) => {
           positions,
           documents,
           checksums,
-          channel
+          channel,
+          BigInt(options.checksum)
         ]),
         ({ rows }) => rows.length > 0
       ), winnersMs)
@@ -77,8 +81,9 @@ export const holdDrawOf = (options: DrawHoldingOptions) => {
   return Effect.gen(function*() {
     const { rows: [row] } = yield* links.use(
       "holdDraw",
-      (connection) => connection.query(isDue, [id])
+      (connection) => connection.query(isDue, [id, BigInt(options.checksum)])
     )
+    if (row === undefined) return yield* unavailable("holdDraw", replacedProblem)
     if (flag(row, "held")) return yield* draws.confirmed
     if (flag(row, "unfinished")) return Option.none<Draw>()
     const winningNumber = WinningNumber.make(integer(row, "winning_number"))

@@ -11,12 +11,15 @@ import { Keeper } from "../../base/Keeper.ts"
 import type { News } from "../BetLedger.ts"
 import { flag } from "./Columns.ts"
 import { type LinkOptions, type LinkPool, openLink } from "./Links.ts"
+import { replacedProblem } from "./OpenLottery.ts"
 import { unavailable } from "./SqlFailures.ts"
 
 export interface NewsOptions {
   readonly link: LinkOptions
   readonly links: LinkPool
   readonly lottery: number
+  /** Of its values. */
+  readonly checksum: number
   readonly server: string
   readonly channel: string
   readonly roster: ReadonlyMap<number, AgencyId>
@@ -25,6 +28,8 @@ export interface NewsOptions {
   readonly answerMs: number
   /** Called when the database can't be reached, with why, when that changes, and when it can again (undefined). */
   readonly onTrouble: (problem: string | undefined) => void
+  /** Called at every poll once the lottery was begun anew with other values. The server must stop. */
+  readonly onReplaced: () => void
 }
 
 /** Who takes them slower than that is told by the next poll. */
@@ -33,13 +38,14 @@ const waitingMax = 65_536
 /** Between attempts to listen. */
 const listenAgain: BackoffBounds = { firstMs: 100, maxMs: 10_000 }
 
-const question = "SELECT pg_is_in_recovery() AS is_standby FROM lottery WHERE id = $1::bigint"
+const question = `SELECT pg_is_in_recovery() AS is_standby, checksum = $2::bigint AS is_same
+  FROM lottery WHERE id = $1::bigint`
 
 const changed: News = { _tag: "Changed" }
 
 /** Listens and polls until the scope ends. */
 export const openNews = Effect.fnUntraced(function*(options: NewsOptions) {
-  const { links, lottery, onTrouble, pollMs } = options
+  const { checksum, links, lottery, onReplaced, onTrouble, pollMs } = options
   const keeper = yield* Keeper
   const pubsub = yield* Effect.acquireRelease(PubSub.sliding<News>(waitingMax), PubSub.shutdown)
   const publish = (news: News) => PubSub.publishUnsafe(pubsub, news)
@@ -52,9 +58,13 @@ export const openNews = Effect.fnUntraced(function*(options: NewsOptions) {
   }
   const poll = links.use("poll", (connection) =>
     Effect.flatMap(
-      connection.query(question, [BigInt(lottery)]),
+      connection.query(question, [BigInt(lottery), BigInt(checksum)]),
       ({ rows: [row] }) => {
         if (row === undefined) return unavailable("poll", "the lottery is not there any more")
+        if (!flag(row, "is_same")) {
+          onReplaced()
+          return unavailable("poll", replacedProblem)
+        }
         return flag(row, "is_standby")
           ? unavailable("poll", "it is a standby, which can only be read")
           : Effect.void

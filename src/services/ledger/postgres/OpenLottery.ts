@@ -20,7 +20,11 @@ export interface LotteryConfig {
   readonly draw: DrawName | undefined
 }
 
-/** `shown` is the database's address for messages. */
+/** Why a server ends that finds another lottery under the id of the one that it opened. */
+export const replacedProblem =
+  "the lottery was begun anew with other values since this server opened it; start all its servers again"
+
+/** `shown` is the database's address for messages. The `checksum` is that of the lottery's values. */
 export const openLottery = Effect.fnUntraced(function*(
   links: LinkPool,
   config: LotteryConfig,
@@ -30,7 +34,10 @@ export const openLottery = Effect.fnUntraced(function*(
   if (Option.isSome(found)) return yield* compare(found.value, config, shown)
   const name = config.draw ?? DrawName.make(drawNameOfTime(new Date()))
   const id = yield* beginLottery(links, config, name)
-  if (Option.isSome(id)) return { id: id.value, drawName: name, isNew: true }
+  if (Option.isSome(id)) {
+    const checksum = checksumOf(config, name)
+    return { id: id.value, checksum, drawName: name, isNew: true }
+  }
   // Another server was faster.
   const theirs = yield* findLottery(links, config.draw)
   return yield* Option.match(theirs, {
@@ -53,6 +60,9 @@ const findLottery = (links: LinkPool, draw: DrawName | undefined) =>
       ({ rows }): Option.Option<Row> => Option.fromUndefinedOr(rows[0])
     ))
 
+const checksumOf = ({ roster, winningNumber }: LotteryConfig, name: string): number =>
+  rowChecksum(formatRoster(roster), winningNumber, name)
+
 /** None if there is one already. */
 const beginLottery = (links: LinkPool, config: LotteryConfig, name: DrawName) => {
   const { draw, winningNumber } = config
@@ -64,7 +74,7 @@ const beginLottery = (links: LinkPool, config: LotteryConfig, name: DrawName) =>
         name,
         roster,
         winningNumber,
-        BigInt(rowChecksum(roster, winningNumber, name)),
+        BigInt(checksumOf(config, name)),
         config.roster.map(BigInt)
       ]),
       ({ rows: [row] }) =>
@@ -76,10 +86,11 @@ const compare = Effect.fnUntraced(function*(row: Row, config: LotteryConfig, pat
   const roster = text(row, "roster")
   const winningNumber = integer(row, "winning_number")
   const draw = text(row, "draw")
-  if (integer(row, "checksum") === unfinishedCopy) {
+  const checksum = integer(row, "checksum")
+  if (checksum === unfinishedCopy) {
     return yield* new LedgerUnreadable({ path, problem: unfinishedProblem(draw) })
   }
-  if (integer(row, "checksum") !== rowChecksum(roster, winningNumber, draw)) {
+  if (checksum !== rowChecksum(roster, winningNumber, draw)) {
     return yield* damaged("open", `the lottery ${draw} is not the one that began`)
   }
   const compared = [
@@ -93,5 +104,5 @@ const compare = Effect.fnUntraced(function*(row: Row, config: LotteryConfig, pat
     Schema.decodeUnknownEffect(DrawName)(draw),
     () => new LedgerUnreadable({ path, problem: "its draw's name is not a valid name" })
   )
-  return { id: integer(row, "id"), drawName, isNew: false }
+  return { id: integer(row, "id"), checksum, drawName, isNew: false }
 })

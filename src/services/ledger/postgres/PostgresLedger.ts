@@ -16,7 +16,7 @@ import { DrawRows } from "./DrawRows.ts"
 import { type LinkOptions, LinkPool } from "./Links.ts"
 import { migrate } from "./Migrations.ts"
 import { openNews } from "./News.ts"
-import { type LotteryConfig, openLottery } from "./OpenLottery.ts"
+import { type LotteryConfig, openLottery, replacedProblem } from "./OpenLottery.ts"
 import { checkServer } from "./ServerCheck.ts"
 import { unavailable } from "./SqlFailures.ts"
 import { readHeld, standingOf } from "./StandingRows.ts"
@@ -40,7 +40,7 @@ const defaults: Bounds = {
   pollMs: 1000,
   connectMs: 5000,
   claimLockMs: 2000,
-  answerMs: 10_000
+  answerMs: 5000
 }
 
 /** The database has less of an agency than it acknowledged to this server. */
@@ -60,6 +60,8 @@ export interface PostgresLedgerOptions extends LotteryConfig, Partial<Bounds> {
   readonly onUnclaimed?: (agency: AgencyId, problem: string) => void
   /** Called when a claim finds less than was acknowledged: a failover has lost it. The server must stop. */
   readonly onLost?: (lost: LostBets) => void
+  /** Called at every poll once the lottery was begun anew with other values. The server must stop. */
+  readonly onReplaced?: (problem: string) => void
 }
 
 /** Connections for reads, and for what is seldom written. */
@@ -73,13 +75,19 @@ const alongKeys = { enable_bitmapscan: "off" }
 
 /** Opens the ledger until the scope ends. */
 export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresLedgerOptions) {
-  const { onLost = () => {}, onTrouble = () => {}, onUnclaimed = () => {}, ...given } = options
+  const {
+    onLost = () => {},
+    onReplaced = () => {},
+    onTrouble = () => {},
+    onUnclaimed = () => {},
+    ...given
+  } = options
   const { claimLockMs, server, url, ...bounds } = { ...defaults, ...given }
   const { answerMs, connectMs, groupsMax, pollMs } = bounds
   const shown = showPostgresUrl(url)
   const link: LinkOptions = { url, connectMs, applicationName: `loteria ${server}` }
   const links = yield* LinkPool.make({ ...link, linksMax, answerMs, settings: alongKeys })
-  const { drawName, held, id: lottery, isNew } = yield* Effect.gen(function*() {
+  const { checksum, drawName, held, id: lottery, isNew } = yield* Effect.gen(function*() {
     yield* checkServer(links, shown)
     yield* migrate(links, link, shown)
     const found = yield* openLottery(links, options, shown)
@@ -102,18 +110,18 @@ export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresL
     answerMs,
     settings: { lock_timeout: String(claimLockMs) }
   })
-  const claim = claimOf(new Claims({ links: claimLinks, lottery, server, channel }), lane, onLost)
+  const identity = { lottery, checksum, server, channel }
+  const claim = claimOf(new Claims({ ...identity, links: claimLinks }), lane, onLost)
   const draws = new DrawRows(links, lottery, roster)
   const news = yield* openNews({
+    ...identity,
     link,
     links,
-    lottery,
-    server,
-    channel,
     roster,
     pollMs,
     answerMs: connectMs,
-    onTrouble
+    onTrouble,
+    onReplaced: () => onReplaced(replacedProblem)
   })
 
   return BetLedger.of({
@@ -128,7 +136,7 @@ export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresL
     ...readsOf(links, lottery),
     standing: standingOf(links, lottery, roster, draws),
     news,
-    holdDraw: holdDrawOf({ links, lottery, server, channel, roster: options.roster, draws }),
+    holdDraw: holdDrawOf({ ...identity, links, roster: options.roster, draws }),
     ...toldOf(links, lottery, roster)
   })
 })

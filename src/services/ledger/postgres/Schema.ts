@@ -103,7 +103,7 @@ const view = `CREATE VIEW bet AS
  * every reader of other lotteries, and have every writer wait behind it.
  *
  * Bodies stay beside their chunk, compressed with lz4, where pages have room for them; with pglz, or out of line, a
- * store takes up to half as long again.
+ * store takes up to half as long again. Until `agency` was analyzed, each store would read all of it.
  */
 const beginLottery = (schema: string) =>
   `CREATE FUNCTION begin_lottery(
@@ -132,6 +132,7 @@ const beginLottery = (schema: string) =>
     END;
     EXECUTE format('ALTER TABLE chunk ATTACH PARTITION %I FOR VALUES IN (%s)', part, begun);
     INSERT INTO agency (lottery, agency) SELECT begun, unnest(agencies);
+    ANALYZE agency;
     RETURN begun;
   END
   $function$`
@@ -159,6 +160,7 @@ const replaceEmptyLottery = (schema: string) =>
     UPDATE lottery SET draw = of_draw, roster = of_roster, winning_number = number, checksum = of_checksum, began_at = now()
       WHERE id = replaced;
     INSERT INTO agency (lottery, agency, epoch) SELECT replaced, unnest(agencies), fence;
+    ANALYZE agency;
     RETURN true;
   END
   $function$`

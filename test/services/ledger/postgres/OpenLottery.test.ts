@@ -79,6 +79,15 @@ for (const { kind, name, skipped } of postgresKinds) {
         assert.deepStrictEqual([last.drawName, last.isNew], [june, false])
       }))
 
+    it.live("knows how many agencies there are before it plans a store", () =>
+      Effect.gen(function*() {
+        const url = yield* newDatabase
+        const roster = Array.from({ length: 9000 }, (_, index) => AgencyId.make(index + 1))
+        yield* openedWith(url, { roster })
+        const rows = "SELECT reltuples::int AS rows FROM pg_class WHERE oid = 'agency'::regclass"
+        assert.deepStrictEqual(yield* query(url, rows), [{ rows: 9000 }])
+      }))
+
     it.live("refuses another roster or winning number, and names both, without the password", () =>
       Effect.gen(function*() {
         const url = yield* newDatabase

@@ -250,6 +250,26 @@ describe("the ledger in PostgreSQL", () => {
       assert.match(troubles[0] ?? "", /the lottery is not there any more/)
     }))
 
+  it.live("stores and draws nothing any more once its lottery was begun anew with other values", () =>
+    Effect.gen(function*() {
+      const url = yield* newDatabase
+      const replaced: Array<string> = []
+      const ledger = yield* open(url, { onReplaced: (problem) => replaced.push(problem) })
+      yield* ledger.claim(three)
+      yield* query(
+        url,
+        "SELECT replace_empty_lottery(1, 'other', '3,5', 9999, 1, ARRAY[3, 5]::bigint[])"
+      )
+      const begunAnew = "was begun anew with other values"
+      assert.include((yield* Effect.flip(ledger.claim(three))).message, begunAnew)
+      yield* query(url, "UPDATE agency SET finished = true")
+      assert.include((yield* Effect.flip(ledger.holdDraw)).message, begunAnew)
+      assert.deepStrictEqual(yield* query(url, "SELECT FROM draw"), [])
+      assert.deepStrictEqual(yield* query(url, "SELECT FROM agency WHERE server IS NOT NULL"), [])
+      yield* eventually("its end", () => replaced.length > 0)
+      assert.include(replaced[0], begunAnew)
+    }))
+
   it.live("goes on after its sessions were terminated", () =>
     Effect.gen(function*() {
       const url = yield* newDatabase
