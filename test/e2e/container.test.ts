@@ -21,6 +21,7 @@ import { execForm, labels, parseDockerfile } from "../support/Dockerfile.ts"
 import { freePort } from "../support/FreePorts.ts"
 import { Image } from "../support/Image.ts"
 import { LedgerFile } from "../support/LedgerFile.ts"
+import { Postgres } from "../support/Postgres.ts"
 import { waitUntilGone } from "../support/Processes.ts"
 import { sales, winnersOf } from "../support/Sales.ts"
 
@@ -257,6 +258,42 @@ describe.skipIf(missing !== undefined)(
       assert.strictEqual(await agency.stop("SIGTERM"), 75, agency.output)
       await waitUntilGone(processes)
       assert.strictEqual(await server.stop("SIGTERM"), 0)
+    })
+
+    it("serves from a database, with the variables and the secret of docker-compose.cluster.yaml", async () => {
+      await using postgres = await Postgres.start()
+      const url = new URL(await postgres.createDatabase())
+      const secret = join(folder, "ledger-password")
+      writeFileSync(secret, `${url.password}\n`, { mode: 0o444 })
+      url.password = ""
+      const { LEDGER_PATH: _, ...variables } = environment("2")
+      const database = {
+        ...variables,
+        LEDGER_URL: url.href,
+        LEDGER_PASSWORD_FILE: "/run/secrets/ledger-password"
+      }
+      const mounts = {
+        "/run/secrets/ledger-password": secret,
+        "/app/config.yaml": join(projectFolder, "config.yaml")
+      }
+      await using checked = image.start(["serve", "--check-config"], database, mounts)
+      assert.strictEqual(await checked.ended(), 0, checked.output)
+      await using server = image.start([], database, mounts)
+      await server.written("action: ready | result: success")
+      const [first, second] = [sales(1, 300, 3), sales(2, 40, 2)]
+      await using one = startAgency(1, first)
+      await using two = startAgency(2, second)
+      assert.deepStrictEqual([await one.ended(), await two.ended()], [0, 0])
+      for (const document of winnersOf(first)) assert.include(one.output, document)
+      assert.strictEqual(await server.stop("SIGTERM"), 0, server.output)
+      assert.deepStrictEqual(
+        await postgres.query(
+          "SELECT agency::int, sum(bets)::int AS bets FROM chunk GROUP BY agency ORDER BY agency",
+          [],
+          Object.assign(new URL(url), { password: readFileSync(secret, "utf8").trim() }).href
+        ),
+        [{ agency: 1, bets: 300 }, { agency: 2, bets: 40 }]
+      )
     })
 
     it("keeps the ledger in the volume when nothing says where", async () => {

@@ -70,10 +70,10 @@ export const bind = (source: string, target: string): string =>
   `mount --bind ${quoted(source)} ${quoted(target)}`
 export const readOnly = (target: string): string => `mount -o remount,bind,ro ${quoted(target)}`
 
-const mountPoint = (root: string, place: string, kind?: "file"): string => {
+const mountPoint = (root: string, place: string, kind: "file" | "folder" = "folder"): string => {
   const target = join(root, place)
   if (fs.existsSync(target)) return ""
-  return kind === "file" || /\.\w+$/.test(place)
+  return kind === "file"
     ? `mkdir -p ${quoted(dirname(target))}; touch ${quoted(target)}`
     : `mkdir -p ${quoted(target)}`
 }
@@ -93,7 +93,10 @@ export class Container implements AsyncDisposable {
     const script = [
       "set -e",
       bind(root, root),
-      ...["/proc", "/dev", "/tmp", ...Object.keys(mounts)].map((place) => mountPoint(root, place)),
+      ...["/proc", "/dev", "/tmp"].map((place) => mountPoint(root, place)),
+      ...Object.entries(mounts).map(([place, source]) =>
+        mountPoint(root, place, fs.statSync(source).isFile() ? "file" : "folder")
+      ),
       ...["null", "zero", "random", "urandom"].flatMap((device) => [
         mountPoint(root, `/dev/${device}`, "file"),
         bind(`/dev/${device}`, join(root, "dev", device))
