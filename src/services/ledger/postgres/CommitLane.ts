@@ -6,7 +6,7 @@
  * statement was refused: nothing is stored, and the ledger is unavailable. Or it was sent and its answer is lost: then the
  * commit is in doubt. Only a new claim can tell, and none is asked here.
  */
-import { Effect, type Scope } from "effect"
+import { Effect, Latch, type Scope } from "effect"
 import type { AgencyId } from "../../../domain/Agency.ts"
 import type { Claim } from "../../../domain/Claim.ts"
 import type { Standing } from "../../../domain/Standing.ts"
@@ -98,10 +98,25 @@ export const openCommitLane = Effect.fnUntraced(function*(
         ? Effect.ensuring(storeWith(session, group), Effect.sync(() => sessions.offer(session)))
         // It was lost on the way here, and nothing was written to it.
         : commit(group))
+  const idle = yield* Latch.make(true)
+  let underWay = 0
+  // Sessions end after it, as they were opened before it.
+  yield* Effect.addFinalizer(() => idle.await)
   return {
     give: (agency, claim) => claims.give(agency, claim),
     known: (agency) => claims.known(agency),
-    commit: (group) => Effect.uninterruptible(commit(group))
+    commit: (group) =>
+      Effect.uninterruptible(Effect.suspend(() => {
+        underWay++
+        idle.closeUnsafe()
+        return Effect.ensuring(
+          commit(group),
+          Effect.sync(() => {
+            underWay--
+            if (underWay === 0) idle.openUnsafe()
+          })
+        )
+      }))
   }
 })
 
