@@ -26,6 +26,9 @@ ALTER ROLE loteria_server SET jit = 'off';
 ALTER ROLE loteria_server SET plan_cache_mode = 'force_generic_plan';
 ALTER ROLE loteria_server SET default_transaction_isolation = 'read committed';
 ALTER ROLE loteria_server SET idle_in_transaction_session_timeout = '30s';
+-- A session whose server has given it up goes on waiting for a standby that is away. Servers open new ones: they must not
+-- take those of administrators, who have to end it. Enough for 8 servers with 8 each, and some that wait.
+ALTER ROLE loteria_server CONNECTION LIMIT 80;
 -- Reports read; a session that is open by mistake must not hold back the cleaning of tables for ever.
 ALTER ROLE loteria_reader SET default_transaction_read_only = 'on';
 ALTER ROLE loteria_reader SET idle_in_transaction_session_timeout = '10min';

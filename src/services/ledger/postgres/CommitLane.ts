@@ -24,6 +24,8 @@ import { CommitLaneSessions } from "./CommitLaneSessions.ts"
 import {
   lostMessages,
   lostStatement,
+  probeMessages,
+  probeStatement,
   storeMessages,
   storeStatement
 } from "./CommitLaneStatements.ts"
@@ -72,7 +74,10 @@ export const openCommitLane = Effect.fnUntraced(function*(
     if (admitted.chunks.length === 0 && group.length > 0) {
       return Effect.succeed({ fenced: admitted.fenced })
     }
-    return session.ask(storeMessages(session.messages, store, admitted.chunks)).pipe(
+    const messages = group.length === 0
+      ? probeMessages(session.messages, lottery)
+      : storeMessages(session.messages, store, admitted.chunks)
+    return session.ask(messages).pipe(
       Effect.map(({ rows }) => ({ fenced: claims.settle(admitted, new Set(rows)) })),
       Effect.catchTags({
         RolledBack: ({ code, problem }) => {
@@ -151,7 +156,7 @@ const keepSession = (
   const serve = Effect.gen(function*() {
     const session = yield* CommitLaneSession.open(
       { ...link, settings: { ...link.settings, ...settings } },
-      [storeStatement, lostStatement],
+      [storeStatement, probeStatement, lostStatement],
       answerMs
     )
     // What was connected to is not always what was there before.

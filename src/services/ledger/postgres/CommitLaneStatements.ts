@@ -1,5 +1,5 @@
 /**
- * The two statements of the commit lane.
+ * The statements of the commit lane.
  *
  * {@link storeStatement} stores, in one transaction, the chunks whose agency's row still has this server's name and the
  * epoch under which they were decided on, marks the agencies that finish, and returns the agency of each stored chunk.
@@ -8,6 +8,8 @@
  * standby gives the same number to another server once more. The arrays for the lock are narrow. The wide ones are
  * unnested once, because each time costs as much as the insert, and never put into a hash table, as a join would. Agencies
  * are looked up by their key and joined with nothing, so that no plan can be a bad one (CommitLane.ts).
+ *
+ * {@link probeStatement} takes the place of the first for a group of nothing: it finds out whether anything can be stored.
  *
  * {@link lostStatement} returns the agencies of which a chunk that was acknowledged is not there.
  */
@@ -49,6 +51,13 @@ RETURNING agency`,
     ...[int8, int8, int8, bool, int4, int8, int8, bytea, text].map(({ arrayOid }) => arrayOid),
     text.oid
   ]
+}
+
+/** It must write: a commit that has written nothing doesn't wait for a synchronous standby. */
+export const probeStatement: Statement = {
+  name: "probe",
+  sql: "UPDATE lottery SET confirmed_at = now() WHERE id = $1",
+  parameters: [int8.oid]
 }
 
 export const lostStatement: Statement = {
@@ -105,6 +114,11 @@ export const storeMessages = (
     bytes(server)
   })
 }
+
+export const probeMessages = (messages: CommitLaneMessages, lottery: number): Uint8Array =>
+  messages.run(probeStatement.name, probeStatement.parameters.length, fixedBytes, () => {
+    messages.int8(lottery)
+  })
 
 /** `known` are acknowledged chunks, one of each agency. */
 export const lostMessages = (

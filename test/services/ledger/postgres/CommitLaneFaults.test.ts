@@ -254,6 +254,22 @@ for (const { kind, name, skipped } of postgresKinds) {
         assert.deepStrictEqual(yield* trial.stored, ["1/1"])
       }).pipe(Effect.scoped))
 
+    it.live("stores a group of nothing only where a standby that must confirm it does", () =>
+      Effect.gen(function*() {
+        const postgres = yield* own({ kind })
+        const trial = yield* LaneTrial.begin(postgres, 3)
+        const standby = yield* Effect.promise(() => postgres.addStandby("synchronous"))
+        const lane = yield* trial.open({ answerMs: 1000 })
+        yield* back(lane)
+        yield* Effect.promise(() => standby.stop())
+        for (const attempt of [1, 2]) {
+          const failure = yield* Effect.flip(lane.commit([]))
+          assert.strictEqual(failure._tag, "LedgerInDoubt", String(attempt))
+        }
+        yield* Effect.promise(() => standby.start())
+        yield* back(lane)
+      }).pipe(Effect.scoped))
+
     it.live("is in doubt when its wait for the standby is cancelled, which is answered as a success", () =>
       Effect.gen(function*() {
         const postgres = yield* own({ kind })
