@@ -31,6 +31,11 @@ export const agencyOf = (
       return {
         begin: () => old.begin(),
         sell: () => old.sell(),
+        // Only one of them has a connection.
+        move: () => {
+          old.move()
+          mended.move()
+        },
         done: () => old.done() || mended.done()
       }
     }

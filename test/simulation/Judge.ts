@@ -10,55 +10,25 @@
  * - each agency is told its own winners, after the draw;
  * - answers come one to each request, in the order of the requests of their connection;
  * - a chunk without `seq` is never answered with what waiting can cure;
- * - once a connection of an agency was answered, nothing of an older one is stored or answered. Older is whose first
- *   whole request reached the server earlier.
+ * - once a connection of an agency was answered, nothing of an older one to the same server is stored or answered. Older
+ *   is whose first whole request reached the server earlier;
+ * - a connection is answered under a claim of its agency that was taken since it came;
+ * - once an agency was claimed, nothing is stored that was decided on under an older claim. A server with an older one
+ *   says nothing that wasn't so after it had read the question: that it has stored a chunk which it has stored, or what
+ *   was stored at some moment since.
  */
 import type { AgencyId } from "../../src/domain/Agency.ts"
+import type { Epoch } from "../../src/domain/Claim.ts"
 import type { Draw, ToldRecord } from "../../src/domain/Draw.ts"
 import { type Answer, decodeAnswer } from "../../src/domain/Message.ts"
 import { codes } from "../../src/domain/Rejection.ts"
-import type { StoredChunk } from "../../src/services/ledger/BetLedger.ts"
+import type { Standing } from "../../src/domain/Standing.ts"
+import type { LedgerChunk } from "../../src/services/ledger/BetLedger.ts"
 import type { AgencyFile } from "./AgencyFile.ts"
-import { simulatedDraw } from "./SimulatedLedger.ts"
+import type { Asked, Conversation } from "./Conversation.ts"
+import { simulatedDraw } from "./LedgerDisk.ts"
+import { AgencyRecord, LifeRecord } from "./Records.ts"
 import type { Timeline } from "./Timeline.ts"
-
-/** What was asked on a connection, as far as the answer depends on it. */
-export type Asked =
-  | {
-    readonly _tag: "Chunk"
-    readonly agency: AgencyId
-    readonly seq: number | undefined
-    /** The bets from..to-1 of the agency's file. */
-    readonly from: number
-    readonly to: number
-    readonly last: boolean
-  }
-  | { readonly _tag: "Resume"; readonly agency: AgencyId }
-  | { readonly _tag: "Consult"; readonly agency: AgencyId; readonly wait: boolean }
-  /** Nothing that may be stored or told. */
-  | { readonly _tag: "Nonsense" }
-
-/** One connection as the judge sees it. */
-export interface Conversation {
-  readonly name: string
-  /** Requests in the order sent, answered ones removed. */
-  readonly asked: Array<Asked>
-  /** How many requests were answered. */
-  answered: number
-  /** A request was put off or rejected: those already sent behind it come too early. */
-  rejected: boolean
-  /**
-   * The place of its first whole request among those that reached the server, from 1. None is later than one that waited
-   * for room: when the server took it in can't be seen from here.
-   */
-  place: number
-}
-
-interface Standing {
-  bets: number
-  seq: number
-  finished: boolean
-}
 
 const utf8 = new TextDecoder()
 
@@ -66,17 +36,11 @@ export class Judge {
   readonly #timeline: Timeline
   readonly #files: ReadonlyMap<AgencyId, AgencyFile>
   readonly #winningNumber: number
-  readonly #standings = new Map<AgencyId, Standing>()
+  readonly #agencies = new Map<AgencyId, AgencyRecord>()
+  readonly #lives = new Map<number, LifeRecord>()
   #draw: Draw | undefined
-  #drawKnown = false
   #drawsLogged = 0
   readonly #told = new Set<AgencyId>()
-  /** Whose winners this life of the server has answered. */
-  readonly #informed = new Set<AgencyId>()
-  /** The connections of an agency to this life of the server, in the order in which they were first heard of. */
-  readonly #arrived = new Map<AgencyId, Array<Conversation>>()
-  /** The newest one of an agency that was answered. */
-  readonly #newest = new Map<AgencyId, Conversation>()
   #places = 0
   /** Agencies that were answered with winners in any life, and those that the ledger says were served. */
   readonly #answered = new Set<AgencyId>()
@@ -86,26 +50,64 @@ export class Judge {
     this.#timeline = timeline
     this.#files = files
     this.#winningNumber = winningNumber
-    for (const agency of files.keys()) {
-      this.#standings.set(agency, { bets: 0, seq: 0, finished: false })
-    }
+    for (const agency of files.keys()) this.#agencies.set(agency, new AgencyRecord())
+  }
+
+  #life(life: number): LifeRecord {
+    const known = this.#lives.get(life)
+    if (known === undefined) throw new Error(`there is no life ${life}`)
+    return known
   }
 
   // ---- what the ledger did
 
-  /** The chunk is on disk. */
-  onStored(chunk: StoredChunk): void {
-    const file = this.#files.get(chunk.agency)
-    const standing = this.#standings.get(chunk.agency)
-    if (file === undefined || standing === undefined) {
-      return this.#fail(`a chunk of agency ${chunk.agency} was stored, which is not in the roster`)
+  /** The agency is claimed. */
+  onClaimed(agency: AgencyId, epoch: Epoch, by: number): void {
+    const record = this.#agencies.get(agency)
+    if (record === undefined) return
+    if (epoch !== record.epoch + 1) this.#fail(`agency ${agency}: epoch ${epoch}`)
+    record.epoch = epoch
+    record.claimedBy = by
+    record.claims.set(by, epoch)
+  }
+
+  /** The chunk is on disk, given by a life of a server. */
+  onStored(chunk: LedgerChunk, by: number): void {
+    const { agency } = chunk
+    const file = this.#files.get(agency)
+    const record = this.#agencies.get(agency)
+    if (file === undefined || record === undefined) {
+      return this.#fail(`a chunk of agency ${agency} was stored, which is not in the roster`)
     }
-    const where = `agency ${chunk.agency}, chunk ${chunk.seq}`
-    if (standing.finished) this.#fail(`${where}: stored after the last one`)
+    const before = record.now
+    const where = `agency ${agency}, chunk ${chunk.seq}`
+    this.#judgeStored(chunk, before, file, where)
+    const bets = before.bets + chunk.bets
+    record.standings.push({ bets, seq: chunk.seq, finished: chunk.last })
+    const storedBy = record.storedBy.get(bets) ?? new Set()
+    record.storedBy.set(bets, storedBy.add(by))
+    if (chunk.last && bets !== file.bets.length) {
+      this.#fail(`${where}: finished after ${bets} of ${file.bets.length} bets`)
+    }
+    if (chunk.epoch !== record.epoch) {
+      this.#fail(`${where}: of claim ${chunk.epoch}, and claim ${record.epoch} is the newest`)
+    }
+    const { arrived, newest } = this.#life(by)
+    const answered = newest.get(agency)
+    const asked = (conversation: Conversation) =>
+      conversation.asked.some((one) => one._tag === "Chunk" && one.to === bets)
+    if (
+      answered !== undefined
+      && !arrived.get(agency)?.some((one) => one.place >= answered.place && asked(one))
+    ) this.#fail(`${where}: of an older connection than ${answered.name}, which was answered`)
+  }
+
+  #judgeStored(chunk: LedgerChunk, before: Standing, file: AgencyFile, where: string): void {
+    if (before.finished) this.#fail(`${where}: stored after the last one`)
     const records = utf8.decode(chunk.body).split("\n").slice(0, -1)
     if (records.length !== chunk.bets) this.#fail(`${where}: ${chunk.bets} bets by its count only`)
     records.forEach((record, index) => {
-      const at = standing.bets + index
+      const at = before.bets + index
       if (`${record}\n` !== file.records[at]) {
         const place = file.records.indexOf(`${record}\n`)
         this.#fail(`${where}: bet ${at} is ${place === -1 ? "not of the file" : `bet ${place}`}`)
@@ -113,27 +115,14 @@ export class Judge {
       const number = (chunk.numbers[2 * index] ?? 0) * 256 + (chunk.numbers[2 * index + 1] ?? 0)
       if (number !== Number(file.bets[at]?.number)) this.#fail(`${where}: bet ${at}: wrong number`)
     })
-    standing.bets += chunk.bets
-    standing.seq = chunk.seq
-    standing.finished = chunk.last
-    if (chunk.last && standing.bets !== file.bets.length) {
-      this.#fail(`${where}: finished after ${standing.bets} of ${file.bets.length} bets`)
-    }
-    const newest = this.#newest.get(chunk.agency)
-    const asked = (conversation: Conversation) =>
-      conversation.asked.some((one) => one._tag === "Chunk" && one.to === standing.bets)
-    if (
-      newest !== undefined
-      && !this.#arrived.get(chunk.agency)?.some((one) => one.place >= newest.place && asked(one))
-    ) this.#fail(`${where}: of an older connection than ${newest.name}, which was answered`)
   }
 
   /** The draw is on disk. */
   onDrawn(draw: Draw): void {
     if (this.#draw !== undefined) this.#fail("a second draw was stored")
     this.#draw = draw
-    for (const [agency, { finished }] of this.#standings) {
-      if (!finished) this.#fail(`the draw was held before agency ${agency} had finished`)
+    for (const [agency, { now }] of this.#agencies) {
+      if (!now.finished) this.#fail(`the draw was held before agency ${agency} had finished`)
       const expected = this.#winnersOf(agency).join()
       if ((draw.winners.get(agency) ?? []).join() !== expected) {
         this.#fail(`the draw has other winners of agency ${agency} than its file`)
@@ -141,19 +130,17 @@ export class Judge {
     }
   }
 
-  /** A life of the server opened the ledger and read what is in it. */
-  onOpened(): void {
-    this.#drawKnown = this.#draw !== undefined
-    this.#informed.clear()
-    this.#arrived.clear()
-    this.#newest.clear()
-    for (const agency of this.#servedForGood) this.#informed.add(agency)
+  /** A life of a server opened the ledger. `knows`: and read what is in it. */
+  onOpened(life: number, knows: boolean): void {
+    const drawKnown = knows && this.#draw !== undefined
+    this.#lives.set(life, new LifeRecord(drawKnown, this.#servedForGood))
   }
 
-  /** The server ends itself since there is nothing left to do (`exitWhenServed`). */
-  onDone(): void {
-    if (this.#informed.size < this.#files.size) {
-      this.#fail(`the server was done when only ${this.#informed.size} agencies had been told`)
+  /** A server ends itself since there is nothing left to do (`exitWhenServed`). */
+  onDone(life: number): void {
+    const informed = new Set([...this.#life(life).informed, ...this.#servedForGood])
+    if (informed.size < this.#files.size) {
+      this.#fail(`the server was done when only ${informed.size} agencies had been told`)
     }
   }
 
@@ -163,32 +150,51 @@ export class Judge {
     if (served) this.#servedForGood.add(agency)
   }
 
-  /** The server asked the ledger to hold the draw. */
-  onDrawAsked(): void {
-    if (this.#drawKnown) this.#fail("the draw was to be held again")
+  /** The ledger says that no server waits for an agency any more. */
+  get allServed(): boolean {
+    return this.#servedForGood.size === this.#files.size
   }
 
-  /** The server learned that the draw is stored. */
-  onDrawKnown(): void {
-    this.#drawKnown = true
+  /** A server asked the ledger to hold the draw. */
+  onDrawAsked(life: number): void {
+    if (this.#life(life).drawKnown) this.#fail("the draw was to be held again")
+    for (const [agency, { now }] of this.#agencies) {
+      if (!now.finished) this.#fail(`the draw was to be held before agency ${agency} had finished`)
+    }
   }
 
-  onLog(action: string, result: string): void {
+  /** A server learned that the draw is stored. */
+  onDrawKnown(life: number): void {
+    this.#life(life).drawKnown = true
+  }
+
+  /** `shared`: each server reports the draw, else it is reported once. */
+  onLog(life: number, shared: boolean, action: string, result: string): void {
     if (action !== "sorteo" || result !== "success") return
-    this.#drawsLogged++
-    if (this.#drawsLogged > 1) this.#fail("the log reports a second draw")
+    const reported = shared ? ++this.#life(life).drawsLogged : ++this.#drawsLogged
+    if (reported > 1) this.#fail("the log reports a second draw")
   }
 
-  // ---- what the server answered
+  // ---- what the servers answered
+
+  /** A whole request of a connection reached its server. */
+  onReceived(conversation: Conversation): void {
+    const asked = conversation.asked[conversation.seen.length]
+    const agency = asked !== undefined && "agency" in asked ? asked.agency : undefined
+    const record = agency === undefined ? undefined : this.#agencies.get(agency)
+    conversation.seen.push((record?.standings.length ?? 1) - 1)
+  }
 
   /** The first whole request of a connection reached the server, which may have no room for it yet. */
   onArrived(conversation: Conversation, heldUp: boolean): void {
     conversation.place = heldUp ? Number.POSITIVE_INFINITY : ++this.#places
     const [first] = conversation.asked
     if (first?._tag !== "Chunk" && first?._tag !== "Resume") return
-    const arrived = this.#arrived.get(first.agency)
-    if (arrived === undefined) this.#arrived.set(first.agency, [conversation])
-    else arrived.push(conversation)
+    conversation.claimBefore = this.#agencies.get(first.agency)?.epoch ?? 0
+    const { arrived } = this.#life(conversation.life)
+    const earlier = arrived.get(first.agency)
+    if (earlier === undefined) arrived.set(first.agency, [conversation])
+    else earlier.push(conversation)
   }
 
   /** The server wrote to a connection. Must be called before anything of it is sent. */
@@ -215,15 +221,16 @@ export class Judge {
       return
     }
     const asked = conversation.asked.shift()
+    const seen = conversation.seen.shift() ?? 0
     if (asked === undefined) return wrong("to nothing that was asked")
     conversation.answered++
     switch (asked._tag) {
       case "Chunk":
         return this.#judgeChunk(conversation, asked, answer, wrong)
       case "Resume":
-        return this.#judgeResume(conversation, asked.agency, answer, wrong)
+        return this.#judgeResume(conversation, asked.agency, answer, seen, wrong)
       case "Consult":
-        return this.#judgeConsult(asked, answer, wrong)
+        return this.#judgeConsult(conversation, asked, answer, wrong)
       case "Nonsense":
         if (answer._tag !== "ChunkRejected" && answer._tag !== "ErrorAnswer") {
           wrong("to nonsense")
@@ -245,11 +252,17 @@ export class Judge {
     this.#judgeSpeaker(conversation, asked.agency, wrong)
     const draw = asked.last && asked.seq !== undefined ? simulatedDraw : undefined
     if (answer.draw !== draw) wrong(`as of the draw ${answer.draw}`)
-    const standing = this.#standings.get(asked.agency)
-    if ((standing?.bets ?? 0) < asked.to) {
-      wrong(`to bets up to ${asked.to}, but only ${standing?.bets} are on disk`)
+    const record = this.#agencies.get(asked.agency)
+    if (record === undefined) return wrong("to an agency that isn't in the roster")
+    const { bets, finished } = record.now
+    if (bets < asked.to) wrong(`to bets up to ${asked.to}, but only ${bets} are on disk`)
+    if (asked.last && !finished) wrong("to a last chunk that is not on disk")
+    // Without seq the answer doesn't tell a chunk that was stored from one that was repeated.
+    const isNew = asked.seq !== undefined && answer.duplicate !== true
+    if (isNew && record.storedBy.get(asked.to)?.has(conversation.life) !== true) {
+      wrong(`to bets up to ${asked.to}, which another server has stored`)
     }
-    if (asked.last && standing?.finished !== true) wrong("to a last chunk that is not on disk")
+    if (record.claimedBy !== conversation.life) this.#timeline.count("answer after a newer claim")
   }
 
   #judgeRejection(
@@ -274,44 +287,53 @@ export class Judge {
     conversation: Conversation,
     agency: AgencyId,
     answer: Answer,
+    seen: number,
     wrong: (problem: string) => void
   ): void {
     if (answer._tag === "ChunkRejected") {
       return this.#judgeRejection(conversation, "RESUME", answer)
     }
-    const standing = this.#standings.get(agency)
-    if (answer._tag !== "ResumePoint" || standing === undefined) return wrong("to RESUME")
+    const record = this.#agencies.get(agency)
+    if (answer._tag !== "ResumePoint" || record === undefined) return wrong("to RESUME")
     this.#judgeSpeaker(conversation, agency, wrong)
     const { bets, digest, draw, finished, seq } = answer
     if (draw !== simulatedDraw) wrong("tells another draw")
-    if (bets !== standing.bets || seq !== standing.seq || finished !== standing.finished) {
-      wrong(`tells other than what is on disk (${JSON.stringify(standing)})`)
+    // Another server may have stored more, but only under a newer claim.
+    const mayBe = record.claimedBy === conversation.life
+      ? [record.now]
+      : record.standings.slice(seen)
+    if (!mayBe.some((one) => one.bets === bets && one.seq === seq && one.finished === finished)) {
+      wrong(`tells other than what is on disk (${JSON.stringify(mayBe.at(-1))})`)
     }
     if (digest !== this.#files.get(agency)?.digest(bets)) wrong("tells another digest")
   }
 
-  /** One connection speaks for an agency: the newest that was answered, or a newer one. */
+  /** One connection to a server speaks for an agency: the newest that was answered, or a newer one. */
   #judgeSpeaker(
     conversation: Conversation,
     agency: AgencyId,
     wrong: (problem: string) => void
   ): void {
-    const newest = this.#newest.get(agency)
+    const claim = this.#agencies.get(agency)?.claims.get(conversation.life) ?? 0
+    if (claim <= conversation.claimBefore) wrong(`under claim ${claim}, older than the connection`)
+    const { newest: answered } = this.#life(conversation.life)
+    const newest = answered.get(agency)
     if (newest !== undefined && newest.place > conversation.place) {
       wrong(`after ${newest.name}, a newer connection, was answered`)
-    } else if (Number.isFinite(conversation.place)) this.#newest.set(agency, conversation)
+    } else if (Number.isFinite(conversation.place)) answered.set(agency, conversation)
   }
 
   #judgeConsult(
+    { life }: Conversation,
     { agency, wait }: Extract<Asked, { _tag: "Consult" }>,
     answer: Answer,
     wrong: (problem: string) => void
   ): void {
     if (answer._tag === "WinnersNotReady") {
       if (wait) wrong("to a consult that waits")
-      if (this.#drawKnown) wrong("after the draw")
+      if (this.#life(life).drawKnown) wrong("after the draw")
     } else if (answer._tag === "InformAgencyWinners") {
-      this.#informed.add(agency)
+      this.#life(life).informed.add(agency)
       this.#answered.add(agency)
       if (this.#draw === undefined) wrong("before the draw is on disk")
       if (answer.documents.join() !== this.#winnersOf(agency).join()) {
@@ -329,7 +351,7 @@ export class Judge {
 
   /** Everybody had time enough after the last fault. */
   onEnd(): void {
-    for (const [agency, { bets, finished }] of this.#standings) {
+    for (const [agency, { now: { bets, finished } }] of this.#agencies) {
       const all = this.#files.get(agency)?.bets.length
       if (bets !== all || !finished) {
         this.#fail(`agency ${agency} never finished: ${bets} of ${all} bets are stored`)

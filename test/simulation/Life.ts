@@ -2,7 +2,7 @@
  * One life of the central: the real services of `intakeLayer` over a simulated ledger, parser and network, from its start
  * to a shutdown in good order or a crash. Fibers run on a queue of this life and sleep on a test clock of its own, so
  * everything happens when the simulation decides, always in the same order. A crash discards the fibers: no finalizer
- * runs, as with kill -9.
+ * runs, as with kill -9. A life that is stopped (SIGSTOP) does nothing, and what comes to it waits; time goes on.
  */
 import {
   Cause,
@@ -24,6 +24,7 @@ import { type Details, LogWriter, OperatorLog } from "../../src/services/base/Op
 import { Settings, type SettingsShape } from "../../src/services/base/Settings.ts"
 import type { Connection, Door, Transport } from "../../src/services/intake/Connection.ts"
 import { Connections } from "../../src/services/intake/Connections.ts"
+import { LedgerUnavailable } from "../../src/services/ledger/BetLedger.ts"
 import { intakeLayer } from "../../src/services/Server.ts"
 import type { LedgerLife } from "./SimulatedLedger.ts"
 import type { ParserLife } from "./SimulatedParser.ts"
@@ -58,6 +59,8 @@ export interface LifeOptions {
   readonly onLog: LogObserver
   /** The process was killed: nothing of this life happens any more. */
   readonly onKilled: () => void
+  /** The ledger couldn't be opened: the process has ended. */
+  readonly onStartFailed: () => void
   /** The server asks to be ended in good order. */
   readonly onDone: () => void
 }
@@ -75,7 +78,9 @@ export class Life {
   #connections: Connections["Service"] | undefined
   readonly #begun: number
   #crashAfterTasks: number | undefined
-  #state: "serving" | "closing" | "ended" = "serving"
+  #state: "starting" | "serving" | "closing" | "ended" = "starting"
+  /** What has come to a stopped process. */
+  #held: Array<() => void> | undefined
 
   constructor(options: LifeOptions) {
     this.#options = options
@@ -102,7 +107,7 @@ export class Life {
     this.#context = Context.add(testing, Clock.Clock, {
       ...clock,
       sleep: (duration) => {
-        this.#timeline.after(Duration.toMillis(duration), () => {})
+        this.#timeline.after(Duration.toMillis(duration), () => this.deliver(() => {}))
         return clock.sleep(duration)
       }
     })
@@ -116,7 +121,20 @@ export class Life {
         Layer.succeed(OperatorLog, new ObservedLog(onLog))
       ))
     )
-    const built = this.#runNow(this.#context, Layer.buildWithScope(services, this.#scope))
+    const start = Effect.runForkWith(this.#context)(Layer.buildWithScope(services, this.#scope))
+    start.addObserver((exit) => {
+      if (this.ended) return
+      if (Exit.isSuccess(exit)) return this.#serve(exit.value)
+      this.#end()
+      const problem = Cause.squash(exit.cause)
+      if (problem instanceof LedgerUnavailable) return options.onStartFailed()
+      this.#timeline.fail(`the server didn't start: ${Cause.pretty(exit.cause)}`)
+    })
+    this.#timeline.after(0, () => this.deliver(() => {}))
+  }
+
+  #serve(built: Context.Context<Connections | Lifetime>): void {
+    this.#state = "serving"
     this.#connections = Context.get(built, Connections)
     this.#watch(Context.get(built, Lifetime).awaitEnd)
   }
@@ -143,9 +161,35 @@ export class Life {
     return this.#connections?.turns.messages.length ?? 0
   }
 
-  /** Lets the services' time go on to the timeline's, and everything run that is ready. */
-  proceed(): void {
+  get stopped(): boolean {
+    return this.#held !== undefined
+  }
+
+  /** SIGSTOP. */
+  stop(): void {
+    this.#held ??= []
+  }
+
+  /** SIGCONT. All that has come meanwhile, and all that was due, is there at once. */
+  continue(): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    for (const run of held) this.deliver(run)
+  }
+
+  /** Something comes to the process: its time goes on to the timeline's, and everything runs that is ready. */
+  deliver(run: () => void): void {
+    if (this.#held !== undefined) {
+      this.#held.push(run)
+      return
+    }
+    this.#proceed()
     if (this.ended) return
+    run()
+    this.#pump()
+  }
+
+  #proceed(): void {
     this.#checkTurns()
     this.#pump()
     const behind = this.#timeline.now - this.#begun - this.#clock.currentTimeMillisUnsafe()
@@ -167,7 +211,7 @@ export class Life {
     const fiber = Effect.runForkWith(this.#context)(Scope.close(this.#scope, Exit.void))
     fiber.addObserver((exit) => {
       if (this.ended) return
-      this.#state = "ended"
+      this.#end()
       if (Exit.isFailure(exit)) this.#timeline.fail(`the shutdown: ${Cause.pretty(exit.cause)}`)
       if (this.connections > 0) {
         this.#timeline.trace(`${this.connections} connections outlived the shutdown`)
@@ -212,9 +256,13 @@ export class Life {
     }
   }
 
-  #die(): void {
+  #end(): void {
     this.#state = "ended"
     this.#tasks.length = 0
+  }
+
+  #die(): void {
+    this.#end()
     this.#options.onKilled()
   }
 

@@ -8,6 +8,8 @@ export interface Mutant {
   /** From the root of the project. */
   readonly file: string
   readonly edits: ReadonlyArray<readonly [text: string, planted: string]>
+  /** What goes with it in another file, where two checks stand behind each other. */
+  readonly also?: Pick<Mutant, "file" | "edits">
 }
 
 export const mutants: ReadonlyArray<Mutant> = [
@@ -87,10 +89,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "hold the draw again after a restart",
     file: "src/services/draw/Lottery.ts",
     edits: [
-      [
-        "        return Option.isSome(standing.draw)\n",
-        "        return false && Option.isSome(standing.draw)\n"
-      ]
+      ["if (Option.isNone(standing.draw)) yield* checkDue", "yield* checkDue"],
+      ["        return standing.draw\n", "        return Option.none()\n"]
     ]
   },
   {
@@ -244,5 +244,106 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "not wait for the last answers at a shutdown",
     file: "src/services/intake/Connections.ts",
     edits: [["    yield* Effect.timeoutOption(sessions.awaitNone(\"bets\"), graceMs)\n", ""]]
+  },
+  {
+    name: "store what was decided on under an older claim (in the simulated home)",
+    file: "test/simulation/LedgerDisk.ts",
+    edits: [["this.#epochs.get(agency) !== epoch)", "this.#epochs.get(agency) === undefined)"]]
+  },
+  {
+    name: "claim, and look what is stored, in one statement (in the simulated home)",
+    file: "test/simulation/SharedLedger.ts",
+    edits: [
+      [
+        "        const isFree = rowLocks.take(",
+        "        const seen = [...locks].map((agency) => this.#home.disk.recordOf(agency))\n"
+        + "        const isFree = rowLocks.take("
+      ],
+      ["() => run(unlock, answered), life", "() => run(unlock, answered, seen), life"],
+      [
+        "const run = (unlock: () => void, answered: boolean) => {",
+        "const run = (unlock, answered, seen) => {"
+      ],
+      ["() => fails(operation) : execute()", "() => fails(operation) : execute(seen)"],
+      [
+        "    const execute = () => {\n      const claimed =",
+        "    const execute = ([stored]) => {\n      const claimed ="
+      ],
+      ["        const stored = disk.recordOf(agency)\n", ""]
+    ]
+  },
+  {
+    name: "read what is stored instead of claiming, when a group was in doubt",
+    file: "src/services/intake/BetTurns.ts",
+    edits: [
+      [
+        "  readonly #desks = new Desks()\n",
+        "  readonly #desks = new Desks()\n  readonly #doubts = new Map()\n"
+      ],
+      [
+        "        desk.dropClaim(why",
+        "        if (why === \"in doubt\") this.#doubts.set(desk, epoch)\n        desk.dropClaim(why"
+      ],
+      [
+        "this.#ask(this.#options.ledger.claim(desk.agency))",
+        "this.#ask(this.#doubts.has(desk)\n"
+        + "      ? Effect.map(this.#options.ledger.digest(desk.agency), ({ bets, seq }) => {\n"
+        + "        const epoch = this.#doubts.get(desk)\n"
+        + "        this.#doubts.delete(desk)\n"
+        + "        return { bets, seq, epoch, finished: desk.standing.finished }\n"
+        + "      })\n"
+        + "      : this.#options.ledger.claim(desk.agency))"
+      ]
+    ]
+  },
+  {
+    name: "send the chunks of a group in doubt again, with the same seq",
+    file: "src/services/ledger/GroupCommit.ts",
+    edits: [["failure.value._tag === \"LedgerInDoubt\") this", "failure.value._tag === \"\") this"]]
+  },
+  {
+    name: "answer a group in doubt as stored",
+    file: "src/services/ledger/GroupCommit.ts",
+    edits: [[
+      "this.#inHand.settleLost(group, \"in doubt\")",
+      "return this.#inHand.settleStored(group)"
+    ]]
+  },
+  {
+    name: "answer chunks that were fenced as stored",
+    file: "src/services/ledger/GroupCommit.ts",
+    edits: [["if (fenced.size === 0) return", "if (fenced.size >= 0) return"]]
+  },
+  {
+    name: "keep the claim of a desk for a newer session",
+    file: "src/services/intake/Desk.ts",
+    edits: [[
+      "      this.#arrival = session.arrival\n      this.#epoch = undefined\n",
+      "      this.#arrival = session.arrival\n"
+    ]]
+  },
+  {
+    name: "hold the draw by what one server knows, without a look whether it is due",
+    file: "src/services/draw/Lottery.ts",
+    edits: [["if (count === roster.size) ", "if (count * 2 >= roster.size) "]],
+    also: {
+      file: "test/simulation/LedgerDisk.ts",
+      edits: [["if (roster.some((agency) => !this.recordOf(agency).finished)) ", "if (false) "]]
+    }
+  },
+  {
+    name: "hold the draw with one of several permits",
+    file: "src/services/ledger/GroupCommit.ts",
+    edits: [["permits.withPermits(ledger.groupsMax)(effect)", "permits.withPermits(1)(effect)"]]
+  },
+  {
+    name: "not look at the lottery when there are news",
+    file: "src/services/draw/Lottery.ts",
+    edits: [["news._tag === \"Changed\"\n", "news._tag === undefined\n"]]
+  },
+  {
+    name: "leave out the poll, and trust in news (in the simulated home)",
+    file: "test/simulation/SharedLedger.ts",
+    edits: [["Effect.forever(poll)", "Effect.never"]]
   }
 ]

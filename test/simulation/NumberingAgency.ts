@@ -5,12 +5,13 @@
  */
 import { decodeAnswer, encodeRequest } from "../../src/domain/Message.ts"
 import type { AgencyFile } from "./AgencyFile.ts"
-import type { Asked } from "./Judge.ts"
+import type { Asked } from "./Conversation.ts"
 import {
   type AgencyStyle,
   type AgencyWorld,
   chunksMax,
   type Consult,
+  leave,
   pauseOf,
   type SimulatedAgency,
   type Successor
@@ -65,12 +66,17 @@ export class NumberingAgency implements SimulatedAgency {
     return this.#sold && this.#consult.told
   }
 
+  move(): void {
+    if (this.#link !== undefined) this.#startAnew()
+  }
+
   sell(): void {
     this.#due = []
     this.#astray = true
     const link: Link = this.#world.connect("bets", {
       onOpen: () => {
         if (this.#link === link) this.#resume()
+        else link.abandon()
       },
       onAnswer: (body) => {
         if (this.#link === link) this.#onAnswer(body)
@@ -193,10 +199,12 @@ export class NumberingAgency implements SimulatedAgency {
   }
 
   #startAnew(): void {
+    const link = this.#link
     this.#world.timeline.count("connection replaced while alive")
     this.#link = undefined
     this.#patience?.cancel()
     this.sell()
+    if (link !== undefined) leave(this.#world, link, this.#link)
   }
 
   #finish(): void {

@@ -10,17 +10,21 @@ import type { simulate } from "./Simulation.ts"
 const root = new URL("../../", import.meta.url).href
 const mark = /\?mutant=(\d+)$/
 
-/** The source with the mistake in it. */
-const plant = (source: string, index: number): string => {
+/** What a mutant changes in a file. */
+const editsOf = (index: number, path: string) => {
   const mutant = mutants[index]
-  if (mutant === undefined) throw new Error(`there is no mutant ${index}`)
-  return mutant.edits.reduce((text, [original, planted]) => {
+  return [mutant, mutant?.also].find((part) => part?.file === path)?.edits
+}
+
+/** The source with the mistake in it. */
+const plant = (source: string, index: number, path: string): string =>
+  (editsOf(index, path) ?? []).reduce((text, [original, planted]) => {
     if (text.split(original).length !== 2) {
-      throw new Error(`"${mutant.name}" doesn't fit ${mutant.file} any more: ${original.trim()}`)
+      const name = mutants[index]?.name ?? ""
+      throw new Error(`"${name}" doesn't fit ${path} any more: ${original.trim()}`)
     }
     return text.replace(original, () => planted)
   }, source)
-}
 
 registerHooks({
   resolve: (specifier, context, nextResolve) => {
@@ -36,8 +40,9 @@ registerHooks({
     const index = mark.exec(url)?.[1]
     if (index === undefined) return loaded
     const path = url.slice(root.length).replace(mark, "")
-    if (path !== mutants[Number(index)]?.file) return loaded
-    return { ...loaded, source: plant(readFileSync(new URL(path, root), "utf8"), Number(index)) }
+    if (editsOf(Number(index), path) === undefined) return loaded
+    const source = readFileSync(new URL(path, root), "utf8")
+    return { ...loaded, source: plant(source, Number(index), path) }
   }
 })
 

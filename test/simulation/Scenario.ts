@@ -21,7 +21,35 @@ export interface Trouble {
 
 export interface Blow {
   readonly at: number
+  /** Upon the server with this index. */
+  readonly server: number
   readonly kind: "crash" | "shutdown"
+}
+
+/** A server is stopped (SIGSTOP), and continues. */
+interface Stop {
+  readonly at: number
+  readonly server: number
+  readonly duration: number
+}
+
+/** Several servers, or one, over a ledger that can be shared. */
+export interface Cluster {
+  readonly servers: number
+  readonly groupsMax: number
+  readonly pollMs: number
+  /** How often an answer of the ledger is lost. */
+  readonly doubts: number
+  /** How often it is that to an agency's last chunk, even when all else is quiet. */
+  readonly lastAnswersLost: number
+  /** How often news come not at all, and how often late. */
+  readonly newsLost: number
+  readonly newsLate: number
+  /** How often who connects again does it elsewhere. */
+  readonly roaming: number
+  /** When an agency, by its place in the roster, goes to another server without need. */
+  readonly moves: ReadonlyArray<{ readonly at: number; readonly agency: number }>
+  readonly stops: ReadonlyArray<Stop>
 }
 
 /** `mended` is an agency from the field that gets a client that counts, and sometimes its old one back. */
@@ -41,6 +69,8 @@ export interface Scenario {
   /** From here on nothing goes wrong any more. */
   readonly quietAt: number
   readonly network: NetworkFaults
+  /** Undefined: one server with a ledger of its own. */
+  readonly cluster: Cluster | undefined
   /** What a commit takes when nothing is wrong. */
   readonly commitMax: number
   readonly ledgerFailing: ReadonlyArray<Trouble>
@@ -65,13 +95,43 @@ const drawTroubles = (random: Random, quietAt: number): ReadonlyArray<Trouble> =
     }
   })
 
-const drawBlows = (random: Random, quietAt: number): ReadonlyArray<Blow> => {
-  const crashes = random.chance(0.5) ? random.integer(1, 4) : 0
-  const shutdowns = random.chance(0.4) ? random.integer(1, 3) : 0
+const drawBlows = (random: Random, quietAt: number, servers: number): ReadonlyArray<Blow> => {
+  const crashes = random.chance(0.5) ? random.integer(1, 3 + servers) : 0
+  const shutdowns = random.chance(0.4) ? random.integer(1, 2 + servers) : 0
   return Array.from({ length: crashes + shutdowns }, (_, index) => ({
     at: random.integer(0, quietAt),
+    server: random.integer(0, servers - 1),
     kind: index < crashes ? "crash" : "shutdown"
   }))
+}
+
+const drawCluster = (
+  random: Random,
+  quietAt: number,
+  agencies: number
+): Cluster | undefined => {
+  if (random.chance(0.4)) return undefined
+  const servers = random.pick([1, 2, 2, 3, 3])
+  const some = (most: number) => random.chance(0.7) ? random.integer(1, most) : 0
+  return {
+    servers,
+    groupsMax: random.integer(1, 3),
+    pollMs: random.integer(300, 2500),
+    doubts: random.chance(0.6) ? random.pick([0.02, 0.1, 0.3]) : 0,
+    lastAnswersLost: random.chance(0.4) ? 0.5 : 0,
+    newsLost: random.pick([0, 0.3, 1]),
+    newsLate: random.pick([0, 0.3, 1]),
+    roaming: random.pick([0.3, 0.7]),
+    moves: Array.from({ length: some(8 * agencies) }, () => ({
+      at: random.integer(0, quietAt),
+      agency: random.integer(0, agencies - 1)
+    })),
+    stops: Array.from({ length: some(2 * servers) }, () => {
+      const at = random.integer(0, quietAt)
+      const server = random.integer(0, servers - 1)
+      return { at, server, duration: Math.min(quietAt - at, random.integer(50, 8000)) }
+    })
+  }
 }
 
 const drawSettings = (random: Random, agencies: number, winningNumber: number) => {
@@ -83,16 +143,16 @@ const drawSettings = (random: Random, agencies: number, winningNumber: number) =
       groupBytesMax: random.pick([1024, 4096, 1_000_000]),
       gatherMs: random.pick([0, 5, 50]),
       retryFirstMs: random.integer(5, 100),
-      retryMaxMs: random.integer(200, 2000)
+      retryMaxMs: random.integer(400, 2000)
     },
     connections: {
       max: random.chance(0.3) ? Math.max(5, 2 * agencies + random.integer(0, 2)) : 64,
       frameBytesMax,
-      frameBudgetBytes: frameBytesMax * random.pick([1, 1, 2, 4]),
-      roomWaitMs: random.pick([100, 500, 5000]),
+      frameBudgetBytes: frameBytesMax * random.pick([1, 1, 1, 3]),
+      roomWaitMs: random.pick([150, 500, 5000]),
       frameDeadlineMs: 1000 * random.integer(2, 4),
       answerDeadlineMs: 1000 * random.integer(2, 4),
-      closeLingerMs: random.pick([200, 1000])
+      closeLingerMs: random.pick([500, 1000])
     },
     workers: random.integer(1, 4),
     consults: { retryAfterMs: random.integer(100, 1000) },
@@ -128,6 +188,7 @@ export const drawScenario = (random: Random): Scenario => {
     }
     return { file: randomFile(random, agency, length, winningNumber, counts), kind, style }
   })
+  const cluster = drawCluster(random, quietAt, count)
   const rate = (often: number) => random.chance(0.5) ? often * random.next() : 0
   return {
     settings,
@@ -142,12 +203,13 @@ export const drawScenario = (random: Random): Scenario => {
       stubbornness: rate(0.5),
       latencyMax: random.pick([2, 20, 200, 500])
     },
+    cluster,
     commitMax: random.pick([10, 50, 500]),
     ledgerFailing: drawTroubles(random, quietAt),
     ledgerSlow: drawTroubles(random, quietAt),
     parserFailing: drawTroubles(random, quietAt),
     parserSlow: drawTroubles(random, quietAt),
-    blows: drawBlows(random, quietAt),
+    blows: drawBlows(random, quietAt, cluster?.servers ?? 1),
     crashesOnWrite: rate(0.1),
     drawFaults: Array.from(
       { length: random.chance(0.5) ? random.integer(1, 3) : 0 },

@@ -46,6 +46,11 @@ export const pauseOf = ({ quiet, random }: AgencyWorld, { pauseMax }: AgencyStyl
 /** Over a slow network more would take too long. */
 export const chunksMax = 60
 
+/** A connection was replaced. Only the server that it leads to closes it, and the new one may lead to another. */
+export const leave = ({ random, timeline }: AgencyWorld, link: Link, next: Link | undefined) => {
+  if (next?.life !== link.life) timeline.after(random.integer(0, 6000), () => link.abandon())
+}
+
 const utf8 = new TextEncoder()
 
 /** As the field writes it: strings for numbers, nothing but ASCII, a space after `:` and `,`. */
@@ -124,6 +129,8 @@ export interface SimulatedAgency {
   readonly begin: () => void
   /** Begins, or goes on where another one stopped. */
   readonly sell: () => void
+  /** Connects anew without need, and leaves its connection as it is, or breaks it. */
+  readonly move: () => void
   /** It sold everything and knows its winners. */
   readonly done: () => boolean
 }
@@ -164,6 +171,14 @@ export class FieldAgency implements SimulatedAgency {
     return this.#sold && this.#consult.told
   }
 
+  move(): void {
+    const link = this.#link
+    if (link === undefined) return
+    if (this.#world.random.chance(0.5)) link.abandon(this.#world.random.chance(0.5))
+    this.sell()
+    leave(this.#world, link, this.#link)
+  }
+
   sell(): void {
     const { random, timeline } = this.#world
     const chunkMin = Math.ceil(this.#file.bets.length / chunksMax)
@@ -171,10 +186,15 @@ export class FieldAgency implements SimulatedAgency {
     this.#next = 0
     this.#sentLast = false
     timeline.trace(`agency ${this.#file.agency} starts with chunks of ${this.#chunkSize}`)
-    const link = this.#world.connect("bets", {
-      onOpen: () => this.#sellChunk(),
+    const link: Link = this.#world.connect("bets", {
+      onOpen: () => {
+        if (this.#link === link) this.#sellChunk()
+        else link.abandon()
+      },
       onAnswer: (body) => {
         if (this.#link === link) this.#onAnswer(body)
+        // Left, and nobody is there any more who would read.
+        else link.abandon()
       },
       onClosed: () => {
         if (this.#link === link) this.#onLost()

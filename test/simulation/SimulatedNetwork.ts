@@ -9,11 +9,13 @@
  * - an agency that reads late, over a network that takes few bytes from the writer;
  * - an agency that ignores the server's FIN;
  * - a crash of the server: what it wrote arrives, or is cut off at any byte;
- * - a server that destroys a connection with unread input: the network throws answers away.
+ * - a server that destroys a connection with unread input: the network throws answers away;
+ * - a server that is stopped: its connections open, and nothing is read from them.
  */
 import type { Connection, Door, Transport } from "../../src/services/intake/Connection.ts"
+import type { Asked, Conversation } from "./Conversation.ts"
 import { Flow, type FlowFaults } from "./Flow.ts"
-import type { Asked, Conversation, Judge } from "./Judge.ts"
+import type { Judge } from "./Judge.ts"
 import type { Random } from "./Random.ts"
 import type { Timeline } from "./Timeline.ts"
 
@@ -42,8 +44,15 @@ export const calmNetwork: NetworkFaults = {
   latencyMax: 5
 }
 
-/** The side of the server: undefined while none listens. */
-export type Accept = ((door: Door, transport: Transport) => Connection) | undefined
+/** The process that listens. */
+export interface Listening {
+  /** Which life of which server it is. */
+  readonly life: number
+  readonly stopped: boolean
+  readonly accept: (door: Door, transport: Transport) => Connection
+  /** Lets something come to it. */
+  readonly deliver: (run: () => void) => void
+}
 
 const never = Number.POSITIVE_INFINITY
 
@@ -62,6 +71,8 @@ export class Link implements Conversation {
   answered = 0
   rejected = false
   place = 0
+  claimBefore = 0
+  readonly seen: Array<number> = []
   /** Requests that the server had received whole when its shutdown began. */
   owed = 0
   /** Whole requests that have reached the server. */
@@ -78,6 +89,7 @@ export class Link implements Conversation {
   readonly #requestEnds: Array<number> = []
   #sentUp = 0
   #passedUp = 0
+  #server: Listening | undefined
   #connection: Connection | undefined
   #reading = true
   #serverFinished = false
@@ -103,7 +115,9 @@ export class Link implements Conversation {
     const broken = () => this.#cut()
     const { random, timeline } = world
     this.#up = new Flow(timeline, random, drawFlow(random, faults, false), {
-      ready: () => this.#connection !== undefined && (this.#reading || random.chance(0.1)),
+      ready: () =>
+        this.#connection !== undefined && this.#server?.stopped === false
+        && (this.#reading || random.chance(0.1)),
       onBytes: (bytes) => this.#onServerBytes(bytes),
       onEnd: () => this.#onServerEnd(),
       onBroken: broken
@@ -127,9 +141,19 @@ export class Link implements Conversation {
     return !this.#reading
   }
 
-  connect(accept: Accept): void {
-    if (accept === undefined) return this.#tellClosed(this.#random.integer(1, 30))
-    this.#connection = accept(this.door, this.#transport())
+  /** The life of the server that it leads to; 0 while there is none. */
+  get life(): number {
+    return this.#server?.life ?? 0
+  }
+
+  /** Undefined: none listens. */
+  connect(server: Listening | undefined): void {
+    if (server === undefined) return this.#tellClosed(this.#random.integer(1, 30))
+    this.#server = server
+    server.deliver(() => {
+      this.#connection = server.accept(this.door, this.#transport(server))
+      this.#up.kick()
+    })
     this.#timeline.after(1, () => {
       if (!this.#clientGone) this.#peer.onOpen()
     })
@@ -172,9 +196,14 @@ export class Link implements Conversation {
 
   // ---- the network's side
 
+  /** The server reads again. */
+  kick(): void {
+    this.#up.kick()
+  }
+
   /** The server's process ended: whatever it wrote arrives, or not. */
   serverVanished(): void {
-    if (this.#connection === undefined) return
+    if (this.#server === undefined || this.#serverGone) return
     this.#connection = undefined
     this.#serverGone = true
     this.#up.close()
@@ -208,12 +237,14 @@ export class Link implements Conversation {
   }
 
   #gone(): void {
-    const connection = this.#connection
-    if (connection === undefined) return
-    this.#connection = undefined
-    this.#serverGone = true
-    this.#timeline.trace(`${this.name} gone`)
-    connection.onGone()
+    this.#server?.deliver(() => {
+      const connection = this.#connection
+      if (connection === undefined) return
+      this.#connection = undefined
+      this.#serverGone = true
+      this.#timeline.trace(`${this.name} gone`)
+      connection.onGone()
+    })
   }
 
   #tellClosed(delay: number): void {
@@ -226,7 +257,7 @@ export class Link implements Conversation {
 
   // ---- the server's side
 
-  #transport(): Transport {
+  #transport(server: Listening): Transport {
     const down = this.#down
     return {
       address: this.name,
@@ -246,11 +277,11 @@ export class Link implements Conversation {
         this.#reading = true
         this.#up.kick()
       },
-      whenSent: (callback) => down.whenTaken(callback),
+      whenSent: (callback) => down.whenTaken(() => server.deliver(callback)),
       finish: (callback) => {
         this.#serverFinished = true
         down.end()
-        down.whenTaken(callback)
+        down.whenTaken(() => server.deliver(callback))
       },
       destroy: () => this.#destroy()
     }
@@ -270,19 +301,24 @@ export class Link implements Conversation {
   }
 
   #onServerBytes(bytes: Uint8Array): void {
-    this.#passedUp += bytes.length
-    while ((this.#requestEnds[0] ?? Number.POSITIVE_INFINITY) <= this.#passedUp) {
-      this.#requestEnds.shift()
-      this.received++
-    }
-    this.#timeline.trace(`${this.name} received ${bytes.length}`)
-    this.#connection?.onBytes(bytes)
-    if (this.received > 0 && this.place === 0) this.#judge.onArrived(this, this.paused)
+    this.#server?.deliver(() => {
+      this.#passedUp += bytes.length
+      while ((this.#requestEnds[0] ?? Number.POSITIVE_INFINITY) <= this.#passedUp) {
+        this.#requestEnds.shift()
+        this.received++
+        this.#judge.onReceived(this)
+      }
+      this.#timeline.trace(`${this.name} received ${bytes.length}`)
+      this.#connection?.onBytes(bytes)
+      if (this.received > 0 && this.place === 0) this.#judge.onArrived(this, this.paused)
+    })
   }
 
   #onServerEnd(): void {
-    this.#timeline.trace(`${this.name} received FIN`)
-    this.#connection?.onPeerEnd()
+    this.#server?.deliver(() => {
+      this.#timeline.trace(`${this.name} received FIN`)
+      this.#connection?.onPeerEnd()
+    })
   }
 
   #onClientBytes(bytes: Uint8Array): void {

@@ -2,7 +2,7 @@
 import type { AgencyId } from "../../src/domain/Agency.ts"
 import { encodeFrame } from "../../src/domain/Frame.ts"
 import { encodeRequest } from "../../src/domain/Message.ts"
-import type { Asked } from "./Judge.ts"
+import type { Asked } from "./Conversation.ts"
 import type { AgencyWorld } from "./SimulatedAgency.ts"
 import type { Link } from "./SimulatedNetwork.ts"
 

@@ -63,13 +63,13 @@ export class Lottery extends Context.Service<Lottery, {
         // What was only seen may be gone again: a primary shows commits that its standby, which takes over, never got.
         const seen = HashSet.fromIterable(standing.finished)
         yield* Ref.set(finished, HashSet.union(seen, yield* Ref.get(finishedHere)))
-        yield* checkDue
+        if (Option.isNone(standing.draw)) yield* checkDue
         return standing.draw
       })
 
       const holdWhenDue = Effect.gen(function*() {
         yield* Deferred.await(due)
-        const draw = yield* heldDraw
+        const draw = yield* heldDraw(drawn)
         if (yield* Deferred.succeed(drawn, draw)) log.write("INFO", "sorteo", "success")
       })
       /** What can't be looked at now is looked at with the next news. */
@@ -118,8 +118,8 @@ export class Lottery extends Context.Service<Lottery, {
   )
 }
 
-/** The draw, tried again until it is held. */
-const heldDraw = Effect.gen(function*() {
+/** The draw, tried again until it is held, or known from another server. */
+const heldDraw = Effect.fnUntraced(function*(drawn: Deferred.Deferred<Draw>) {
   const { ledger: { retryFirstMs, retryMaxMs } } = yield* Settings
   const ledger = yield* BetLedger
   const commits = yield* GroupCommit
@@ -130,7 +130,12 @@ const heldDraw = Effect.gen(function*() {
       log.write("ERROR", "sorteo", "fail", { problem })
       lifetime.setTrouble("draw", `it is due and can't be held (${problem})`)
     })
-  const draw = yield* commits.exclusively(ledger.holdDraw).pipe(
+  const known = Effect.flatMap(Deferred.poll(drawn), Effect.transposeOption)
+  const held = Effect.flatMap(
+    known,
+    (draw) => Option.isSome(draw) ? Effect.succeed(draw) : ledger.holdDraw
+  )
+  const draw = yield* commits.exclusively(held).pipe(
     Effect.mapError(({ cause }) => String(cause)),
     Effect.flatMap(Option.match({
       onNone: () => Effect.fail("the ledger has agencies that have not finished"),

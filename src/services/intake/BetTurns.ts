@@ -306,6 +306,11 @@ class BetTurnHandler {
     const { ledger } = this.#options
     return this.#ask(ledger.digest(desk.agency)).pipe(Effect.match({
       onSuccess: (point) => {
+        if (point.seq !== desk.standing.seq) {
+          // Another server has claimed the agency and stored more, and so this one doesn't know whether it has finished.
+          desk.dropClaim("superseded")
+          return "done"
+        }
         session.resumed()
         session.carryOut(resumePoint(point, desk.standing.finished, ledger.opened.drawName))
         return "done"

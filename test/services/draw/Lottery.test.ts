@@ -192,6 +192,33 @@ describe("the draw", () => {
       )
     }))
 
+  it.effect("that another server has held meanwhile is not held again, also if it couldn't be held here", () =>
+    Effect.gen(function*() {
+      const finished = new Set([one, two, three])
+      for (const failures of [0, 1]) {
+        const news = yield* PubSub.unbounded<News>()
+        let now: LotteryStanding = { finished: new Set(), draw: Option.none() }
+        const { failTimes, lottery, tries, unready } = yield* lotteryOf({}, {
+          news: Stream.fromPubSub(news),
+          standing: Effect.sync(() => now)
+        })
+        failTimes(failures)
+        yield* settled
+        if (failures > 0) {
+          now = { finished, draw: Option.none() }
+          yield* PubSub.publish(news, changed)
+          yield* settled
+          assert.match(unready().join(), /^draw: /)
+        }
+        now = { finished, draw: Option.some(draw) }
+        yield* PubSub.publish(news, changed)
+        yield* TestClock.adjust(50)
+        assert.deepStrictEqual(yield* lottery.drawn, draw)
+        assert.strictEqual(tries(), failures)
+        assert.deepStrictEqual(unready(), [])
+      }
+    }))
+
   it.effect("waits for the missing agencies of the roster, and for nobody else", () =>
     Effect.gen(function*() {
       const { lottery: { finish, isAgency, missing } } = yield* lotteryOf()

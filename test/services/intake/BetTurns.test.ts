@@ -83,6 +83,8 @@ const intake = (ledgerSettings: Readonly<Record<string, number>> = {}) =>
     const stored: Array<string> = []
     let standing = nothingStored
     let epoch = 0
+    /** Chunks that another server has stored under a claim of its own. */
+    let storedElsewhere = 0
     const news = yield* PubSub.unbounded<News>()
     const reading = yield* Deferred.make<void>()
     const ledger = BetLedger.of({
@@ -125,7 +127,7 @@ const intake = (ledgerSettings: Readonly<Record<string, number>> = {}) =>
         Effect.suspend(() =>
           fault.read
             ? Effect.andThen(Deferred.await(reading), unavailable("read"))
-            : Effect.succeed({ seq: 0, bets: 0, digest: "" })
+            : Effect.succeed({ seq: standing.seq + storedElsewhere, bets: 0, digest: "" })
         ),
       holdDraw: unavailable("draw"),
       told: () => Effect.void
@@ -171,6 +173,9 @@ const intake = (ledgerSettings: Readonly<Record<string, number>> = {}) =>
       connect,
       claims: () => epoch,
       hear: (one: News) => PubSub.publish(news, one),
+      storeElsewhere: () => {
+        storedElsewhere++
+      },
       lose: () => {
         standing = nothingStored
       },
@@ -347,6 +352,18 @@ describe("a ledger that several servers share", () => {
       yield* one.closed
       two.send(resume(2))
       yield* two.answered(2)
+    }))
+
+  it.live("closes a connection that asks RESUME when another server has stored more, which it doesn't know", () =>
+    Effect.gen(function*() {
+      const { connect, storeElsewhere } = yield* intake()
+      const one = connect()
+      one.send(resume(1))
+      yield* one.answered(1)
+      storeElsewhere()
+      one.send(resume(1))
+      yield* one.closed
+      assert.lengthOf(one.transport.answers, 1)
     }))
 
   it.live("that has lost what was acknowledged ends the server, and nothing more is answered", () =>
