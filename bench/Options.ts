@@ -10,6 +10,7 @@ export const parts = [
   "nats",
   "ledger",
   "servers",
+  "snapshot",
   "draw",
   "growth",
   "idle"
@@ -52,6 +53,7 @@ export const usage = `npm run bench -- [options]
                          postgres, redis, nats   the central and each, where installed
                          ledger    the ledger in PostgreSQL without a server, and pgbench
                          servers   one, two and three servers over one PostgreSQL, the embedded ledger, and pgbench
+                         snapshot  one server over PostgreSQL, alone and while another session holds a snapshot
                          draw      last chunk to last winner
                          growth    CPU per bet with a small and a large ledger, and starts with it
                          idle      thousands of waiting consults under full load

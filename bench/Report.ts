@@ -5,6 +5,7 @@ import type { GrowthResult } from "./Growth.ts"
 import type { IdleResult } from "./Idle.ts"
 import type { AloneResult } from "./PostgresLedger.ts"
 import type { ServersResult } from "./Servers.ts"
+import type { SnapshotResult } from "./Snapshot.ts"
 
 const mega = 1e6
 
@@ -186,3 +187,22 @@ export const formatServers = ({ contests, version }: ServersResult): string =>
       median.loadAverage.toFixed(1)
     ])
   )
+
+/** The intake of one server, without and with a snapshot held beside it. */
+export const formatSnapshot = (
+  { alone, beside, ratio, seconds, version }: SnapshotResult
+): string =>
+  `${
+    formatTable(
+      [
+        `1 server, chunks of 100, 48 connections; ${version}`,
+        "bets/s",
+        "PostgreSQL's CPU s/M bets"
+      ],
+      ([["alone", alone], ["beside a held snapshot", beside]] as const).map(([name, median]) => [
+        name,
+        rate(median.betsPerSecond),
+        median.postgresCpu.toFixed(2)
+      ])
+    )
+  }\n  with a snapshot held for ${seconds.toFixed(0)} s, ${ratio.toFixed(2)} of the intake without`

@@ -8,6 +8,7 @@ import type { GrowthResult } from "./Growth.ts"
 import type { IdleResult } from "./Idle.ts"
 import type { AloneResult } from "./PostgresLedger.ts"
 import type { ServersResult } from "./Servers.ts"
+import type { SnapshotResult } from "./Snapshot.ts"
 
 export interface Results {
   readonly conditions: Conditions
@@ -23,6 +24,7 @@ export interface Results {
   readonly idle: IdleResult | undefined
   readonly alone: AloneResult | undefined
   readonly servers: ServersResult | undefined
+  readonly snapshot: SnapshotResult | undefined
 }
 
 export const resultsFolder = join(import.meta.dirname, "results")

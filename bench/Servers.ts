@@ -26,6 +26,12 @@ const contenders = [
   { name: "pgbench, 2 connections", servers: 0, shared: true }
 ] as const
 type ServersContender = (typeof contenders)[number]
+/** What a run needs to know of its contender. */
+export interface ServersShape {
+  readonly servers: number
+  /** Over PostgreSQL, and not embedded. */
+  readonly shared: boolean
+}
 
 export interface ServersRun {
   readonly betsPerSecond: number
@@ -54,7 +60,7 @@ type Figures = Omit<ServersRun, "loadAverage">
 
 const startServers = (
   folder: string,
-  { servers, shared }: ServersContender,
+  { servers, shared }: ServersShape,
   trial: PostgresTrial
 ): Promise<ReadonlyArray<Central>> =>
   Promise.all(Array.from({ length: servers }, (_, at) => {
@@ -63,15 +69,18 @@ const startServers = (
     return Central.start(own, connections, shared ? trial.url(database) : undefined)
   }))
 
-const runServers = (
+/** `beside` begins once the servers are ready, and is disposed of when the load has ended. */
+export const runServers = (
   bench: Bench,
   trial: PostgresTrial,
-  contender: ServersContender
+  contender: ServersShape,
+  beside?: (url: string) => Promise<AsyncDisposable>
 ): Promise<Figures> =>
   inFolder(bench.folder, async (folder) => {
     if (contender.shared) await trial.newDatabase(database)
     const files = await requestFiles(bench.folder, lottery, betsInChunk)
     const centrals = await startServers(folder, contender, trial)
+    await using _ = await beside?.(trial.url(database))
     const cpu = () => ({
       servers: centrals.reduce((sum, { pid }) => sum + cpuSeconds(pid), 0),
       postgres: trial.cpuSeconds
@@ -110,7 +119,7 @@ const runServers = (
   })
 
 const checkStored = async (
-  { shared }: ServersContender,
+  { shared }: ServersShape,
   trial: PostgresTrial,
   centrals: ReadonlyArray<Central>,
   acknowledged: number

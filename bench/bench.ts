@@ -28,10 +28,12 @@ import {
   formatGrowth,
   formatIdle,
   formatScaling,
-  formatServers
+  formatServers,
+  formatSnapshot
 } from "./Report.ts"
 import { resultsFolder, writeResults } from "./Results.ts"
 import { measureServers, type ServersResult } from "./Servers.ts"
+import { measureSnapshot, type SnapshotResult } from "./Snapshot.ts"
 
 /** The connections of all parts but `chunks`, and the chunk of all parts with one size of chunk. */
 const usualConnections = 50
@@ -65,6 +67,7 @@ class Session {
   idle: IdleResult | undefined
   alone: AloneResult | undefined
   servers: ServersResult | undefined
+  snapshot: SnapshotResult | undefined
 
   constructor(options: Options, bench: Bench) {
     this.options = options
@@ -91,6 +94,8 @@ class Session {
         return this.#alone()
       case "servers":
         return this.#servers()
+      case "snapshot":
+        return this.#snapshot()
       case "draw":
         for (const bets of drawBets) {
           this.draws.push(
@@ -144,6 +149,16 @@ class Session {
     if (typeof result === "string") return this.#remark([result])
     this.servers = result
     console.log(formatServers(result))
+  }
+
+  async #snapshot(): Promise<void> {
+    const result = await measureSnapshot(this.bench, (contender, run) => {
+      const figures = `${Math.round(run.betsPerSecond).toLocaleString("en")} bets/s`
+      console.log(`    ${contender}: ${figures} (load ${run.loadAverage.toFixed(2)})`)
+    })
+    if (typeof result === "string") return this.#remark([result])
+    this.snapshot = result
+    console.log(formatSnapshot(result))
   }
 
   #remark(remarks: ReadonlyArray<string>): void {
@@ -225,7 +240,7 @@ const run = async (options: Options): Promise<boolean> => {
       console.error(`  !! ${part}:`, error)
     }
   }
-  const { alone, comparisons, draws, growth, idle, remarks, servers } = session
+  const { alone, comparisons, draws, growth, idle, remarks, servers, snapshot } = session
   const all = options.parts.length === parts.length
   const what = `${quick ? "quick" : ""}${quick && !all ? "-" : ""}${
     all ? (quick ? "" : "all") : options.parts.join("-")
@@ -243,7 +258,8 @@ const run = async (options: Options): Promise<boolean> => {
     growth,
     idle,
     alone,
-    servers
+    servers,
+    snapshot
   }, what)
   console.log(`\n${path}`)
   if (!quick) drawCharts(resultsFolder)
