@@ -43,7 +43,7 @@ export const copy = Command.make(
 ).pipe(
   Command.withDescription(
     "Copy a lottery with its bets, its draw, and who was told, between a file and a database, or between two of either; then "
-      + "compare every row. Stop its servers first. What a copy that was cut short has left can't be served: run the same "
+      + "compare every row. Stop its servers first, and those of the target's database: it is refused while they run. What a copy that was cut short has left can't be served: run the same "
       + "command again, which compares what is there and continues. A target that holds anything else, or that a central "
       + "uses, is left as it is. Give a password in "
       + "LEDGER_PASSWORD or the file LEDGER_PASSWORD_FILE, which serve both URLs: every user of the machine can see one that is "

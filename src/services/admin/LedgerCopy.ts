@@ -5,12 +5,17 @@
  * got, and continued.
  */
 import { Effect, Schema, type Scope, Stream } from "effect"
+import { existsSync } from "node:fs"
+import { resolve } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { nothingStored, type Standing } from "../../domain/Standing.ts"
+import { takePlace } from "../ledger/sqlite/LedgerPlace.ts"
 import { firstDifference } from "./ChunkComparison.ts"
 import { type CopyTarget, TargetOccupied } from "./CopyTarget.ts"
+import type { ServersRunning } from "./DatabaseServers.ts"
 import { type LedgerAddress, nameOf } from "./LedgerAddress.ts"
 import { openStored } from "./OpenStored.ts"
+import { attempt } from "./ReadLedger.ts"
 import type { LedgerReadError, LedgerState, StoredChunk, StoredLedger } from "./StoredLedger.ts"
 
 /** Servers write to the ledger that is copied. */
@@ -41,12 +46,14 @@ export interface Copied {
   readonly chunksBefore: number
 }
 
-type CopyError = LedgerReadError | TargetOccupied | SourceChanged | CopyDiffers
+type CopyError = LedgerReadError | ServersRunning | TargetOccupied | SourceChanged | CopyDiffers
 
 export const copyLedger = Effect.fn("LedgerCopy.copyLedger")(function*(
   from: LedgerAddress,
   to: LedgerAddress
 ): Effect.fn.Return<Copied, CopyError, Scope.Scope> {
+  yield* requireStopped(from)
+  if (typeof to !== "string") yield* requireStopped(to)
   const source = yield* openStored(from)
   const begun = yield* source.state("copy")
   const target = yield* openTarget(to, begun)
@@ -80,6 +87,24 @@ export const copyLedger = Effect.fn("LedgerCopy.copyLedger")(function*(
     chunksBefore: sum([...before.values()].map(({ seq }) => seq))
   }
 }, Effect.scoped)
+
+/** No server writes to the ledger; to one in a file none can before the copy ends. The target's file is held later. */
+const requireStopped = Effect.fnUntraced(function*(
+  address: LedgerAddress
+): Effect.fn.Return<void, LedgerReadError | ServersRunning, Scope.Scope> {
+  if (typeof address === "string") {
+    if (existsSync(address)) yield* holdFile(address)
+    return
+  }
+  const { requireNoServers } = yield* Effect.promise(() => import("./DatabaseServers.ts"))
+  yield* requireNoServers(address.url, "copy")
+})
+
+const holdFile = (path: string) =>
+  Effect.acquireRelease(
+    attempt("copy", path, () => takePlace(resolve(path))),
+    ({ lock }) => Effect.sync(() => lock.close())
+  )
 
 const openTarget = Effect.fnUntraced(function*(
   to: LedgerAddress,

@@ -6,7 +6,7 @@ import { Effect } from "effect"
 import { formatRoster } from "../../domain/Agency.ts"
 import type { PostgresUrl } from "../base/PostgresUrl.ts"
 import { LedgerInUse, LedgerUnreadable } from "../ledger/BetLedger.ts"
-import { integer, isNull } from "../ledger/postgres/Columns.ts"
+import { isNull } from "../ledger/postgres/Columns.ts"
 import { migrate } from "../ledger/postgres/Migrations.ts"
 import { checkServer } from "../ledger/postgres/ServerCheck.ts"
 import { unfinishedProblem } from "../ledger/postgres/UnfinishedCopy.ts"
@@ -19,6 +19,7 @@ import {
   inSnapshot,
   linkOptionsOf
 } from "./DatabaseReader.ts"
+import { countServers } from "./DatabaseServers.ts"
 import {
   type Begun,
   DrawNameTaken,
@@ -93,19 +94,13 @@ const begin = ({ links }: Database, lottery: NewLottery, draw: string) =>
 
 /** False if the name is taken. A server that runs would go on with the old values. */
 const replace = Effect.fnUntraced(function*(
-  { links, name }: Database,
+  database: Database,
   id: number,
   lottery: NewLottery,
   draw: string
 ) {
-  const servers = yield* links.use("begin", (connection) =>
-    Effect.map(
-      connection.query(
-        `SELECT count(*) AS servers FROM pg_stat_activity
-         WHERE datname = current_database() AND application_name LIKE 'loteria %'`
-      ),
-      ({ rows: [row] }) => integer(row, "servers")
-    ))
+  const { links, name } = database
+  const servers = yield* countServers(database, "begin")
   if (servers > 0) return yield* new LedgerInUse({ path: name })
   const { rows: [row] } = yield* links.use("begin", (connection) =>
     connection.query(

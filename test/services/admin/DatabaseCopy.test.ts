@@ -195,12 +195,15 @@ describe("ledger copy", () => {
 
   it.live("isn't complete when its source grew meanwhile, and is when it is run again", () =>
     Effect.gen(function*() {
-      const path = join(yield* folder, "ledger.sqlite")
+      const place = yield* folder
+      const [path, grown] = [join(place, "ledger.sqlite"), join(place, "grown.sqlite")]
       const url = yield* newDatabase
       yield* inFile(path, ({ commit }) => commit([plainChunk(three, 1, 2)]))
       yield* copy(path, addressOf(url))
       yield* query(url, "UPDATE lottery SET checksum = -1")
       yield* inFile(path, ({ commit }) => commit([plainChunk(three, 2, 2)]))
+      copyFileSync(path, grown)
+      yield* inFile(grown, ({ commit }) => commit([plainChunk(five, 1, 1)]))
       yield* query(url, "CREATE TABLE let_go ()")
       // Holds the copy's next step until there is a row.
       const holding = postgres.query(
@@ -224,7 +227,11 @@ describe("ledger copy", () => {
         "the waiting copy",
         "SELECT 1 FROM pg_stat_activity WHERE application_name = 'loteria-command' AND wait_event_type = 'Lock'"
       )
-      yield* inFile(path, ({ commit }) => commit([plainChunk(five, 1, 1)]))
+      // No server can, since the copy holds the lock.
+      const db = new DatabaseSync(path)
+      db.prepare("ATTACH ? AS grown").run(grown)
+      db.exec("INSERT INTO chunk SELECT * FROM grown.chunk WHERE agency = 5")
+      db.close()
       yield* query(url, "INSERT INTO let_go DEFAULT VALUES")
       yield* Effect.promise(() => holding)
       assert.include((yield* Fiber.join(copying)).message, "was written to during the copy")
@@ -255,6 +262,27 @@ describe("ledger copy", () => {
         "its chunk 1 of agency 3 is not that of"
       )
       assert.isFalse(existsSync(target))
+    }).pipe(Effect.scoped))
+
+  it.live("refuses a ledger that servers use, on either side", () =>
+    Effect.gen(function*() {
+      const place = yield* folder
+      const [path, other] = [join(place, "ledger.sqlite"), join(place, "other.sqlite")]
+      yield* soldAndDrawn(path)
+      const [url, served] = [yield* newDatabase, yield* newDatabase]
+      yield* copy(path, addressOf(url))
+      const stop = "stop all its servers, and run the same command again"
+      const refusals = [
+        [inFile(path, () => copy(path, other)), "is in use by another process"],
+        [inDatabase(url, () => copy(addressOf(url), other)), stop],
+        [inDatabase(served, () => copy(path, addressOf(served))), stop]
+      ] as const
+      for (const [refused, message] of refusals) {
+        assert.include((yield* Effect.flip(refused)).message, message)
+      }
+      assert.isFalse(existsSync(other))
+      // They have stopped.
+      yield* copy(addressOf(url), other)
     }).pipe(Effect.scoped))
 
   it.live("leaves what else is at the target", () =>
