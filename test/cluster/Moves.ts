@@ -88,13 +88,16 @@ const faults = {
   restartFast: ({ postgres }: Stage) => postgres.restart("fast"),
   restartImmediate: ({ postgres }: Stage) => postgres.restart("immediate"),
   crash: ({ postgres }: Stage) => postgres.restart("kill"),
-  /** Once: there is one standby. */
+  /** Once: there is one standby. The last answers of the primary are lost: what they confirm is stored. */
   failover: async ({ postgres, proxy, standby }: Stage) => {
     if (standby === undefined || proxy === undefined) throw new Error("there is no standby")
     if (!postgres.running) return
+    proxy.set("lose", ["down"])
+    await setTimeout(200)
     proxy.target = () => standby.port
     await postgres.kill()
     await standby.promote()
+    proxy.heal()
   },
   /** The network between the servers and PostgreSQL. */
   cut: async ({ proxy }: Stage) => {
