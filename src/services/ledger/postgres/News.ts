@@ -93,8 +93,10 @@ const listening = (options: NewsOptions, publish: (news: News) => void) => {
   const { channel, link } = options
   let failures = 0
   const listen = Effect.scoped(Effect.gen(function*() {
-    const { connection } = yield* openLink(link)
+    const { connection, cut } = yield* openLink(link)
     const queue = yield* connection.listen(channel)
+    // The library would say that it listens no more, and wait for an answer: from a silent database none comes.
+    yield* Effect.addFinalizer(() => Effect.sync(cut))
     failures = 0
     // Something may have been missed before.
     publish(changed)

@@ -301,6 +301,22 @@ describe("the ledger in PostgreSQL", () => {
       })
   )
 
+  it.live("is closed at once while the database is silent", () =>
+    Effect.gen(function*() {
+      const proxy = yield* proxied
+      const url = yield* newDatabase
+      const listening = "SELECT FROM pg_stat_activity WHERE datname = current_database() "
+        + "AND query LIKE 'LISTEN%' AND state = 'idle'"
+      const closed = yield* Effect.scoped(Effect.gen(function*() {
+        yield* open(through(url, proxy))
+        yield* untilItWorks(
+          Effect.filterOrFail(query(url, listening), (rows) => rows.length > 0)
+        )
+        proxy.set("stall")
+      })).pipe(Effect.timeoutOption(5000))
+      assert.isTrue(Option.isSome(closed))
+    }))
+
   it.live("goes on after a defect in what it does by itself, which is logged", () =>
     Effect.gen(function*() {
       const url = yield* newDatabase
