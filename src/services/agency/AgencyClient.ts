@@ -152,13 +152,14 @@ const noteServer = (
   log: LogWriter,
   all: Addresses,
   server: Address,
-  { _tag: error }: { readonly _tag: string }
+  failure: { readonly _tag: string; readonly message: string; readonly code?: string }
 ): Effect.Effect<void> =>
   Effect.sync(() => {
-    if (all.length === 1 || !spoken.has(error)) return
+    if (all.length === 1 || !spoken.has(failure._tag)) return
     log.write("ERROR", "refused", "fail", {
       agencia: agency,
-      error,
+      // The reasons that come with a code may quote a bet.
+      error: failure.code ?? failure.message,
       central: formatAddress(server)
     })
   })

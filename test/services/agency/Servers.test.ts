@@ -129,7 +129,7 @@ describe("an agency with several servers", () => {
         assert.match((yield* Effect.flip(work)).message, /UNKNOWN_AGENCY/)
         assert.match(
           log().at(-1) ?? "",
-          new RegExp(`ERROR +action: refused .* error: AgencyRefused \\| central: ${second}$`)
+          new RegExp(`ERROR +action: refused .* error: UNKNOWN_AGENCY \\| central: ${second}$`)
         )
       }
     }).pipe(Effect.scoped))
