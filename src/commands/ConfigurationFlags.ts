@@ -35,7 +35,7 @@ export const reportFlags = {
   draw: Flag.String("draw").pipe(
     Flag.optional,
     Flag.withDescription(
-      "The draw's name, where a database holds several; by default the configuration's, or the one that began last"
+      "Which of a database's draws, by its name; by default the configuration's, or the one that began last"
     )
   )
 }

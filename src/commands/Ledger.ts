@@ -10,6 +10,14 @@ import { copy } from "./LedgerCopy.ts"
 import { failWhenInterrupted } from "./NewFileFlags.ts"
 import { counted } from "./Numbers.ts"
 
+/** More names than this are counted. */
+const namedMax = 10
+
+const namesOf = (draws: ReadonlyArray<string>): string => {
+  const more = draws.length - namedMax
+  return `${draws.slice(0, namedMax).join(", ")}${more > 0 ? ` and ${more} more` : ""}`
+}
+
 const info = Command.make(
   "info",
   { ...reportFlags, json: jsonFlag },
@@ -35,7 +43,8 @@ const info = Command.make(
             counted(draw.winners, "winner")
           })`
       ],
-      ["told", draw === undefined ? "-" : `${ledger.told} of ${ledger.agencies} agencies`]
+      ["told", draw === undefined ? "-" : `${ledger.told} of ${ledger.agencies} agencies`],
+      ...(ledger.otherDraws.length === 0 ? [] : [["other draws", namesOf(ledger.otherDraws)]])
     ]
     for (const [name = "", value = ""] of lines) {
       yield* Console.log(`${`${name}:`.padEnd(16)}${value}`)
@@ -43,7 +52,7 @@ const info = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    `Show which lottery a ledger belongs to, and its progress. Works while the central runs. ${usualExitCodes}`
+    `Show which lottery a ledger belongs to, its progress, and which other draws its database holds. Works while the central runs. ${usualExitCodes}`
   ),
   Command.withShortDescription("Show which lottery a ledger belongs to")
 )

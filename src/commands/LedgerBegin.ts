@@ -29,7 +29,7 @@ const beginFlags = {
     Flag.withSchema(DrawName),
     Flag.optional,
     Flag.withDescription(
-      "The draw's name; by default the configuration's, or one made of the current time"
+      "The name of the next draw, which begins now; by default the configuration's, or one made of the current time"
     )
   ),
   yes: Flag.Boolean("yes").pipe(

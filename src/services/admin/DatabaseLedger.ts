@@ -1,6 +1,6 @@
 /** A lottery in a PostgreSQL database, for reports. They need the rights to read its tables, and no others. */
 import { Effect, type Scope, Stream } from "effect"
-import { integer } from "../ledger/postgres/Columns.ts"
+import { integer, text } from "../ledger/postgres/Columns.ts"
 import { failSql } from "../ledger/postgres/SqlFailures.ts"
 import { beforeAll, type ChunkPlace, isIntact, readPiece } from "./DatabaseChunks.ts"
 import { type LotteryRow, readAgencies, readState, requireLottery } from "./DatabaseLottery.ts"
@@ -28,6 +28,7 @@ export const storedLottery = (
 ): StoredLedger => ({
   name: database.name,
   state: (operation) => stateOf(database, operation, lottery.draw, find),
+  otherDraws: (operation) => otherDrawsOf(database, operation, lottery),
   bytes: (operation) => bytesOf(database, operation, lottery),
   chunks: (operation) => chunksOf(database, operation, lottery),
   damaged: (what) => damagedIn(database.name, what)
@@ -47,6 +48,16 @@ const stateOf = (
       const [damage] = damages
       return damage === undefined ? state : yield* damagedIn(database.name, damage)
     }))
+
+const otherDrawsOf = ({ links }: Database, operation: string, { id }: LotteryRow) =>
+  links.use(operation, (connection) =>
+    Effect.map(
+      connection.query(
+        "SELECT draw FROM lottery WHERE id <> $1 ORDER BY began_at DESC, id DESC",
+        [BigInt(id)]
+      ),
+      ({ rows }) => rows.map((row) => text(row, "draw"))
+    ))
 
 /** Of its chunks with their index, and without what all lotteries share. */
 const bytesOf = ({ links }: Database, operation: string, { id }: LotteryRow) =>

@@ -22,6 +22,7 @@ export const fileLedger = (file: string): StoredLedger => ({
         (db) => attempt(operation, file, () => inTransaction(db, () => readState(db)))
       )
     ),
+  otherDraws: () => Effect.succeed([]),
   // With its write-ahead log.
   bytes: (operation) => attempt(operation, file, () => sizeOf(file) + sizeOf(`${file}-wal`)),
   chunks: (operation) => chunksByAgency(operation, file),

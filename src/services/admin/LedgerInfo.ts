@@ -21,19 +21,22 @@ export interface LedgerInfo {
   readonly draw: { readonly heldAt: string; readonly winners: number } | undefined
   /** How many agencies have confirmed that they were told their winners. */
   readonly told: number
+  /** The names of the other draws in the same database, those that began last first. */
+  readonly otherDraws: ReadonlyArray<string>
 }
 
 export const ledgerInfo = Effect.fn("LedgerInfo.ledgerInfo")(function*(address: LedgerAddress) {
   const ledger = yield* openStored(address)
   const state = yield* ledger.state("info")
-  return infoOf(ledger.name, yield* ledger.bytes("info"), state)
+  const otherDraws = yield* ledger.otherDraws("info")
+  return { ...infoOf(ledger.name, yield* ledger.bytes("info"), state), otherDraws }
 }, Effect.scoped)
 
 const infoOf = (
   path: string,
   bytes: number,
   { held, lottery, standings, told }: LedgerState
-): LedgerInfo => {
+): Omit<LedgerInfo, "otherDraws"> => {
   const stored = [...standings.values()]
   return {
     path,

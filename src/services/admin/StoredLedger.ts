@@ -17,6 +17,10 @@ export interface StoredLedger {
   readonly name: string
   /** Everything but the chunks, of one moment. `operation` is for messages, here and below. */
   readonly state: (operation: string) => Effect.Effect<LedgerState, LedgerReadError>
+  /** The names of the other draws in the same place, those that began last first. */
+  readonly otherDraws: (
+    operation: string
+  ) => Effect.Effect<ReadonlyArray<string>, LedgerReadError>
   /** What it occupies on disk. */
   readonly bytes: (operation: string) => Effect.Effect<number, LedgerReadError>
   /**

@@ -96,6 +96,15 @@ describe("commands on a database", () => {
       refused.stderr,
       "chunk 1 of agency 2 is not what was stored: the database is damaged"
     )
+    assert.notInclude(info.stdout, "other draws")
+    assert.strictEqual(
+      (await run(["ledger", "begin", "-c", config, "--draw", "june", "--yes"])).code,
+      0
+    )
+    const beside = await run(["ledger", "info", "--ledger", url])
+    assert.match(beside.stdout, /draw: +june, not held\n[^]*other draws: +may\n/)
+    const old = await run(["ledger", "info", "-c", config, "--draw", "may", "--json"])
+    assert.deepNestedInclude(JSON.parse(old.stdout), { draw_name: "may", other_draws: ["june"] })
   })
 
   it("say what is wrong with what they were given", async () => {
