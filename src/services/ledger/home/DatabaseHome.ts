@@ -56,7 +56,7 @@ export const openInDatabase = Effect.fnUntraced(function*(url: PostgresUrl) {
 /** When a standby is away that must have each commit, nothing but the claims that fail tells of it. */
 const linesOfUnclaimed = Effect.fnUntraced(function*(log: LogWriter) {
   const lines = new BoundedLines<"claim">(unclaimedLines, (_, cantidad) => {
-    log.write("ERROR", "claim", "left_out", { cantidad })
+    log.write("WARNING", "claim", "left_out", { cantidad })
   })
   yield* Effect.addFinalizer(() => Effect.sync(() => lines.endWindow()))
   return (agency: AgencyId, problem: string) => {
