@@ -136,7 +136,7 @@ const heldDraw = Effect.fnUntraced(function*(drawn: Deferred.Deferred<Draw>) {
     (draw) => Option.isSome(draw) ? Effect.succeed(draw) : ledger.holdDraw
   )
   const draw = yield* commits.exclusively(held).pipe(
-    Effect.mapError(({ cause }) => String(cause)),
+    Effect.mapError(({ problem }) => problem),
     Effect.flatMap(Option.match({
       onNone: () => Effect.fail("the ledger has agencies that have not finished"),
       onSome: Effect.succeed

@@ -67,9 +67,8 @@ export class Told extends Context.Service<Told, {
       }
       const notEmpty = yield* Latch.make(false)
 
-      const noteFailure = (failure: LedgerUnavailable) =>
+      const noteFailure = ({ problem }: LedgerUnavailable) =>
         Effect.sync(() => {
-          const problem = String(failure.cause)
           log.write("ERROR", "told", "fail", { agencies: unwritten.size, problem })
         })
       const write = Effect.suspend(() => {

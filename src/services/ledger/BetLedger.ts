@@ -53,6 +53,9 @@ export type News =
   /** Another server has claimed the agency. */
   | { readonly _tag: "Claimed"; readonly agency: AgencyId; readonly epoch: Epoch }
 
+const messageOf = (cause: unknown): string =>
+  cause instanceof Error ? cause.message : String(cause)
+
 /** The ledger can't be used at the moment. Nothing of the operation is stored, and trying again can help. */
 export class LedgerUnavailable
   extends Schema.TaggedError<LedgerUnavailable>()("LedgerUnavailable", {
@@ -60,11 +63,12 @@ export class LedgerUnavailable
     cause: Schema.Defect()
   })
 {
+  /** What happened, and not where. */
+  get problem(): string {
+    return messageOf(this.cause)
+  }
   override get message(): string {
-    const { cause } = this
-    return `the ledger is unavailable (${this.operation}): ${
-      cause instanceof Error ? cause.message : String(cause)
-    }`
+    return `the ledger is unavailable (${this.operation}): ${this.problem}`
   }
 }
 
@@ -75,11 +79,11 @@ export class LedgerUnavailable
 export class LedgerInDoubt extends Schema.TaggedError<LedgerInDoubt>()("LedgerInDoubt", {
   cause: Schema.Defect()
 }) {
+  get problem(): string {
+    return messageOf(this.cause)
+  }
   override get message(): string {
-    const { cause } = this
-    return `whether a group is stored isn't known: ${
-      cause instanceof Error ? cause.message : String(cause)
-    }`
+    return `whether a group is stored isn't known: ${this.problem}`
   }
 }
 

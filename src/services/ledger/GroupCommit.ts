@@ -265,7 +265,7 @@ class LedgerTrouble {
     const failure = Option.getOrUndefined(Cause.findErrorOption(cause))
     if (failure === undefined) return
     this.#failures = Math.max(this.#failures, before + 1)
-    const problem = String(failure.cause)
+    const { problem } = failure
     this.#lifetime.setTrouble("ledger", `nothing can be stored (${problem})`)
     if (group.length === 0) return
     const bets = group.reduce((sum, { chunk }) => sum + chunk.bets, 0)

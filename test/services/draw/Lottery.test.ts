@@ -138,7 +138,7 @@ describe("the draw", () => {
       for (const agency of [one, two, three]) yield* lottery.finish(agency)
       yield* settled
       assert.strictEqual(tries(), 1)
-      assert.match(unready().join(), /^draw: .*disk full/)
+      assert.match(unready().join(), /^draw: .*held \(disk full\)/)
       assert.match(logged(), /action: sorteo \| result: fail \| problem: .*disk full/)
       yield* TestClock.adjust(50)
       assert.strictEqual(tries(), 2)

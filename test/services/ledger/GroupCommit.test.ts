@@ -207,7 +207,7 @@ describe("a group", () => {
       yield* settled
       yield* breakDisk
       assert.deepStrictEqual(yield* happened, ["to disk: 1", "failed: 1"])
-      assert.match(unready().join(), /^ledger: nothing can be stored .*disk full/)
+      assert.match(unready().join(), /^ledger: nothing can be stored \(disk full\)/)
       yield* TestClock.adjust(50)
       assert.deepStrictEqual(yield* happened, ["to disk: "])
       yield* breakDisk
@@ -343,7 +343,7 @@ describe("a group", () => {
         yield* happened,
         ["to disk: 1 2", "in doubt: 1", "in doubt: 2"]
       )
-      assert.match(unready().join(), /^ledger: nothing can be stored .*connection lost/)
+      assert.match(unready().join(), /^ledger: nothing can be stored \(connection lost\)/)
       yield* TestClock.adjust(50)
       assert.deepStrictEqual(yield* happened, ["to disk: "])
       yield* sync

@@ -75,7 +75,7 @@ export const openNews = Effect.fnUntraced(function*(options: NewsOptions) {
     Effect.sleep(pollMs).pipe(
       Effect.andThen(poll),
       Effect.matchEffect({
-        onFailure: ({ message }) => Effect.sync(() => trouble(message)),
+        onFailure: ({ problem }) => Effect.sync(() => trouble(problem)),
         onSuccess: () =>
           Effect.sync(() => {
             trouble(undefined)
