@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import type { PostgresUrl } from "../base/PostgresUrl.ts"
 import { noTables, olderTables } from "../ledger/postgres/Migrations.ts"
 import { checkServer } from "../ledger/postgres/ServerCheck.ts"
+import { notOpened } from "../ledger/postgres/SqlFailures.ts"
 import { findLottery } from "./DatabaseLottery.ts"
 import { connectDatabase, inSnapshot, openDatabase } from "./DatabaseReader.ts"
 
@@ -12,7 +13,7 @@ export const describeBegin = Effect.fnUntraced(function*(
   draw: string | undefined
 ) {
   const { links, name } = yield* connectDatabase(url)
-  yield* checkServer(links, name)
+  yield* checkServer(links, name).pipe(Effect.catchTag("LedgerUnavailable", notOpened(name)))
   return yield* openDatabase(url).pipe(
     Effect.flatMap((database) =>
       inSnapshot(database, "open", (connection) => findLottery(connection, draw))

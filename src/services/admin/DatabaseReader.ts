@@ -9,7 +9,7 @@ import { type PostgresUrl, showPostgresUrl } from "../base/PostgresUrl.ts"
 import { type LedgerUnavailable, LedgerUnreadable } from "../ledger/BetLedger.ts"
 import { type LinkOptions, LinkPool } from "../ledger/postgres/Links.ts"
 import { requireTables } from "../ledger/postgres/Migrations.ts"
-import { failSql } from "../ledger/postgres/SqlFailures.ts"
+import { failSql, notOpened } from "../ledger/postgres/SqlFailures.ts"
 
 export interface Database {
   /** The URL without its password. */
@@ -46,7 +46,9 @@ export const connectDatabase = (url: PostgresUrl): Effect.Effect<Database, never
 /** For reading. Fails where no ledger has begun, or one of another version. */
 export const openDatabase = Effect.fnUntraced(function*(url: PostgresUrl) {
   const database = yield* connectDatabase(url)
-  yield* requireTables(database.links, database.name)
+  yield* requireTables(database.links, database.name).pipe(
+    Effect.catchTag("LedgerUnavailable", notOpened(database.name))
+  )
   return database
 })
 

@@ -2,6 +2,7 @@
 import { Effect, Schedule, Schema } from "effect"
 import type { PostgresUrl } from "../base/PostgresUrl.ts"
 import { integer } from "../ledger/postgres/Columns.ts"
+import { notOpened } from "../ledger/postgres/SqlFailures.ts"
 import { connectDatabase, type Database } from "./DatabaseReader.ts"
 
 /** Servers use a database that a command needs for itself. */
@@ -31,7 +32,10 @@ const again = { schedule: Schedule.spaced(100), times: 20 }
 
 export const requireNoServers = Effect.fnUntraced(function*(url: PostgresUrl, operation: string) {
   const database = yield* connectDatabase(url)
-  const check = Effect.flatMap(countServers(database, operation), (sessions) =>
+  const count = countServers(database, operation).pipe(
+    Effect.catchTag("LedgerUnavailable", notOpened(database.name))
+  )
+  const check = Effect.flatMap(count, (sessions) =>
     sessions === 0
       ? Effect.void
       : Effect.fail(new ServersRunning({ path: database.name, sessions })))

@@ -9,6 +9,7 @@ import { LedgerInUse, LedgerUnreadable } from "../ledger/BetLedger.ts"
 import { isNull } from "../ledger/postgres/Columns.ts"
 import { migrate } from "../ledger/postgres/Migrations.ts"
 import { checkServer } from "../ledger/postgres/ServerCheck.ts"
+import { notOpened } from "../ledger/postgres/SqlFailures.ts"
 import { unfinishedProblem } from "../ledger/postgres/UnfinishedCopy.ts"
 import { rowChecksum } from "../ledger/sqlite/Checksum.ts"
 import { findLottery, readAgencies, readTold } from "./DatabaseLottery.ts"
@@ -34,8 +35,9 @@ export const beginDatabase = Effect.fnUntraced(
   function*(url: PostgresUrl, lottery: NewLottery, anyway: boolean) {
     const database = yield* connectDatabase(url)
     const { links, name } = database
-    yield* checkServer(links, name)
-    yield* migrate(links, linkOptionsOf(url), name)
+    yield* Effect.andThen(checkServer(links, name), migrate(links, linkOptionsOf(url), name)).pipe(
+      Effect.catchTag("LedgerUnavailable", notOpened(name))
+    )
     const last = yield* readLast(database)
     const refusal = last && refusalOf(name, "database", last.old, lottery, anyway)
     if (refusal !== undefined) return yield* refusal

@@ -53,8 +53,7 @@ export type News =
   /** Another server has claimed the agency. */
   | { readonly _tag: "Claimed"; readonly agency: AgencyId; readonly epoch: Epoch }
 
-const messageOf = (cause: unknown): string =>
-  cause instanceof Error ? cause.message : String(cause)
+const messageOf = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
 
 /** The ledger can't be used at the moment. Nothing of the operation is stored, and trying again can help. */
 export class LedgerUnavailable

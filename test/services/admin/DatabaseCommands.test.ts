@@ -122,9 +122,21 @@ describe("commands on a database", () => {
       assert.include(ended.stderr, problem, args.join(" "))
       assert.strictEqual(ended.code, code, args.join(" "))
     }
-    const wrong = await run(["results", "-c", config], { LEDGER_PASSWORD: "hunter2" })
-    assert.strictEqual(wrong.code, 1)
-    assert.include(wrong.stderr, "password authentication failed")
-    assert.notInclude(wrong.stderr, "hunter2")
+    const out = join(folder, "copy.sqlite")
+    const commands = [
+      ["results", "-c", config],
+      ["serve", "--check-config", "-c", config],
+      ["ledger", "begin", "-c", config],
+      ["ledger", "copy", "--from", url, "--to", out]
+    ]
+    for (const args of commands) {
+      const wrong = await run(args, { LEDGER_PASSWORD: "hunter2" })
+      assert.strictEqual(wrong.code, 1)
+      assert.include(wrong.stderr, `${url}: password authentication failed`)
+      assert.notInclude(wrong.stderr, "hunter2")
+    }
+    const none = await run(["results", "-c", config], { LEDGER_PASSWORD: "" })
+    assert.strictEqual(none.code, 1)
+    assert.include(none.stderr, `${url}: The server requested password authentication; set LEDGER_`)
   })
 })

@@ -18,7 +18,7 @@ import { migrate } from "./Migrations.ts"
 import { openNews } from "./News.ts"
 import { type LotteryConfig, openLottery, replacedProblem } from "./OpenLottery.ts"
 import { checkServer } from "./ServerCheck.ts"
-import { unavailable } from "./SqlFailures.ts"
+import { notOpened, unavailable } from "./SqlFailures.ts"
 import { readHeld, standingOf } from "./StandingRows.ts"
 import { toldOf } from "./ToldRows.ts"
 
@@ -92,7 +92,7 @@ export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresL
     yield* migrate(links, link, shown)
     const found = yield* openLottery(links, options, shown)
     return { ...found, held: yield* readHeld(links, found.id) }
-  }).pipe(Effect.catchTag("LedgerUnavailable", ({ cause }) => notOpened(shown, cause)))
+  }).pipe(Effect.catchTag("LedgerUnavailable", notOpened(shown)))
 
   const roster = new Map<number, AgencyId>(options.roster.map((agency) => [agency, agency]))
   const channel = yield* channelOf(links, lottery)
@@ -143,12 +143,6 @@ export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresL
 
 export const postgresLedgerLayer = (options: PostgresLedgerOptions) =>
   Layer.effect(BetLedger, openPostgresLedger(options))
-
-/** The cause says what happened, and not where. */
-const notOpened = (shown: string, cause: unknown) =>
-  Effect.fail(
-    unavailable("open", `${shown}: ${cause instanceof Error ? cause.message : String(cause)}`)
-  )
 
 /** A channel is the whole database's: this one is of these tables and this lottery. */
 const channelOf = (links: LinkPool, lottery: number) =>

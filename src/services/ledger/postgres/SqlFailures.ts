@@ -77,6 +77,15 @@ export const describeSql = (error: SqlError): string => {
 export const unavailable = (operation: string, problem: string): LedgerUnavailable =>
   new LedgerUnavailable({ operation, cause: new Error(problem) })
 
+/** Names the database, which the problem of its first use doesn't. `shown` is its address for messages. */
+export const notOpened =
+  (shown: string) => ({ problem }: LedgerUnavailable): Effect.Effect<never, LedgerUnavailable> => {
+    const advice = problem.includes("requested password authentication")
+      ? "; set LEDGER_PASSWORD or LEDGER_PASSWORD_FILE"
+      : ""
+    return Effect.fail(unavailable("open", `${shown}: ${problem}${advice}`))
+  }
+
 /** What is read is not what was stored. */
 export const damaged = (operation: string, what: string): LedgerUnavailable =>
   unavailable(
