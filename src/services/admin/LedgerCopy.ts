@@ -96,8 +96,8 @@ const requireStopped = Effect.fnUntraced(function*(
     if (existsSync(address)) yield* holdFile(address)
     return
   }
-  const { requireNoServers } = yield* Effect.promise(() => import("./DatabaseServers.ts"))
-  yield* requireNoServers(address.url, "copy")
+  const { requireNoServersAt } = yield* Effect.promise(() => import("./DatabaseServers.ts"))
+  yield* requireNoServersAt(address.url, "copy")
 })
 
 const holdFile = (path: string) =>

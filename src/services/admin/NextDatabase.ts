@@ -20,7 +20,7 @@ import {
   inSnapshot,
   linkOptionsOf
 } from "./DatabaseReader.ts"
-import { countServers } from "./DatabaseServers.ts"
+import { requireNoServers } from "./DatabaseServers.ts"
 import {
   type Begun,
   DrawNameTaken,
@@ -102,8 +102,7 @@ const replace = Effect.fnUntraced(function*(
   draw: string
 ) {
   const { links, name } = database
-  const servers = yield* countServers(database, "begin")
-  if (servers > 0) return yield* new LedgerInUse({ path: name })
+  yield* requireNoServers(database, "begin")
   const { rows: [row] } = yield* links.use("begin", (connection) =>
     connection.query(
       "SELECT replace_empty_lottery($1, $2, $3, $4, $5, $6) AS is_done",

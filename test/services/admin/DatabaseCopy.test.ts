@@ -271,7 +271,7 @@ describe("ledger copy", () => {
       yield* soldAndDrawn(path)
       const [url, served] = [yield* newDatabase, yield* newDatabase]
       yield* copy(path, addressOf(url))
-      const stop = "stop all its servers, and run the same command again"
+      const stop = "servers are connected to this database: one; stop them all"
       const refusals = [
         [inFile(path, () => copy(path, other)), "is in use by another process"],
         [inDatabase(url, () => copy(addressOf(url), other)), stop],

@@ -130,6 +130,6 @@ describe("the roles in PostgreSQL", () => {
       const server = address("server", "")
       yield* beginLedger(server, { ...next, draw: DrawName.make("july") }, true)
       const refusal = yield* Effect.flip(beginLedger(server, next))
-      assert.include(refusal.message, "is in use by another process")
+      assert.include(refusal.message, "servers are connected to this database: one; stop them all")
     }))
 })
