@@ -375,7 +375,7 @@ describe.concurrent("a defect", () => {
 })
 
 /** Only where several servers share a ledger. */
-type OfSeveralServers = "news of other servers" | "acknowledged bets"
+type OfSeveralServers = "news of other servers"
 /** Of every root in the ledger's path, what makes it run after chunk 1 of agency 1 was acknowledged. */
 const ends: {
   readonly [Name in Exclude<Root<"server">, OfSeveralServers>]: (

@@ -52,8 +52,7 @@ export const roots = {
   "draw": "server",
   "notes of who was told": "server",
   "question to the ledger": "server",
-  "news of other servers": "server",
-  "acknowledged bets": "server"
+  "news of other servers": "server"
 } as const satisfies Readonly<Record<string, Ends>>
 
 export type Ends = "connection" | "nothing" | "server"

@@ -14,6 +14,7 @@ import { OperatorLog } from "../base/OperatorLog.ts"
 import { Settings } from "../base/Settings.ts"
 import { BetLedger } from "../ledger/BetLedger.ts"
 import { GroupCommit } from "../ledger/GroupCommit.ts"
+import { endForLostBets, type LostBets } from "../ledger/LostBets.ts"
 
 /** The agencies that have not finished. The draw waits for them. */
 export interface Missing {
@@ -38,6 +39,7 @@ export class Lottery extends Context.Service<Lottery, {
       const { lottery: { agencies } } = yield* Settings
       const ledger = yield* BetLedger
       const keeper = yield* Keeper
+      const endForLoss = yield* endForLostBets
       const log = yield* OperatorLog
 
       const roster = new Set<number>(agencies)
@@ -58,8 +60,9 @@ export class Lottery extends Context.Service<Lottery, {
       const look = Effect.gen(function*() {
         const acknowledged = yield* Ref.get(finishedHere)
         const standing = yield* ledger.standing
-        const lost = Iterable.findFirst(acknowledged, (agency) => !standing.finished.has(agency))
-        if (Option.isSome(lost)) return yield* Effect.die(new Error(lostFinish(lost.value)))
+        for (const agency of acknowledged) {
+          if (!standing.finished.has(agency)) endForLoss(lostFinish(agency))
+        }
         // What was only seen may be gone again: a primary shows commits that its standby, which takes over, never got.
         const seen = HashSet.fromIterable(standing.finished)
         yield* Ref.set(finished, HashSet.union(seen, yield* Ref.get(finishedHere)))
@@ -148,6 +151,8 @@ const heldDraw = Effect.fnUntraced(function*(drawn: Deferred.Deferred<Draw>) {
   return draw
 })
 
-const lostFinish = (agency: AgencyId): string =>
-  `the ledger has lost that agency ${agency} finished, which was acknowledged. Bring back the `
-  + "database that has it before a server starts again"
+const lostFinish = (agency: AgencyId): LostBets => ({
+  agency,
+  acknowledged: "finished",
+  stored: "not finished"
+})

@@ -25,6 +25,7 @@ import { Settings } from "../base/Settings.ts"
 import { Lottery } from "../draw/Lottery.ts"
 import { BetLedger, type LedgerUnavailable, type News } from "../ledger/BetLedger.ts"
 import { GroupCommit } from "../ledger/GroupCommit.ts"
+import { endForLostBets, type LostBets, lostBets } from "../ledger/LostBets.ts"
 import { ChunkParser, type ParseOutcome } from "./ChunkParser.ts"
 import { Connections } from "./Connections.ts"
 import { type Desk, Desks } from "./Desk.ts"
@@ -55,6 +56,7 @@ export class BetTurns extends Context.Service<BetTurns, {
         retryFirstMs,
         reads,
         unclaimed,
+        onLost: yield* endForLostBets,
         parser: yield* ChunkParser,
         ledger,
         commits: yield* GroupCommit,
@@ -82,6 +84,7 @@ interface BetTurnHandlerOptions {
   readonly reads: Queue.Enqueue<Effect.Effect<void>>
   /** Turns of which the agency couldn't be claimed, and whose client can't be told to come again. */
   readonly unclaimed: SharedDeadline<Turn>
+  readonly onLost: (lost: LostBets) => void
   readonly parser: ChunkParser["Service"]
   readonly ledger: BetLedger["Service"]
   readonly commits: GroupCommit["Service"]
@@ -233,9 +236,8 @@ class BetTurnHandler {
 
   #claimed(desk: Desk, turn: Turn, message: Message, claim: Claim): Effect.Effect<TurnResult> {
     return Effect.suspend(() => {
-      const loss = desk.take(claim)
-      if (loss !== undefined) {
-        this.#options.keeper.endServer("acknowledged bets", Cause.die(new Error(loss)))
+      if (!desk.take(claim)) {
+        this.#options.onLost(lostBets(desk.agency, desk.standing, claim))
         turn.session.connection.close("unavailable")
         return Effect.succeed("done")
       }

@@ -40,17 +40,13 @@ export class Desk {
     return this.#epoch
   }
 
-  /** Takes a claim, unless it tells of less than this server has seen stored. Then the ledger has lost what it says. */
-  take({ epoch, ...standing }: Claim): string | undefined {
+  /** Takes a claim. False if it tells of less than was stored here: then the ledger has lost something. */
+  take({ epoch, ...standing }: Claim): boolean {
     const { bets, finished, seq } = this.#standing
-    if (standing.seq < seq || standing.bets < bets || (finished && !standing.finished)) {
-      return `the ledger has lost acknowledged bets: of agency ${this.agency} it holds `
-        + `${counts(standing)}, and ${counts(this.#standing)} were acknowledged. Bring back the `
-        + "database that has them before a server starts again"
-    }
+    if (standing.seq < seq || standing.bets < bets || (finished && !standing.finished)) return false
     this.#standing = standing
     this.#epoch = epoch
-    return undefined
+    return true
   }
 
   /** A chunk that was decided on at this desk is on disk. */
@@ -121,9 +117,6 @@ const supersede = (session: Session): "superseded" => {
   session.connection.close("superseded")
   return "superseded"
 }
-
-const counts = ({ bets, finished, seq }: Standing): string =>
-  `${bets} bets in ${seq} chunks${finished ? ", the last one among them," : ""}`
 
 /** The desks of a roster, made as they are needed. */
 export class Desks {

@@ -182,13 +182,17 @@ describe("the draw", () => {
   it.effect("can't be held, and the server ends, when the ledger has lost that an agency finished here", () =>
     Effect.gen(function*() {
       const { shared, tell } = yield* elsewhere([one], [one])
-      const { ended, lottery } = yield* lotteryOf({}, shared)
+      const { ended, logged, lottery } = yield* lotteryOf({}, shared)
       yield* lottery.finish(two)
       yield* tell
       const exit = yield* ended
       assert.match(
         Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "",
-        /lost that agency 2 finished/
+        /the ledger failed: .*it has lost what was acknowledged/
+      )
+      assert.include(
+        logged(),
+        "action: ledger_lost | result: fail | agencia: 2 | acknowledged: finished | stored: not finished"
       )
     }))
 

@@ -368,7 +368,7 @@ describe("a ledger that several servers share", () => {
 
   it.live("that has lost what was acknowledged ends the server, and nothing more is answered", () =>
     Effect.gen(function*() {
-      const { connect, ended, lose } = yield* intake()
+      const { connect, ended, log, lose } = yield* intake()
       const [before, after] = [connect(), connect()]
       before.send(chunk(1, { seq: 1 }))
       yield* before.answered(1)
@@ -379,7 +379,11 @@ describe("a ledger that several servers share", () => {
       const exit = yield* ended
       assert.match(
         Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "",
-        /lost acknowledged bets: of agency 1 it holds 0 bets in 0 chunks, and 2 bets in 1 chunks/
+        /the ledger failed: .*it has lost what was acknowledged/
+      )
+      assert.include(
+        log.join(""),
+        "action: ledger_lost | result: fail | agencia: 1 | acknowledged: 2 | stored: 0"
       )
     }))
 })

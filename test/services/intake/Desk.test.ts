@@ -108,7 +108,7 @@ describe("Desk", () => {
     const [first, second] = [open(1), open(2)]
     enter(first)
     assert.isUndefined(desk.epoch)
-    assert.isUndefined(desk.take(claim(7)))
+    assert.isTrue(desk.take(claim(7)))
     assert.strictEqual(desk.epoch, 7)
     desk.leave()
     enter(second)
@@ -134,7 +134,7 @@ describe("Desk", () => {
     assert.isUndefined(desk.epoch)
   })
 
-  it("takes no claim that tells of less than was stored here: it says what the ledger has lost", () => {
+  it("takes no claim that tells of less than was stored here", () => {
     const { desk, enter } = make()
     enter(open(1))
     desk.take({ seq: 2, bets: 20, finished: false, epoch: Epoch.make(7) })
@@ -142,10 +142,10 @@ describe("Desk", () => {
     assert.deepStrictEqual(desk.standing, { seq: 3, bets: 25, finished: true })
     for (const less of [{ seq: 2 }, { bets: 24 }, { finished: false }]) {
       const claim = { ...desk.standing, epoch: Epoch.make(8), ...less }
-      assert.match(desk.take(claim) ?? "", /agency 3 .* 25 bets in 3 chunks, the last one/)
+      assert.isFalse(desk.take(claim))
     }
     assert.strictEqual(desk.epoch, 7)
-    assert.isUndefined(desk.take({ ...desk.standing, epoch: Epoch.make(9) }))
+    assert.isTrue(desk.take({ ...desk.standing, epoch: Epoch.make(9) }))
   })
 
   it("is left once", () => {

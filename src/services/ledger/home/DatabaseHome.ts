@@ -1,6 +1,5 @@
 /**
- * The ledger in the PostgreSQL database that the settings name. The log says when the database can't be reached, and when
- * it has lost what it had confirmed: then the server ends.
+ * The ledger in the PostgreSQL database that the settings name. The log says when the database can't be reached.
  */
 import { Cause, Effect } from "effect"
 import { randomBytes } from "node:crypto"
@@ -12,7 +11,7 @@ import { Lifetime } from "../../base/Lifetime.ts"
 import { type LogWriter, OperatorLog } from "../../base/OperatorLog.ts"
 import type { PostgresUrl } from "../../base/PostgresUrl.ts"
 import { Settings } from "../../base/Settings.ts"
-import { type LostBets, openPostgresLedger } from "../postgres/PostgresLedger.ts"
+import { openPostgresLedger } from "../postgres/PostgresLedger.ts"
 
 /** Of a name that PostgreSQL shows for each session, 63 bytes stay. */
 const hostCharactersMax = 40
@@ -44,10 +43,6 @@ export const openInDatabase = Effect.fnUntraced(function*(url: PostgresUrl) {
       logTrouble(log, problem)
     },
     onUnclaimed: unclaimed,
-    onLost: (lost) => {
-      logLost(log, lost)
-      lifetime.failUnsafe("the ledger", Cause.die(new Error("the database has lost bets")))
-    },
     onReplaced: (problem) => lifetime.failUnsafe("the ledger", Cause.die(new Error(problem)))
   })
   return { ledger, server }
@@ -68,11 +63,3 @@ const logTrouble = (log: LogWriter, problem: string | undefined): void => {
   if (problem !== undefined) return log.write("ERROR", "database", "fail", { problem })
   log.write("WARNING", "database", "success", { detail: "the database can be reached again" })
 }
-
-const logLost = (log: LogWriter, { acknowledged, agency, stored }: LostBets): void =>
-  log.write("CRITICAL", "ledger_lost", "fail", {
-    agencia: agency,
-    acknowledged: acknowledged.bets,
-    stored: stored.bets,
-    detail: "a failover has lost bets that were acknowledged; the server ends"
-  })

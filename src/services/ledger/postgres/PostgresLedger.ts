@@ -4,13 +4,12 @@
  */
 import { Effect, Layer } from "effect"
 import type { AgencyId } from "../../../domain/Agency.ts"
-import type { Standing } from "../../../domain/Standing.ts"
 import { type PostgresUrl, showPostgresUrl } from "../../base/PostgresUrl.ts"
 import { BetLedger } from "../BetLedger.ts"
 import { readsOf } from "./ChunkReads.ts"
 import { Claims } from "./Claims.ts"
 import { text } from "./Columns.ts"
-import { type CommitLane, openCommitLane } from "./CommitLane.ts"
+import { openCommitLane } from "./CommitLane.ts"
 import { holdDrawOf } from "./DrawHolding.ts"
 import { DrawRows } from "./DrawRows.ts"
 import { type LinkOptions, LinkPool } from "./Links.ts"
@@ -18,7 +17,7 @@ import { migrate } from "./Migrations.ts"
 import { openNews } from "./News.ts"
 import { type LotteryConfig, openLottery, replacedProblem } from "./OpenLottery.ts"
 import { checkServer } from "./ServerCheck.ts"
-import { notOpened, unavailable } from "./SqlFailures.ts"
+import { notOpened } from "./SqlFailures.ts"
 import { readHeld, standingOf } from "./StandingRows.ts"
 import { toldOf } from "./ToldRows.ts"
 
@@ -43,13 +42,6 @@ const defaults: Bounds = {
   answerMs: 5000
 }
 
-/** The database has less of an agency than it acknowledged to this server. */
-export interface LostBets {
-  readonly agency: AgencyId
-  readonly acknowledged: Standing
-  readonly stored: Standing
-}
-
 export interface PostgresLedgerOptions extends LotteryConfig, Partial<Bounds> {
   readonly url: PostgresUrl
   /** What this server is called in the database: no two servers have one name. */
@@ -58,8 +50,6 @@ export interface PostgresLedgerOptions extends LotteryConfig, Partial<Bounds> {
   readonly onTrouble?: (problem: string | undefined) => void
   /** Called when an agency couldn't be claimed, with why. */
   readonly onUnclaimed?: (agency: AgencyId, problem: string) => void
-  /** Called when a claim finds less than was acknowledged: a failover has lost it. The server must stop. */
-  readonly onLost?: (lost: LostBets) => void
   /** Called at every poll once the lottery was begun anew with other values. The server must stop. */
   readonly onReplaced?: (problem: string) => void
 }
@@ -76,7 +66,6 @@ const alongKeys = { enable_bitmapscan: "off" }
 /** Opens the ledger until the scope ends. */
 export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresLedgerOptions) {
   const {
-    onLost = () => {},
     onReplaced = () => {},
     onTrouble = () => {},
     onUnclaimed = () => {},
@@ -111,7 +100,7 @@ export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresL
     settings: { lock_timeout: String(claimLockMs) }
   })
   const identity = { lottery, checksum, server, channel }
-  const claim = claimOf(new Claims({ ...identity, links: claimLinks }), lane, onLost)
+  const claims = new Claims({ ...identity, links: claimLinks })
   const draws = new DrawRows(links, lottery, roster)
   const news = yield* openNews({
     ...identity,
@@ -128,9 +117,9 @@ export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresL
     opened: { drawName, isNew, ...held },
     groupsMax,
     claim: (agency) =>
-      Effect.tapError(
-        claim(agency),
-        ({ message }) => Effect.sync(() => onUnclaimed(agency, message))
+      claims.claim(agency).pipe(
+        Effect.tap((claim) => Effect.sync(() => lane.give(agency, claim))),
+        Effect.tapError(({ message }) => Effect.sync(() => onUnclaimed(agency, message)))
       ),
     commit: lane.commit,
     ...readsOf(links, lottery),
@@ -156,22 +145,3 @@ const channelOf = (links: LinkPool, lottery: number) =>
       )),
     ({ rows: [row] }) => text(row, "name")
   )
-
-/** A claim says what is stored, and so whether all that was acknowledged is. */
-const claimOf =
-  (claims: Claims, lane: CommitLane, onLost: (lost: LostBets) => void) => (agency: AgencyId) =>
-    Effect.flatMap(claims.claim(agency), (claim) => {
-      const acknowledged = lane.known(agency)
-      if (acknowledged !== undefined && isLess(claim, acknowledged)) {
-        onLost({ agency, acknowledged, stored: claim })
-        const problem = `of agency ${agency} ${acknowledged.bets} bets were acknowledged, and `
-          + `${claim.bets} are stored: the failover has lost the others`
-        return Effect.fail(unavailable("claim", problem))
-      }
-      lane.give(agency, claim)
-      return Effect.succeed(claim)
-    })
-
-const isLess = (stored: Standing, acknowledged: Standing): boolean =>
-  stored.seq < acknowledged.seq || stored.bets < acknowledged.bets
-  || (acknowledged.finished && !stored.finished)
