@@ -5,7 +5,7 @@
  * got, and continued.
  */
 import { Effect, Schema, type Scope, Stream } from "effect"
-import { existsSync } from "node:fs"
+import { existsSync, statSync } from "node:fs"
 import { resolve } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { nothingStored, type Standing } from "../../domain/Standing.ts"
@@ -52,6 +52,9 @@ export const copyLedger = Effect.fn("LedgerCopy.copyLedger")(function*(
   from: LedgerAddress,
   to: LedgerAddress
 ): Effect.fn.Return<Copied, CopyError, Scope.Scope> {
+  if (yield* attempt("copy", nameOf(to), () => isSame(from, to))) {
+    return yield* new TargetOccupied({ path: nameOf(to), what: "it is the ledger to copy" })
+  }
   yield* requireStopped(from)
   if (typeof to !== "string") yield* requireStopped(to)
   const source = yield* openStored(from)
@@ -87,6 +90,17 @@ export const copyLedger = Effect.fn("LedgerCopy.copyLedger")(function*(
     chunksBefore: sum([...before.values()].map(({ seq }) => seq))
   }
 }, Effect.scoped)
+
+/** A copy has the name of its draw, so within one database it would be the original. */
+const isSame = (from: LedgerAddress, to: LedgerAddress): boolean => {
+  if (typeof from === "string" || typeof to === "string") {
+    if (typeof from !== "string" || typeof to !== "string") return false
+    const [one, other] = [from, to].map((path) => statSync(path, { throwIfNoEntry: false }))
+    return one !== undefined && one.ino === other?.ino && one.dev === other.dev
+  }
+  const [one, other] = [from.url, to.url]
+  return one.host === other.host && one.port === other.port && one.database === other.database
+}
 
 /** No server writes to the ledger; to one in a file none can before the copy ends. The target's file is held later. */
 const requireStopped = Effect.fnUntraced(function*(

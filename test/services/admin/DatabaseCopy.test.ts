@@ -1,7 +1,7 @@
 /** `ledger copy` between a file and a real PostgreSQL, both ways, whole and cut short. */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Result } from "effect"
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -283,6 +283,30 @@ describe("ledger copy", () => {
       assert.isFalse(existsSync(other))
       // They have stopped.
       yield* copy(addressOf(url), other)
+    }).pipe(Effect.scoped))
+
+  it.live("refuses to copy a ledger to itself, by whatever name", () =>
+    Effect.gen(function*() {
+      const place = yield* folder
+      const [path, link] = [join(place, "ledger.sqlite"), join(place, "link.sqlite")]
+      yield* soldAndDrawn(path, 1)
+      symlinkSync(path, link)
+      const url = yield* newDatabase
+      yield* copy(path, addressOf(url))
+      const bare = new URL(url)
+      bare.password = ""
+      const refusals = [
+        copy(path, path),
+        copy(path, link),
+        copy(addressOf(url, "may"), addressOf(url)),
+        copy(addressOf(url), addressOf(bare.href))
+      ]
+      for (const refused of refusals) {
+        assert.include(
+          (yield* Effect.flip(refused)).message,
+          "it is the ledger to copy; it is left"
+        )
+      }
     }).pipe(Effect.scoped))
 
   it.live("leaves what else is at the target", () =>
