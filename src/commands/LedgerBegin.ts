@@ -75,7 +75,7 @@ export const begin = Command.make(
     const address = yield* ledgerAddress({ ledger: flags.ledger, config: flags.config })
     const winningNumber = yield* flagOr(flags.winningNumber, (lottery) => lottery.winningNumber)
     const roster = yield* flagOr(flags.agencies, (lottery) => lottery.agencies)
-    const { archive, draw } = yield* beginLedger(address, {
+    const { archive, beside, draw } = yield* beginLedger(address, {
       roster,
       winningNumber,
       draw: Option.getOrUndefined(flags.draw) ?? configuredDraw
@@ -85,11 +85,17 @@ export const begin = Command.make(
     yield* Console.log(
       `${nameOf(address)}: draw ${draw}, agencies ${agencies}, winning number ${winningNumber}`
     )
+    if (beside !== undefined) {
+      yield* Console.log(
+        `servers that run go on with draw ${beside}: when its agencies have been told, stop them all, and start them again`
+      )
+    }
     if (Result.isFailure(configured)) return
     const differing = differences(configured.success, { agencies, winningNumber, draw })
     if (differing.length > 0) {
       yield* Console.log(
-        `the configuration (${flags.config} and the environment) differs, and the central would refuse this ledger: `
+        `the configuration (${flags.config} and the environment) differs, and a central that starts with it would `
+          + `${typeof address === "string" ? "refuse this ledger" : "not serve this draw"}: `
           + `set ${differing.join(" and ")}`
       )
     }
@@ -99,7 +105,8 @@ export const begin = Command.make(
     "Begin the next lottery in a new ledger. An existing ledger is kept under a name with the time of its draw; in a "
       + "database it stays as it is, under the name of its draw. Its draw "
       + "must have been held and its agencies must have confirmed that they were told their winners; --yes lifts the second "
-      + "condition. A ledger without bets is replaced. No central may use the ledger. "
+      + "condition. A ledger without bets is replaced. No central may use a ledger's file meanwhile; of a database only a "
+      + "lottery without bets needs its servers stopped: others go on with the draw that they serve. "
       + usualExitCodes
   ),
   Command.withShortDescription("Begin the next lottery in a new ledger"),

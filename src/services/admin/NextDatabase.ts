@@ -43,11 +43,13 @@ export const beginDatabase = Effect.fnUntraced(
     if (refusal !== undefined) return yield* refusal
     const draw = lottery.draw ?? nextDrawName(last?.old)
     // What has bets and no draw was refused: this one is empty.
-    const isDone = last === undefined || last.old.heldAt !== undefined
+    const empty = last !== undefined && last.old.heldAt === undefined ? last : undefined
+    const isDone = empty === undefined
       ? yield* begin(database, lottery, draw)
-      : yield* replace(database, last.id, lottery, draw)
+      : yield* replace(database, empty.id, lottery, draw)
     if (!isDone) return yield* new DrawNameTaken({ path: name, draw })
-    const begun: Begun = { draw, archive: undefined }
+    const beside = empty === undefined ? last?.old.draw : undefined
+    const begun: Begun = { draw, archive: undefined, beside }
     return begun
   },
   Effect.scoped,

@@ -79,7 +79,7 @@ export const beginFile = Effect.fnUntraced(
       fs.renameSync(next, place)
       syncPath(path.dirname(place))
     })
-    return { draw, archive }
+    return { draw, archive, beside: undefined }
   },
   Effect.scoped,
   Effect.uninterruptible

@@ -49,6 +49,8 @@ export interface Begun {
   readonly draw: string
   /** Where the old ledger is now, if there was one with a draw. */
   readonly archive: string | undefined
+  /** In a database: the draw before, which stays there, and which its servers go on with. */
+  readonly beside: string | undefined
 }
 
 /** The lottery before the next one. */

@@ -107,6 +107,27 @@ describe("commands on a database", () => {
     assert.deepNestedInclude(JSON.parse(old.stdout), { draw_name: "may", other_draws: ["june"] })
   })
 
+  it("begin says what servers that run go on with, and what is to be set", async () => {
+    const { complete, config, run, url } = await newPlace()
+    const begin = (...args: ReadonlyArray<string>) =>
+      run(["ledger", "begin", "-c", config, ...args])
+    assert.strictEqual((await begin("--draw", "may")).stdout.split("\n").length, 2)
+    await new StoredLottery(postgres, complete, "may").hold(257, new Map())
+    const { code, stderr, stdout } = await begin(
+      "--draw",
+      "june",
+      "--winning-number",
+      "1",
+      "--yes"
+    )
+    assert.strictEqual(code, 0, stderr)
+    const [first, second, third, ...rest] = stdout.split("\n")
+    assert.strictEqual(first, `${url}: draw june, agencies 2, winning number 1`)
+    assert.include(second, "servers that run go on with draw may: ")
+    assert.include(third, "would not serve this draw: set lottery.winningNumber: 1")
+    assert.deepStrictEqual(rest, [""])
+  })
+
   it("say what is wrong with what they were given", async () => {
     const { config, run, url } = await newPlace()
     const cases: ReadonlyArray<readonly [code: number, problem: string, ...args: Array<string>]> = [
