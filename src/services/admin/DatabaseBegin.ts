@@ -1,7 +1,7 @@
 /** Whether a central would begin a lottery in a database, or tables. */
 import { Effect } from "effect"
 import type { PostgresUrl } from "../base/PostgresUrl.ts"
-import { noTables, olderTables } from "../ledger/postgres/Migrations.ts"
+import { checkMigration, noTables, olderTables } from "../ledger/postgres/Migrations.ts"
 import { checkServer } from "../ledger/postgres/ServerCheck.ts"
 import { notOpened } from "../ledger/postgres/SqlFailures.ts"
 import { findLottery } from "./DatabaseLottery.ts"
@@ -13,7 +13,9 @@ export const describeBegin = Effect.fnUntraced(function*(
   draw: string | undefined
 ) {
   const { links, name } = yield* connectDatabase(url)
-  yield* checkServer(links, name).pipe(Effect.catchTag("LedgerUnavailable", notOpened(name)))
+  yield* Effect.andThen(checkServer(links, name), checkMigration(links, name)).pipe(
+    Effect.catchTag("LedgerUnavailable", notOpened(name))
+  )
   return yield* openDatabase(url).pipe(
     Effect.flatMap((database) =>
       inSnapshot(database, "open", (connection) => findLottery(connection, draw))

@@ -119,8 +119,24 @@ export class LedgerUnreadable extends Schema.TaggedError<LedgerUnreadable>()("Le
   }
 }
 
+/** The database is set up so that no server can use it, or not with this role. Starting again doesn't help. */
+export class LedgerUnfit extends Schema.TaggedError<LedgerUnfit>()("LedgerUnfit", {
+  path: Schema.String,
+  problem: Schema.String
+}) {
+  override readonly [Runtime.errorExitCode] = ExitCode.wrongConfiguration
+  override get message(): string {
+    return `${this.path}: ${this.problem}`
+  }
+}
+
 /** Why a ledger isn't opened, or its file can't be used. */
-export type LedgerOpenError = LedgerInUse | LedgerMismatch | LedgerUnreadable | LedgerUnavailable
+export type LedgerOpenError =
+  | LedgerInUse
+  | LedgerMismatch
+  | LedgerUnreadable
+  | LedgerUnavailable
+  | LedgerUnfit
 
 export class BetLedger extends Context.Service<BetLedger, {
   /** What the ledger held when it was opened. */

@@ -1,6 +1,6 @@
 /** Whether a PostgreSQL keeps what it confirms. One that is set up for speed only is refused, and the reason is named. */
 import { Effect } from "effect"
-import { LedgerUnreadable } from "../BetLedger.ts"
+import { LedgerUnfit } from "../BetLedger.ts"
 import { integer, type Row } from "./Columns.ts"
 import type { LinkPool } from "./Links.ts"
 import { unavailable } from "./SqlFailures.ts"
@@ -28,7 +28,7 @@ const needed = {
 export const checkServer = Effect.fnUntraced(function*(links: LinkPool, shown: string) {
   const [row] = (yield* links.use("open", (connection) => connection.query(question))).rows
   const problem = problemOf(row)
-  if (problem !== undefined) return yield* new LedgerUnreadable({ path: shown, problem })
+  if (problem !== undefined) return yield* new LedgerUnfit({ path: shown, problem })
   if (row?.["is_standby"] === true) {
     return yield* unavailable("open", "it is a standby, which can only be read")
   }
@@ -40,6 +40,11 @@ const problemOf = (row: Row | undefined): string | undefined => {
   }
   for (const [name, allowed] of Object.entries(needed)) {
     const value = row?.[name]
+    if (name === "server_encoding" && value !== allowed[0]) {
+      return `its encoding is ${
+        String(value)
+      }: make a database with ENCODING 'UTF8', and begin the ledger in it`
+    }
     if (value !== null && !allowed.some((one) => one === value)) {
       return `its setting ${name} is ${String(value)}, and must be ${allowed[0]}: `
         + "bets that were acknowledged could be lost or changed"

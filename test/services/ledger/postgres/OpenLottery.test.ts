@@ -1,8 +1,10 @@
 /** What a server finds or makes when it opens a database, alone and beside others. */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Effect, Redacted, Result } from "effect"
+import { Effect, Redacted, Result, Runtime } from "effect"
 import { AgencyId } from "../../../../src/domain/Agency.ts"
 import { DrawName, WinningNumber } from "../../../../src/domain/Draw.ts"
+import { describeBegin } from "../../../../src/services/admin/DatabaseBegin.ts"
+import { ExitCode } from "../../../../src/services/base/ExitCode.ts"
 import { Keeper } from "../../../../src/services/base/Keeper.ts"
 import { parsePostgresUrl } from "../../../../src/services/base/PostgresUrl.ts"
 import {
@@ -130,6 +132,22 @@ for (const { kind, name, skipped } of postgresKinds) {
         assert.match(error.message, /version 1000, and this program knows \d+: start a newer/)
       }))
 
+    it.live.each([
+      ["a table", "CREATE TABLE agency (id integer)"],
+      ["migrations", "CREATE TABLE loteria_migration (version integer)"]
+    ])(
+      "refuses a database in which another program has made %s",
+      ([, statement = ""]) =>
+        Effect.gen(function*() {
+          const url = yield* newDatabase
+          yield* query(url, statement)
+          const refusal = "it holds tables of another program; use an empty database"
+          assert.include((yield* Effect.flip(openedWith(url))).message, refusal)
+          const checked = yield* Effect.flip(describeBegin(urlOf(url), undefined))
+          assert.include(checked.message, refusal)
+        })
+    )
+
     it.live("says why it can't, where there is no server or no database", () =>
       Effect.gen(function*() {
         const none = yield* Effect.flip(openedWith("postgres://someone:secret@127.0.0.1:1/x"))
@@ -142,6 +160,21 @@ for (const { kind, name, skipped } of postgresKinds) {
 }
 
 describe("a PostgreSQL that could lose what it has confirmed", () => {
+  it.live("is refused: another encoding", () =>
+    Effect.gen(function*() {
+      const postgres = yield* Effect.acquireRelease(
+        Effect.promise(() => Postgres.start()),
+        (started) => Effect.promise(() => started[Symbol.asyncDispose]())
+      )
+      yield* Effect.promise(() =>
+        postgres.query("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+      )
+      const error = yield* Effect.flip(describeBegin(urlOf(postgres.url("latin")), undefined))
+      assert.strictEqual(error._tag, "LedgerUnfit")
+      assert.include(error.message, "its encoding is LATIN1: make a database with ENCODING 'UTF8'")
+      assert.strictEqual(Runtime.getErrorExitCode(error), ExitCode.wrongConfiguration)
+    }))
+
   it.live.each([["fsync", "off"], ["full_page_writes", "off"]] as const)(
     "is refused: %s",
     ([setting, value]) =>
@@ -155,7 +188,7 @@ describe("a PostgreSQL that could lose what it has confirmed", () => {
             Effect.provideService(Keeper, strictKeeper)
           )
         )
-        assert.strictEqual(error._tag, "LedgerUnreadable")
+        assert.strictEqual(error._tag, "LedgerUnfit")
         assert.include(error.message, `its setting ${setting} is off, and must be on`)
       })
   )

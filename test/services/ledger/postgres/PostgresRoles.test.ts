@@ -5,6 +5,7 @@ import { isSqlError } from "effect/sql/SqlError"
 import { readFileSync } from "node:fs"
 import { AgencyId } from "../../../../src/domain/Agency.ts"
 import { DrawName, WinningNumber } from "../../../../src/domain/Draw.ts"
+import { describeBegin } from "../../../../src/services/admin/DatabaseBegin.ts"
 import { verifyLedger } from "../../../../src/services/admin/LedgerCheck.ts"
 import { exportChunks } from "../../../../src/services/admin/LedgerExport.ts"
 import { ledgerInfo } from "../../../../src/services/admin/LedgerInfo.ts"
@@ -54,8 +55,18 @@ describe("the roles in PostgreSQL", () => {
       }
       const early = yield* Effect.flip(open(as("server"), "may"))
       assert.include(early.message, "this role may not make them: run `loteria ledger begin` once")
+      const check = (role: string) =>
+        describeBegin(Result.getOrThrow(parsePostgresUrl(as(role))), undefined)
+      const unmade = yield* Effect.flip(check("server"))
+      assert.include(unmade.message, "this role may not make them")
       yield* Effect.scoped(open(as("owner"), "may"))
       for (const statement of statementsOf("grants.sql")) yield* query(as("owner"), statement)
+
+      for (const opened of [Effect.asVoid(open(as("reader"), "may")), check("reader")]) {
+        const { message } = yield* Effect.flip(Effect.scoped(opened))
+        assert.include(message, "this role may not store bets: connect as loteria_server")
+      }
+      assert.isUndefined(yield* check("server"))
 
       const ledger = yield* open(as("server"), "june")
       assert.isTrue(ledger.opened.isNew)
