@@ -15,7 +15,7 @@ describe("Session", () => {
     session.connection.onRoomDeadline()
     assert.lengthOf(transport.written, 1)
     assert.match(transport.written[0] ?? "", /OVERLOADED.*"retry_after_ms":\s?700/)
-    assert.deepStrictEqual(refused, [{ code: "OVERLOADED", seq: undefined }])
+    assert.deepStrictEqual(refused, [{ code: "OVERLOADED", seq: undefined, understood: true }])
     assert.isFalse(transport.finished)
   })
 
