@@ -50,6 +50,22 @@ export abstract class Mover {
 
 class Moves extends Error {}
 
+const unanswered = Symbol("unanswered")
+
+/** The answer; an agency whose time to move has come doesn't wait for it. */
+const beforeLeaving = async <A>(
+  sending: Promise<A>,
+  leavesAt: number,
+  around: Surroundings
+): Promise<A> => {
+  sending.catch(() => {})
+  for (;;) {
+    const answer = await Promise.race([sending, setTimeout(50, unanswered)])
+    if (answer !== unanswered) return answer
+    if (performance.now() > leavesAt && around.mayHaveSold() < 1) throw new Moves()
+  }
+}
+
 /**
  * An agency from the field: it doesn't number its chunks, so each server that it comes to is sent everything from the top,
  * with another chunk size. It consults on another server than it sells to.
@@ -95,7 +111,7 @@ export class FieldMover extends Mover {
         await setTimeout(random.integer(0, 2))
         throw new Moves()
       }
-      const answer = await sending
+      const answer = await beforeLeaving(sending, leavesAt, around)
       if (answer === undefined) throw new Error("the connection ended")
       ok(
         answer.type_message === 1,

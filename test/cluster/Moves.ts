@@ -8,7 +8,7 @@ import { setTimeout } from "node:timers/promises"
 import { Random } from "../simulation/Random.ts"
 import type { Postgres } from "../support/Postgres.ts"
 import { sales, winnersOf } from "../support/Sales.ts"
-import type { TcpProxy } from "../support/TcpProxy.ts"
+import { TcpProxy } from "../support/TcpProxy.ts"
 import { waitUntil, within } from "../support/WaitUntil.ts"
 import { FieldMover, type Mover, OurMover, type Surroundings } from "./Movers.ts"
 import { Servers } from "./Servers.ts"
@@ -52,6 +52,8 @@ interface Stage {
   readonly proxy: TcpProxy | undefined
   readonly standby: Postgres | undefined
   readonly servers: Servers
+  /** Between each server and PostgreSQL. */
+  readonly ways: ReadonlyArray<TcpProxy>
   readonly random: Random
 }
 
@@ -81,6 +83,13 @@ const faults = {
     central.signal("SIGSTOP")
     await setTimeout(random.integer(50, 1500))
     central.signal("SIGCONT")
+  },
+  /** What one server sends to PostgreSQL comes there when some of its agencies have moved to the others. */
+  strand: async ({ random, ways }: Stage) => {
+    const way = ways[random.integer(0, serverCount - 1)]
+    way?.set("stall", ["up"])
+    await setTimeout(random.integer(300, 1000))
+    way?.heal()
   },
   terminateSessions: async ({ postgres }: Stage) => {
     await postgres.terminateSessions()
@@ -130,6 +139,7 @@ class Lottery {
   readonly #random: Random
   readonly #movers: ReadonlyArray<Mover>
   readonly #faults: Partial<Record<FaultName, number>> = {}
+  readonly #ways: Array<TcpProxy> = []
   #began = 0
   #windingDown = false
   #over = false
@@ -147,8 +157,13 @@ class Lottery {
   async play(): Promise<MovesReport> {
     const { agencies, postgres, proxy } = this.#options
     const ledger = await SharedLedger.create(postgres)
-    const url = ledger.url(proxy?.port)
-    await using servers = await Servers.start(Array.from({ length: serverCount }, () => url), {
+    await using stack = new AsyncDisposableStack()
+    const target = proxy?.port ?? postgres.port
+    for (let at = 0; at < serverCount; at++) {
+      this.#ways.push(stack.use(await TcpProxy.start(target)))
+    }
+    const urls = this.#ways.map(({ port }) => ledger.url(port))
+    await using servers = await Servers.start(urls, {
       agencies,
       settings: { log: { level: "DEBUG" } }
     })
@@ -226,7 +241,8 @@ class Lottery {
     if (first === undefined) return
     const name = this.#random.pick([first, ...others])
     const acknowledged = this.#movers.map((mover) => mover.acknowledged)
-    await faults[name]({ postgres, proxy, standby, servers, random: this.#random })
+    const stage = { postgres, proxy, standby, servers, ways: this.#ways, random: this.#random }
+    await faults[name](stage)
     this.#faults[name] = (this.#faults[name] ?? 0) + 1
     const stored = await this.#now(ledger).counts()
     for (const [index, bets] of acknowledged.entries()) {
@@ -246,6 +262,8 @@ class Lottery {
 
   async #judge(servers: Servers, ledger: SharedLedger): Promise<void> {
     deepStrictEqual(await servers.stop(), servers.centrals.map(() => 0), "exit codes")
+    // One that ended by itself may have been started again by a fault.
+    deepStrictEqual(servers.counts.defects, 0, "defects")
     for (const { bets, id, winners } of this.#movers) {
       deepStrictEqual(await ledger.betsOf(id), bets, `agency ${id}: its bets, once and in order`)
       deepStrictEqual(winners, winnersOf(bets), `agency ${id}: its winners`)

@@ -5,13 +5,17 @@ import { freePortPair } from "../support/FreePorts.ts"
 import { descendants, waitUntilGone } from "../support/Processes.ts"
 
 /** Actions of the log that are counted over all lives of all servers. */
-const counted = { inDoubt: "action: commit_in_doubt", superseded: "reason: superseded" } as const
+const counted = {
+  inDoubt: "action: commit_in_doubt",
+  superseded: "reason: superseded",
+  defects: "action: defect"
+} as const
 type Counted = keyof typeof counted
 
 export class Servers implements AsyncDisposable {
   readonly centrals: ReadonlyArray<Central>
   readonly addresses: ReadonlyArray<Address>
-  readonly #counts: Record<Counted, number> = { inDoubt: 0, superseded: 0 }
+  readonly #counts: Record<Counted, number> = { inDoubt: 0, superseded: 0, defects: 0 }
 
   private constructor(centrals: ReadonlyArray<Central>, addresses: ReadonlyArray<Address>) {
     this.centrals = centrals
@@ -93,4 +97,5 @@ export class Servers implements AsyncDisposable {
 const count = (central: Central, counts: Record<Counted, number>): void => {
   counts.inDoubt += central.log.split(counted.inDoubt).length - 1
   counts.superseded += central.log.split(counted.superseded).length - 1
+  counts.defects += central.log.split(counted.defects).length - 1
 }

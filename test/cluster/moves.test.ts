@@ -14,11 +14,13 @@ describe("three servers over PostgreSQL", () => {
       seed: Date.now() % 1_000_000,
       lastsMs: 6000,
       moveEveryMs: 1500,
-      faults: ["kill", "pause"],
-      faultEveryMs: 800,
-      enough: (so) => (so.faults.kill ?? 0) > 1 && so.moves > 20 && so.checked > 1000
+      faults: ["kill", "pause", "strand", "strand"],
+      faultEveryMs: 500,
+      enough: ({ checked, faults: { kill = 0, strand = 0 }, moves: moved }) =>
+        kill > 1 && strand > 3 && moved > 20 && checked > 1000
     })
     assert.isAbove(report.faults.kill ?? 0, 1)
+    assert.isAbove(report.faults.strand ?? 0, 3)
     assert.isAbove(report.moves, 20)
     assert.isAbove(report.checked, 1000)
   })
