@@ -31,6 +31,8 @@ export interface MovesOptions {
   /** Between two faults, at most. */
   readonly faultEveryMs: number
   readonly onFault?: (line: string) => void
+  /** How long an agency may make no progress, as on a machine that is busy with starting servers. */
+  readonly patienceMs?: number
 }
 
 export interface MovesReport {
@@ -58,7 +60,7 @@ interface Stage {
 }
 
 const serverCount = 3
-const patienceMs = 120_000
+const patienceMsDefault = 120_000
 
 /** A server that isn't there, for a while. */
 const away = async ({ random, servers }: Stage, indexes: ReadonlyArray<number>): Promise<void> => {
@@ -70,7 +72,7 @@ const away = async ({ random, servers }: Stage, indexes: ReadonlyArray<number>):
     await setTimeout(random.integer(50, 800))
     await Promise.all(indexes.map((index) => servers.kill(index)))
   }
-  await Promise.all(indexes.map((index) => servers.at(index).start()))
+  await Promise.all(indexes.map((index) => servers.at(index).start(patienceMsDefault)))
 }
 
 const faults = {
@@ -155,7 +157,7 @@ class Lottery {
   }
 
   async play(): Promise<MovesReport> {
-    const { agencies, postgres, proxy } = this.#options
+    const { agencies, patienceMs = patienceMsDefault, postgres, proxy } = this.#options
     const ledger = await SharedLedger.create(postgres)
     await using stack = new AsyncDisposableStack()
     const target = proxy?.port ?? postgres.port
@@ -215,7 +217,7 @@ class Lottery {
 
   /** One fault after the other, and one more when nearly all is sold: among the last chunks, the draw and the consults. */
   async #fail(servers: Servers, ledger: SharedLedger): Promise<void> {
-    const { enough, faultEveryMs, lastsMs } = this.#options
+    const { enough, faultEveryMs, lastsMs, patienceMs = patienceMsDefault } = this.#options
     const random = this.#random
     const lasts = async () => {
       const ms = performance.now() - this.#began

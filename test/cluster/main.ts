@@ -37,7 +37,9 @@ const report = await moves({
   lastsMs: minutes * 60_000,
   moveEveryMs: 20_000,
   faults: faultNames.filter((name) => wanted.includes(name)),
-  faultEveryMs: 20_000,
+  // Servers that are killed are back, and hundreds of agencies with them, before the next fault.
+  faultEveryMs: 60_000,
+  patienceMs: 600_000,
   onFault: print
 })
 const faults = Object.entries(report.faults).map(([name, times]) => `${times} ${name}`).join(", ")

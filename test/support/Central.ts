@@ -151,9 +151,9 @@ export class Central implements AsyncDisposable {
   }
 
   /** Starts the server and waits until it is ready. */
-  async start(): Promise<void> {
+  async start(deadlineMs = patienceMs): Promise<void> {
     await this.spawn()
-    await this.waitForLine("action: ready | result: success")
+    await this.waitForLine("action: ready | result: success", deadlineMs)
   }
 
   /** Starts the server without waiting for anything. */
