@@ -43,7 +43,7 @@ const rooms = {
   "services/base": ["domain"],
   // What a ledger must do, whatever it stores bets in; none of its homes.
   "services/ledger": ["domain", "services/base"],
-  // Of the ledger the checksum of a chunk alone, which all homes share.
+  // Of the ledger the checksums and the names of draws alone, which all homes share.
   "services/ledger/sqlite": ["domain", "services/ledger"],
   "services/ledger/embedded": [
     "domain",
@@ -51,13 +51,7 @@ const rooms = {
     "services/ledger",
     "services/ledger/sqlite"
   ],
-  // Of the other home the names of draws and the checksums of rows.
-  "services/ledger/postgres": [
-    "domain",
-    "services/base",
-    "services/ledger",
-    "services/ledger/sqlite"
-  ],
+  "services/ledger/postgres": ["domain", "services/base", "services/ledger"],
   // The only one that chooses.
   "services/ledger/home": [
     "domain",

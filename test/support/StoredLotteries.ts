@@ -1,7 +1,7 @@
 /** Fills a lottery of a database with SQL, as servers would have. The lottery must have begun. */
 import type { ToldRecord } from "../../src/domain/Draw.ts"
 import { chunkChecksum } from "../../src/services/ledger/ChunkChecksum.ts"
-import { rowChecksum } from "../../src/services/ledger/sqlite/Checksum.ts"
+import { rowChecksum } from "../../src/services/ledger/RowChecksum.ts"
 import type { Postgres } from "./Postgres.ts"
 
 interface Chunk {

@@ -11,7 +11,7 @@ import { LedgerUnreadable } from "../ledger/BetLedger.ts"
 import { flag, integer, isNull, type Row, text } from "../ledger/postgres/Columns.ts"
 import { noTables } from "../ledger/postgres/Migrations.ts"
 import { unfinishedCopy, unfinishedProblem } from "../ledger/postgres/UnfinishedCopy.ts"
-import { rowChecksum } from "../ledger/sqlite/Checksum.ts"
+import { rowChecksum } from "../ledger/RowChecksum.ts"
 import type { HeldWinners, LedgerState } from "./StoredLedger.ts"
 
 export interface LotteryRow {

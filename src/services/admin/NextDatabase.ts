@@ -11,7 +11,7 @@ import { migrate } from "../ledger/postgres/Migrations.ts"
 import { checkServer } from "../ledger/postgres/ServerCheck.ts"
 import { notOpened } from "../ledger/postgres/SqlFailures.ts"
 import { unfinishedProblem } from "../ledger/postgres/UnfinishedCopy.ts"
-import { rowChecksum } from "../ledger/sqlite/Checksum.ts"
+import { rowChecksum } from "../ledger/RowChecksum.ts"
 import { findLottery, readAgencies, readTold } from "./DatabaseLottery.ts"
 import {
   connectDatabase,

@@ -3,7 +3,7 @@ import { Schema } from "effect"
 import type { Roster } from "../../domain/Agency.ts"
 import type { DrawName, ToldRecord, WinningNumber } from "../../domain/Draw.ts"
 import type { Standing } from "../../domain/Standing.ts"
-import { drawNameOfTime } from "../ledger/sqlite/DrawNames.ts"
+import { drawNameOfTime } from "../ledger/DrawNameOfTime.ts"
 import { agenciesOf } from "./StoredLedger.ts"
 
 /** The ledger has bets and waits for its draw. */

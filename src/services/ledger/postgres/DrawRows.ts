@@ -2,7 +2,7 @@
 import { Effect, Option } from "effect"
 import type { AgencyId } from "../../../domain/Agency.ts"
 import { type Draw, WinningNumber } from "../../../domain/Draw.ts"
-import { rowChecksum } from "../sqlite/Checksum.ts"
+import { rowChecksum } from "../RowChecksum.ts"
 import { integer, type Row, text } from "./Columns.ts"
 import type { LinkPool } from "./Links.ts"
 import { damaged } from "./SqlFailures.ts"

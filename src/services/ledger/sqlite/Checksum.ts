@@ -1,15 +1,13 @@
 /**
  * Checksums, which tell damage from what was stored. SQLite finds a broken structure, not a flipped bit in a row, and a
  * disk returns such bits silently. So every row that a promise depends on carries a CRC-32 of itself, which every reader
- * compares. A damaged row is reported and never used. Those of chunks: see ChunkChecksum.ts.
+ * compares. A damaged row is reported and never used. See
+ * RowChecksum.ts and ChunkChecksum.ts.
  */
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite"
 import { crc32 } from "node:zlib"
 import { chunkChecksum } from "../ChunkChecksum.ts"
-
-/** For a row without bulk. */
-export const rowChecksum = (...columns: ReadonlyArray<number | string>): number =>
-  crc32(columns.join(" "))
+import { rowChecksum } from "../RowChecksum.ts"
 
 /** Up to version 5 the checksum of a chunk covered the id of its row as well. */
 export const checksumWithId = (

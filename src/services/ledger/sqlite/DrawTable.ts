@@ -1,6 +1,6 @@
 /** The tables `draw` and `winner`: the draw, once it has been held. */
 import type { DatabaseSync } from "node:sqlite"
-import { rowChecksum } from "./Checksum.ts"
+import { rowChecksum } from "../RowChecksum.ts"
 import { integer, text } from "./Columns.ts"
 import { refuseDamage } from "./LedgerProblem.ts"
 

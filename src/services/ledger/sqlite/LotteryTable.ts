@@ -1,9 +1,9 @@
 /** The table `lottery`: which lottery the ledger is of. */
 import type { DatabaseSync } from "node:sqlite"
+import { drawNameOfTime } from "../DrawNameOfTime.ts"
+import { rowChecksum } from "../RowChecksum.ts"
 import { readMark } from "./AcknowledgedMark.ts"
-import { rowChecksum } from "./Checksum.ts"
 import { integer, text } from "./Columns.ts"
-import { drawNameOfTime } from "./DrawNames.ts"
 import { LedgerProblem, refuseDamage } from "./LedgerProblem.ts"
 import type { WriterConfig } from "./WriterConfig.ts"
 

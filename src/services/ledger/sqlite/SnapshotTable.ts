@@ -1,7 +1,7 @@
 /** The table `snapshot`: what was known of each agency up to a certain chunk, so that a start needn't read all chunks. */
 import type { DatabaseSync } from "node:sqlite"
 import type { Standing } from "../../../domain/Standing.ts"
-import { rowChecksum } from "./Checksum.ts"
+import { rowChecksum } from "../RowChecksum.ts"
 import { integer } from "./Columns.ts"
 import { refuseDamage } from "./LedgerProblem.ts"
 

@@ -2,7 +2,7 @@
 import type { DatabaseSync } from "node:sqlite"
 import type { ToldRecord } from "../../../domain/Draw.ts"
 import { laterTold } from "../../../domain/LaterTold.ts"
-import { rowChecksum } from "./Checksum.ts"
+import { rowChecksum } from "../RowChecksum.ts"
 import { integer, type Row, text } from "./Columns.ts"
 import { refuseDamage } from "./LedgerProblem.ts"
 
