@@ -36,15 +36,21 @@ const transient = [
 export interface ServerError {
   /** SQLSTATE. */
   readonly code: string
+  /** As it is in every language of the server's messages. */
   readonly severity: string
 }
 
 /** Undefined if the server said nothing: the connection failed, was cut, or the answer didn't come in time. */
 export const serverErrorOf = ({ reason }: SqlError): ServerError | undefined => {
   const { cause } = reason
-  return cause instanceof Error && "code" in cause && "severity" in cause
-      && typeof cause.code === "string" && typeof cause.severity === "string"
-    ? { code: cause.code, severity: cause.severity }
+  if (!(cause instanceof Error && "code" in cause && "severity" in cause)) return undefined
+  // A pooler may say it once only, in English.
+  const { severityUnlocalized: severity = cause.severity } = {
+    severityUnlocalized: undefined,
+    ...cause
+  }
+  return typeof cause.code === "string" && typeof severity === "string"
+    ? { code: cause.code, severity }
     : undefined
 }
 

@@ -10,7 +10,11 @@ import {
 const said = (code: string, severity = "ERROR") =>
   new SqlError({
     reason: new UnknownError({
-      cause: Object.assign(new Error("said"), { code, severity }),
+      cause: Object.assign(new Error("said"), {
+        code,
+        severity: severity === "ERROR" ? "FEHLER" : severity,
+        severityUnlocalized: severity
+      }),
       message: "",
       operation: "query"
     })
@@ -54,6 +58,10 @@ describe("an error of PostgreSQL", () => {
     assert.isTrue(isRolledBack({ code: "55P03", severity: "ERROR" }))
     assert.isFalse(isRolledBack({ code: "57P01", severity: "FATAL" }))
     assert.isFalse(isRolledBack({ code: "57014", severity: "ERROR" }))
+  })
+
+  it("has one severity in every language", () => {
+    assert.deepStrictEqual(serverErrorOf(said("55P03")), { code: "55P03", severity: "ERROR" })
   })
 
   it("is none when the connection failed", () => {
