@@ -12,6 +12,7 @@ import { type Root, roots } from "../../src/services/base/Keeper.ts"
 import { Central } from "../support/Central.ts"
 import { LedgerFile } from "../support/LedgerFile.ts"
 import { sale, sales, winnersOf } from "../support/Sales.ts"
+import { patienceMs } from "../support/WaitUntil.ts"
 import { frame, Wire } from "../support/Wire.ts"
 
 const frameBytesMax = 64 * 1024
@@ -172,7 +173,7 @@ const fillTheLine = async (wire: Wire, { central }: PlantedCentral): Promise<voi
     const unread = unreadAnswers(central, wire)
     if (unread !== seen.unread) seen = { unread, at: performance.now() }
     return unread > 0 && performance.now() - seen.at > 300
-  })
+  }, 3 * patienceMs)
 }
 
 const abroad = ["waiting consult", "connection drained", "listener's error"] as const
