@@ -4,6 +4,7 @@
  */
 import { Effect, Layer } from "effect"
 import type { AgencyId } from "../../../domain/Agency.ts"
+import { invariant } from "../../../domain/Invariant.ts"
 import { type PostgresUrl, showPostgresUrl } from "../../base/PostgresUrl.ts"
 import { BetLedger } from "../BetLedger.ts"
 import { readsOf } from "./ChunkReads.ts"
@@ -117,7 +118,10 @@ export const openPostgresLedger = Effect.fnUntraced(function*(options: PostgresL
     opened: { drawName, isNew, ...held },
     groupsMax,
     claim: (agency) =>
-      claims.claim(agency).pipe(
+      Effect.suspend(() => {
+        invariant(roster.has(agency), "an agency of the roster is claimed")
+        return claims.claim(agency)
+      }).pipe(
         Effect.tap((claim) => Effect.sync(() => lane.give(agency, claim))),
         Effect.tapError(({ message }) => Effect.sync(() => onUnclaimed(agency, message)))
       ),
